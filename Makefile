@@ -1,0 +1,39 @@
+# Every target sets up what it needs: a fresh clone with Python 3.11 and make can run any of them first.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lint test check demo serve fire clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: $(VENV)/.installed  ## a virtual environment with everything in it (.venv)
+
+$(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+lint: setup  ## ruff and mypy, strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: setup  ## all tests
+	$(BIN)/python -m pytest
+
+check: lint test  ## what has to pass before anything lands
+
+demo: setup  ## the main job from end to end, on this machine, in under two minutes
+	@$(BIN)/python -m sandbox demo
+
+serve: setup  ## the whole system on this machine, until Ctrl-C
+	@$(BIN)/python -m sandbox serve
+
+fire: setup  ## fire the schedule of a running `make serve` now
+	@$(BIN)/python -m sandbox fire
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) .sandbox .chalice/deployments .chalice/deployed .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,54 @@
+"""Looking at what happened: numbers over all communications, and everything about one."""
+
+from typing import Any
+
+from sandbox.application.database import Database
+
+_STATS = """
+    SELECT count(*) AS total,
+        coalesce(sum(state = 'queued'), 0) AS queued,
+        coalesce(sum(state = 'failed'), 0) AS failed,
+        coalesce(sum(sent), 0) AS sent,
+        coalesce(sum(claimed_until IS NOT NULL), 0) AS in_flight,
+        coalesce(sum(interrupted), 0) AS interrupted,
+        (SELECT count(*) FROM deliveries) AS deliveries,
+        (SELECT count(*) FROM (SELECT 1 FROM deliveries GROUP BY communication_id HAVING count(*) > 1))
+            AS delivered_twice,
+        (SELECT count(*) FROM payloads) AS payloads,
+        (SELECT count(DISTINCT communication_id) FROM payloads WHERE two_keys) AS two_keys,
+        (SELECT count(*) FROM (SELECT 1 FROM payloads WHERE communication_id IS NOT NULL
+            GROUP BY communication_id, idempotency_key HAVING count(DISTINCT body) > 1)) AS changed_bodies
+    FROM communications
+"""
+
+
+class Overview:
+    """Reads only."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def stats(self) -> dict[str, int]:
+        """Count.
+
+        `interrupted` are sendings that a death of the process broke off, so at most as many were sent twice;
+        `two_keys` are communications that came with another key although one had been accepted and had not finally
+        failed since; `changed_bodies` are keys that came with more than one body.
+        """
+        with self._database.transaction() as tables:
+            return dict(tables.execute(_STATS).fetchone())
+
+    def communication(self, communication_id: str, operation: str | None) -> dict[str, Any] | None:
+        """Return one communication with its deliveries and the payloads that came for it."""
+        query = "SELECT * FROM communications WHERE id = :id AND coalesce(:operation, operation) = operation"
+        with self._database.transaction() as tables:
+            row = tables.execute(query, {"id": communication_id, "operation": operation}).fetchone()
+            if row is None:
+                return None
+            deliveries = tables.execute("SELECT * FROM deliveries WHERE communication_id = ?", [communication_id])
+            payloads = tables.execute("SELECT * FROM payloads WHERE communication_id = ?", [communication_id])
+            return {
+                **dict(row),
+                "deliveries": [dict(delivery) for delivery in deliveries],
+                "payloads": [dict(payload) for payload in payloads],
+            }

@@ -1,0 +1,93 @@
+"""An SMTP server on loopback that keeps every message it accepts: where the sandbox's mail arrives."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from types import TracebackType
+from typing import Self
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+
+class _Controller(Controller):
+    """aiosmtpd's controller on a port of the kernel's choice, which it does not foresee."""
+
+    def _trigger_server(self) -> None:
+        assert isinstance(self.server, asyncio.Server)
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()  # type: ignore[no-untyped-call]  # aiosmtpd leaves its methods untyped
+
+
+class Mailbox:
+    """Accepts mail while `down` is False, otherwise answers 451 (a temporary failure) to every recipient."""
+
+    def __init__(self) -> None:
+        self.down = False
+        self._messages: list[EmailMessage] = []
+        self._arrived = threading.Condition()
+        self._controller = _Controller(self, hostname="127.0.0.1", port=0)
+
+    @property
+    def host(self) -> str:
+        """Where it listens."""
+        return "127.0.0.1"
+
+    @property
+    def port(self) -> int:
+        """The port, known once it was started."""
+        return int(self._controller.port)
+
+    def start(self) -> Self:
+        """Listen, in a thread of its own."""
+        self._controller.start()
+        return self
+
+    def stop(self) -> None:
+        """Close the port; what arrived can still be read."""
+        self._controller.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def messages(self) -> list[EmailMessage]:
+        """All that arrived, oldest first."""
+        with self._arrived:
+            return list(self._messages)
+
+    def wait_for(self, wanted: Callable[[EmailMessage], bool], timeout: float = 30) -> EmailMessage:
+        """Return the first message that is wanted, now or within `timeout` seconds; TimeoutError names what came."""
+        deadline = time.monotonic() + timeout
+        with self._arrived:
+            while True:
+                found = next((message for message in self._messages if wanted(message)), None)
+                if found is not None:
+                    return found
+                if not self._arrived.wait(max(0, deadline - time.monotonic())):
+                    subjects = [str(message["Subject"]) for message in self._messages]
+                    raise TimeoutError(f"no such mail within {timeout} s; what arrived: {subjects}")
+
+    async def handle_RCPT(  # noqa: N802 (aiosmtpd's name)
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        """Answer RCPT TO."""
+        if self.down:
+            return "451 4.3.0 the mail system is down"
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 ok"
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+        """Keep a message."""
+        message = message_from_bytes(envelope.original_content or b"", EmailMessage, policy=policy.default)
+        with self._arrived:
+            self._messages.append(message)
+            self._arrived.notify_all()
+        return "250 2.0.0 kept"

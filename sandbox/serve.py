@@ -1,0 +1,104 @@
+"""`make serve`: keep the whole system running to play with, and `make fire`: fire its schedule now."""
+
+import json
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import requests
+
+from sandbox.project import ROOT
+from sandbox.system import System
+
+FOLDER = ROOT / ".sandbox" / "serve"
+
+# Where `make fire` finds what runs.
+_RUNNING = FOLDER / "running.json"
+
+_TEXT = """
+Ready. The schedule fires every minute; `make fire` fires it now. Ctrl-C ends everything.
+
+  API            {api}
+  token          {token}
+  application    {application}   (token: {application_token})
+  logs           {folder}
+
+Try, in another terminal:
+
+  export API={api} TOKEN={token}
+  export APP={application} APP_TOKEN={application_token}
+
+  # break the application, have an email fail for good, mend it
+  curl -s $APP/switches -H "Authorization: Bearer $APP_TOKEN" -H 'Content-Type: application/json' -d '{{"status": 503}}'
+  curl -s -X DELETE $APP/switches -H "Authorization: Bearer $APP_TOKEN"
+  curl -s $APP/stats -H "Authorization: Bearer $APP_TOKEN"
+
+  # start a run for some of what has failed, and look at it
+  curl -si -X POST $API/reprocess -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
+       -d '{{"operation": "send.sms", "createdBy": "bob"}}'
+  curl -s $API/runs/RUN_ID -H "Authorization: Bearer $TOKEN"
+
+Mails to the person on duty are shown here:
+"""
+
+
+def serve() -> int:
+    """Run until Ctrl-C or SIGTERM; no process is left behind."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with System(FOLDER, {"SCHEDULE": "rate(1 minute)"}, requeue_after=1.0) as system:
+            print(system.deploy())
+            _fail_some(system)
+            _announce(system)
+            _show_mails(system)
+    except KeyboardInterrupt:
+        print("\nStopped.")
+    finally:
+        _RUNNING.unlink(missing_ok=True)
+    return 0
+
+
+def _fail_some(system: System) -> None:
+    print("Letting 20 emails of alice's and 20 SMS of bob's fail for good ...")
+    system.email.down = system.sms.down = True
+    system.application.create("emails", 20, created_by="alice")
+    system.application.create("sms", 20, created_by="bob")
+    system.application.wait_for_stats(60, failed=40)
+    system.email.down = system.sms.down = False
+
+
+def _announce(system: System) -> None:
+    _RUNNING.write_text(json.dumps({"endpoint": system.aws.endpoint, "rule": system.rule}), encoding="utf-8")
+    print(
+        _TEXT.format(
+            api=system.api,
+            token=system.token("operator"),
+            application=system.application.url,
+            application_token=system.application.token,
+            folder=FOLDER.relative_to(ROOT),
+        ),
+        flush=True,
+    )
+
+
+def _show_mails(system: System) -> None:
+    shown = 0
+    while True:
+        for mail in system.mailbox.messages()[shown:]:
+            print(f"--- {mail['Subject']}\n{mail.get_content()}", flush=True)
+            shown += 1
+        time.sleep(0.5)
+
+
+def fire(running: Path = _RUNNING) -> int:
+    """Fire the schedule of a running `make serve`; 1 if none runs."""
+    if not running.exists():
+        print("Nothing runs here: start `make serve` in another terminal first.")
+        return 1
+    what = json.loads(running.read_text(encoding="utf-8"))
+    answer = requests.post(f"{what['endpoint']}/_sandbox/rules/{what['rule']}/fire", timeout=10)
+    answer.raise_for_status()
+    print(f"Fired {what['rule']}.")
+    return 0

@@ -1,0 +1,136 @@
+"""The whole system, running: providers, the reference application, embedded AWS, and comms-reprocess deployed on it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import boto3
+import requests
+
+from deployment import functions
+from sandbox import project
+from sandbox.application import ReferenceApplication
+from sandbox.aws import EmbeddedAws
+from sandbox.mailbox import Mailbox
+from sandbox.providers import SmsProvider
+
+# Who gets the result mails in the sandbox.
+ON_DUTY = "on-duty@example.com"
+
+_PREFIX = f"comms-reprocess-{project.STAGE}"
+
+
+class System:
+    """Everything of the sandbox, in `folder`, which is made anew; `settings` are environment variables of the stage.
+
+    `email` and `sms` are the providers that the application sends by, `mailbox` that of the person on duty.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None, **application: Any) -> None:
+        self.folder = folder
+        self.email = Mailbox()
+        self.sms = SmsProvider()
+        self.mailbox = Mailbox()
+        self._settings = dict(settings or {})
+        self._application_options = application
+        self._running = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._start(stack)
+            self._running = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running.close()
+
+    def _start(self, stack: ExitStack) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for server in (self.email, self.sms, self.mailbox):
+            stack.enter_context(server)
+        self.aws = stack.enter_context(
+            EmbeddedAws(smtp=(self.mailbox.host, self.mailbox.port), log=self.folder / "functions.log")
+        )
+        smtp = (self.email.host, self.email.port)
+        self.application = stack.enter_context(
+            ReferenceApplication(self.folder, self.aws.environment(), smtp, self.sms.url, **self._application_options)
+        )
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of the embedded AWS."""
+        make: Any = boto3.client  # its stubs know each service by its literal name only
+        return make(
+            service,
+            endpoint_url=self.aws.endpoint,
+            region_name=self.aws.environment()["AWS_DEFAULT_REGION"],
+            aws_access_key_id="sandbox",
+            aws_secret_access_key="sandbox",  # noqa: S106 (the embedded AWS takes any)
+        )
+
+    # -- comms-reprocess
+
+    def deploy(self) -> str:
+        """Deploy comms-reprocess, as an engineer would; return what deploy.py printed."""
+        secret = f"{_PREFIX}-application"
+        self.client("secretsmanager").create_secret(Name=secret, SecretString=self.application.token)
+        settings = {"APPLICATION_URL": self.application.url, "APPLICATION_SECRET": secret, "COOL_DOWN": "1m"}
+        configuration = project.ROOT / "sandbox" / "application" / "application.toml"
+        project.copy(self.folder / "project", configuration, settings | self._settings)
+        return self.deploy_again()
+
+    def deploy_again(self) -> str:
+        """Run the same deployment once more."""
+        return self.run("deploy", "--notify", ON_DUTY, "--child-execution-type", "STANDARD")
+
+    def token(self, role: str, name: str | None = None) -> str:
+        """Make an API token."""
+        return self.run("token", "add", "--name", name or role, "--role", role).strip()
+
+    def run(self, *arguments: str) -> str:
+        """Run deploy.py for the sandbox's stage; RuntimeError with what it printed if it fails."""
+        command = [sys.executable, str(project.ROOT / "deploy.py"), *arguments]
+        command += ["--stage", project.STAGE, "--project", str(self.folder / "project")]
+        finished = subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=False)
+        if finished.returncode:
+            raise RuntimeError(f"{' '.join(command)} failed:\n{finished.stdout}{finished.stderr}")
+        return finished.stdout
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a process that talks to the embedded AWS."""
+        return {**os.environ, **self.aws.environment()}
+
+    @property
+    def api(self) -> str:
+        """The URL of the deployed API."""
+        deployed = functions.rest_api(self.folder / "project", project.STAGE)
+        return self.aws.api_url(deployed["rest_api_id"])
+
+    def call(self, method: str, path: str, token: str | None = None, **options: Any) -> requests.Response:
+        """Call the deployed API."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        with requests.Session() as session:
+            session.trust_env = False  # loopback needs no proxy
+            return session.request(
+                method, self.api + path, headers=headers | options.pop("headers", {}), timeout=60, **options
+            )
+
+    @property
+    def rule(self) -> str:
+        """The name of the schedule's rule."""
+        names = [rule["Name"] for rule in self.client("events").list_rules()["Rules"]]
+        return str(next(name for name in names if name.startswith(_PREFIX)))
+
+    def fire(self) -> None:
+        """Fire the schedule now."""
+        self.aws.fire(self.rule)
+
+    def log(self) -> str:
+        """Return what the functions printed."""
+        return "\n".join(self.aws.function_logs())
