@@ -1,0 +1,60 @@
+"""The doors: each translates what AWS hands in, calls one use case, and shapes the reply."""
+
+import os
+from typing import Any
+
+import msgspec
+from chalice.app import Chalice, CloudWatchEvent
+
+from chalicelib import parts, record, reprocessor, runs
+from chalicelib.api import api
+from chalicelib.models import Batch, Result, Task, as_json
+
+app = Chalice(app_name="comms-reprocess")
+app.register_blueprint(api)
+
+
+@app.schedule(os.environ.get("SCHEDULE", "rate(15 minutes)"))
+def collector(event: CloudWatchEvent) -> None:
+    """Start the run of a schedule's event, or the one that a request asked for."""
+    context: Any = event.context
+    it = parts.of(context.invoked_function_arn)
+    body = event.to_dict()
+    if "runId" in body["detail"]:
+        run = runs.begin_requested(body["detail"]["runId"], it.ledger, it.clock)
+    else:
+        it.recovery.look_after_all()
+        run = runs.begin_scheduled(runs.scheduled_id(body["id"], body["time"]), it.ledger, it.clock)
+    if run:
+        collecting = it.collector(context.get_remaining_time_in_millis)
+        runs.collect(run, collecting, it.ledger, it.store, it.settings.remind_after_ms, it.notify)
+
+
+@app.lambda_function(name="reprocess")
+def reprocess(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Send one communication, once."""
+    it = parts.of(context.invoked_function_arn)
+    task = msgspec.convert(event, Task)
+    outcome = reprocessor.reprocess(
+        task, it.ledger.communications, it.application.reprocess, it.configuration, it.settings, it.clock
+    )
+    return as_json(outcome)
+
+
+@app.lambda_function(name="record")
+def record_batch(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Write down how a batch ended."""
+    it = parts.of(context.invoked_function_arn)
+    batch = msgspec.convert(event["batch"], Batch)
+    results = msgspec.convert(event.get("results", []), list[Result])
+    halted = bool(event.get("halted"))
+    recorded = record.record_batch(event["runId"], batch, results, it.ledger, it.settings, it.clock, begun=not halted)
+    return record.count(recorded.outcomes)
+
+
+@app.lambda_function(name="report")
+def report_run(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Close a run and say who is told what."""
+    it = parts.of(context.invoked_function_arn)
+    failure = event.get("failure", {}).get("Error")
+    return as_json(it.report(event["runId"], failure))

@@ -1,0 +1,1 @@
+"""What runs in the Lambdas of comms-reprocess."""

@@ -1,0 +1,133 @@
+"""DynamoDB in the few ways that the ledger uses it, with plain Python values and whole numbers."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
+
+Item = dict[str, Any]
+
+# BatchGetItem's limit (Amazon DynamoDB API reference, BatchGetItem).
+BATCH_GET = 100
+
+
+class _Deserializer(TypeDeserializer):
+    """boto3's, but for numbers: every number of ours is whole."""
+
+    def _deserialize_n(self, value: str) -> int:
+        return int(value)
+
+
+_serialize = TypeSerializer().serialize
+_deserialize = _Deserializer().deserialize
+
+
+class ConditionFailed(Exception):
+    """A conditional write was refused; `item` is what stood there (empty if nothing did)."""
+
+    def __init__(self, item: Item) -> None:
+        super().__init__("the condition of a write did not hold")
+        self.item = item
+
+
+def _encode(values: Item) -> Item:
+    return {name: _serialize(value) for name, value in values.items()}
+
+
+def _decode(item: Item) -> Item:
+    return {name: _deserialize(value) for name, value in item.items()}
+
+
+class Table:
+    """One table with the key `pk`, `sk`; `client` is boto3's `dynamodb` client."""
+
+    def __init__(self, client: Any, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def get(self, pk: str, sk: str) -> Item | None:
+        """Return an item as it is now, or None."""
+        answer = self._client.get_item(TableName=self._name, Key=_encode({"pk": pk, "sk": sk}), ConsistentRead=True)
+        return _decode(answer["Item"]) if "Item" in answer else None
+
+    def put_new(self, item: Item) -> bool:
+        """Put an item unless one with its key exists; return whether it was put."""
+        try:
+            self._client.put_item(
+                TableName=self._name, Item=_encode(item), ConditionExpression="attribute_not_exists(pk)"
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def update(self, key: tuple[str, str], expression: str, values: Item, condition: str | None = None) -> Item:
+        """Run an update expression and return the item as it is afterwards; ConditionFailed carries what stood there.
+
+        `:name` in the expressions stands for `values["name"]`; every `#name` for the attribute `name`.
+        """
+        names = {word for text in (expression, condition or "") for word in _names(text)}
+        request: Item = {
+            "TableName": self._name,
+            "Key": _encode({"pk": key[0], "sk": key[1]}),
+            "UpdateExpression": expression,
+            "ReturnValues": "ALL_NEW",
+        }
+        if names:
+            request["ExpressionAttributeNames"] = {f"#{name}": name for name in names}
+        if values:
+            request["ExpressionAttributeValues"] = {f":{name}": _serialize(value) for name, value in values.items()}
+        if condition:
+            request |= {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+        return self._checked(request)
+
+    def _checked(self, request: Item) -> Item:
+        try:
+            return _decode(self._client.update_item(**request).get("Attributes", {}))
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            item: Any = error.response.get("Item", {})
+            raise ConditionFailed(_decode(item)) from None
+
+    def delete(self, pk: str, sk: str) -> None:
+        """Delete an item if it is there."""
+        self._client.delete_item(TableName=self._name, Key=_encode({"pk": pk, "sk": sk}))
+
+    def batch_get(self, keys: Sequence[tuple[str, str]]) -> Iterator[Item]:
+        """Yield those of the items that exist, in no particular order; keys must differ."""
+        for start in range(0, len(keys), BATCH_GET):
+            wanted = [_encode({"pk": pk, "sk": sk}) for pk, sk in keys[start : start + BATCH_GET]]
+            while wanted:
+                answer = self._client.batch_get_item(
+                    RequestItems={self._name: {"Keys": wanted, "ConsistentRead": True}}
+                )
+                yield from map(_decode, answer["Responses"].get(self._name, []))
+                wanted = answer.get("UnprocessedKeys", {}).get(self._name, {}).get("Keys", [])
+
+    def query(self, pk: str, sk_prefix: str) -> Iterator[Item]:
+        """Yield the items of a partition whose sort key begins with `sk_prefix`, in the order of that key."""
+        yield from self._pages(
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
+            ExpressionAttributeValues=_encode({":pk": pk, ":sk": sk_prefix}),
+            ConsistentRead=True,
+        )
+
+    def query_index(self, index: str, value: str, *, oldest_first: bool = True) -> Iterator[Item]:
+        """Yield the items of a sparse index (its partition key has its name), by its sort key."""
+        yield from self._pages(
+            IndexName=index,
+            KeyConditionExpression="#index = :value",
+            ExpressionAttributeNames={"#index": index},
+            ExpressionAttributeValues=_encode({":value": value}),
+            ScanIndexForward=oldest_first,
+        )
+
+    def _pages(self, **request: Any) -> Iterator[Item]:
+        for page in self._client.get_paginator("query").paginate(TableName=self._name, **request):
+            yield from map(_decode, page["Items"])
+
+
+def _names(expression: str) -> set[str]:
+    words = expression.replace(",", " ").replace("(", " ").replace(")", " ").replace("=", " ").split()
+    return {word[1:] for word in words if word.startswith("#")}

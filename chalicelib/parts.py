@@ -1,0 +1,128 @@
+"""Puts the parts together, once per process and only when one is needed: importing this builds no client."""
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import msgspec
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib import configuration, report, runs, times
+from chalicelib.application import Application
+from chalicelib.collector import Collector
+from chalicelib.configuration import Configuration
+from chalicelib.credentials import Credentials
+from chalicelib.errors import ConfigurationError
+from chalicelib.executions import Executions
+from chalicelib.ledger import Ledger
+from chalicelib.ledger.table import Table
+from chalicelib.models import Notification
+from chalicelib.recovery import Recovery
+from chalicelib.settings import Names, Place, Settings
+from chalicelib.store import Store
+
+# Short enough for several tries within a Lambda's time, unlike botocore's minute.
+_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 4})
+
+
+class Parts:
+    """All parts of the deployment at a place."""
+
+    def __init__(self, place: Place) -> None:
+        self.settings = Settings.read(os.environ)
+        self.names = Names(self.settings.resource_prefix, place)
+        self.clock = times.now
+
+    @functools.cached_property
+    def configuration(self) -> Configuration:
+        """`application.toml`."""
+        return configuration.read(os.environ)
+
+    @functools.cached_property
+    def ledger(self) -> Ledger:
+        """The table."""
+        table = Table(client("dynamodb"), self.names.table)
+        return Ledger(table, self.clock, self.settings.retention_ms)
+
+    @functools.cached_property
+    def store(self) -> Store:
+        """The bucket."""
+        return Store(client("s3"), self.names.bucket)
+
+    @functools.cached_property
+    def executions(self) -> Executions:
+        """The state machine."""
+        return Executions(client("stepfunctions"), self.names, self.settings)
+
+    @functools.cached_property
+    def application(self) -> Application:
+        """The application."""
+        return Application(
+            self.configuration, Credentials(self.configuration.auth, read_secret, self.clock), self.clock
+        )
+
+    def collector(self, time_left: Callable[[], int]) -> Collector:
+        """Return a collector that stops listing before its Lambda's time is over."""
+        return Collector(
+            self.application,
+            self.ledger,
+            self.store,
+            self.executions,
+            self.configuration,
+            self.settings,
+            self.clock,
+            time_left,
+        )
+
+    def invoke_collector(self, run_id: str) -> None:
+        """Have the collector start a run that was asked for; returns when Lambda has taken the event."""
+        place = self.names.place
+        event = runs.collector_event(run_id, place.account, place.region, self.clock())
+        client("lambda").invoke(
+            FunctionName=self.names.function("collector"), InvocationType="Event", Payload=msgspec.json.encode(event)
+        )
+
+    @functools.cached_property
+    def recovery(self) -> Recovery:
+        """What helps the runs that something happened to."""
+        return Recovery(self.ledger, self.executions, self.invoke_collector, self.report, self.notify, self.clock)
+
+    def report(self, run_id: str, failure: str | None) -> Notification:
+        """Close a run, and return what tells of it."""
+        return report.report(run_id, failure, self.ledger, self.store, self.settings, self.clock)
+
+    def notify(self, notification: Notification) -> None:
+        """Send a notification to the topic that it names."""
+        topic = self.names.succeeded_topic if notification.topic == "succeeded" else self.names.failed_topic
+        client("sns").publish(TopicArn=topic, Subject=notification.subject, Message=notification.message)
+
+
+def of(arn: str) -> Parts:
+    """Return the parts of the deployment that an ARN belongs to: that of the Lambda, or of the API that calls it."""
+    return _at(Place.of(arn))
+
+
+@functools.cache
+def _at(place: Place) -> Parts:
+    return Parts(place)
+
+
+@functools.cache
+def client(service: str) -> Any:
+    """Return the process's client of an AWS service."""
+    make: Any = boto3.client  # its stubs know each service by its literal name only
+    return make(service, config=_CONFIG)
+
+
+def read_secret(name: str) -> str:
+    """Return the value of a secret in Secrets Manager; ConfigurationError says which one cannot be read, and why."""
+    try:
+        return str(client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
+    except ClientError as error:
+        why = error.response["Error"]["Code"]
+    except (BotoCoreError, KeyError) as error:
+        why = type(error).__name__
+    raise ConfigurationError(f"the secret {name!r} (auth.secret in application.toml) cannot be read: {why}")

@@ -1,0 +1,78 @@
+"""The end of a run: add up its batches, complete what died, close it, and say how it went."""
+
+from chalicelib import alerts, times, words
+from chalicelib.ledger import Ledger
+from chalicelib.models import SCHEDULE, Notification, Run
+from chalicelib.record import record_batch
+from chalicelib.settings import Settings
+from chalicelib.store import Store
+from chalicelib.tally import Tally
+
+
+def report(
+    run_id: str, failure: str | None, ledger: Ledger, store: Store, settings: Settings, clock: times.Clock
+) -> Notification:
+    """Close a run and return the one notification that tells of it; a repetition returns the same.
+
+    `failure` is AWS's name for what broke the run itself, if anything did.
+    """
+    run = ledger.runs.read(run_id)
+    _complete(run, ledger, store, settings, clock)
+    tally = Tally()
+    for record in ledger.runs.batches(run_id):
+        tally.add(record)
+    for reason, number in run.skipped.items():
+        tally.counts["skipped"] += number
+        tally.reasons["skipped", reason] += number
+    halted = ledger.runs.halted(run_id)
+    run = _close(run, tally, failure, halted, ledger, settings)
+    if run.trigger == SCHEDULE:
+        _pass_on(run, ledger)
+    return words.result(run, tally, halted)
+
+
+def _complete(run: Run, ledger: Ledger, store: Store, settings: Settings, clock: times.Clock) -> None:
+    """Record the batches whose child died before it could, from the manifest and the ledger.
+
+    Each is put on condition that it is not there, so a child that is merely late finds its batch recorded.
+    """
+    recorded = {record.index for record in ledger.runs.batches(run.run_id)}
+    if run.manifest and len(recorded) < run.batches:
+        for batch in store.manifest(run.manifest):
+            if batch.index not in recorded:
+                record_batch(run.run_id, batch, [], ledger, settings, clock, begun=False)
+
+
+def _close(run: Run, tally: Tally, failure: str | None, halted: str | None, ledger: Ledger, settings: Settings) -> Run:
+    """Write down how the run ended, and in the same write who is told why, so that a repetition tells the same."""
+    if run.closed:
+        return run
+    counted = sum(tally.counts.values())
+    if counted != run.matched:
+        failure = failure or f"the outcomes do not add up: {counted} of {run.matched}"
+    status = "failed" if failure else "stopped" if halted else _status(tally)
+    changes = {"status": status, "counts": dict(tally.counts)} | ({"error": failure} if failure else {})
+    trouble = alerts.trouble_of(status, halted, tally.counts["accepted"])
+    told = _why_told(run, trouble, tally, ledger, settings)
+    changes |= {"told": told} | ({"trouble": trouble} if trouble else {})
+    return ledger.runs.change(run, **changes) or ledger.runs.read(run.run_id)
+
+
+def _why_told(run: Run, trouble: str | None, tally: Tally, ledger: Ledger, settings: Settings) -> str:
+    """Of a run on request people are always told."""
+    if run.trigger != SCHEDULE:
+        return alerts.RESULT
+    now, news = ledger.clock(), bool(tally.manual)
+    return alerts.why_told(trouble, ledger.alerts.read(), now, settings.remind_after_ms, news=news)
+
+
+def _pass_on(run: Run, ledger: Ledger) -> None:
+    """Note what people are told of a closed scheduled run, and let the next one begin. Both may be repeated."""
+    if run.told != alerts.NOBODY:
+        ledger.alerts.write(alerts.after(run.trouble, ledger.alerts.read(), run.ended_at or ledger.clock()))
+    ledger.runs.end_turn(run.run_id)
+
+
+def _status(tally: Tally) -> str:
+    troubles = set(tally.counts) - {"accepted", "skipped"}
+    return "partial" if troubles else "succeeded"

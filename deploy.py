@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Deploy comms-reprocess: what `chalice deploy` does not do (table, bucket, topics, role, state machine), around it.
+
+python deploy.py deploy --stage dev --notify someone@example.com
+python deploy.py token add --stage dev --name support --role operator
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import boto3
+
+from chalicelib import configuration, times
+from chalicelib.errors import ConfigurationError
+from chalicelib.ledger.table import Table
+from chalicelib.ledger.tokens import ROLES, Tokens
+from deployment import bucket, definition, functions, machine, table, topics
+from deployment.functions import ChaliceFailed
+from deployment.stage import Stage, place
+from deployment.steps import Step, StepFailed, summary, take
+
+DAY = times.duration("1d")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit code: 0 done, 1 refused or failed, with a sentence on standard error."""
+    options = _parser().parse_args(arguments)
+    try:
+        stage = Stage(options.project, options.stage, place())
+        options.run(stage, options)
+    except (ConfigurationError, StepFailed, ChaliceFailed, ValueError) as error:
+        print(f"deploy.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="deploy.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--stage", required=True, help="a stage of .chalice/config.json")
+    common.add_argument("--project", type=Path, default=Path(__file__).parent, help="the checkout to deploy")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    deploy = commands.add_parser("deploy", parents=[common], help="make or update everything; may be repeated")
+    deploy.add_argument("--notify", action="append", default=[], metavar="EMAIL", help="who gets the result mails")
+    deploy.add_argument("--child-execution-type", default=definition.EXPRESS, choices=["EXPRESS", "STANDARD"])
+    deploy.set_defaults(run=_deploy)
+
+    token = commands.add_parser("token", help="who may use the API").add_subparsers(required=True, metavar="verb")
+    add = token.add_parser("add", parents=[common], help="make a token; it is shown this once")
+    add.add_argument("--name", required=True, help="whose it is: shown with each run that it asks for")
+    add.add_argument("--role", required=True, choices=ROLES)
+    add.add_argument("--days", type=int, default=90, help="how long it is valid (default: 90)")
+    add.set_defaults(run=_add_token)
+    return parser
+
+
+def _deploy(stage: Stage, options: argparse.Namespace) -> None:
+    configuration.read(stage.environment, options.project / "chalicelib" / "application.toml")
+    print(f"Deploying {stage.names.prefix} to account {stage.names.place.account}, {stage.names.place.region}")
+    done = take(_steps(stage, options.notify, options.child_execution_type))
+    print(f"Done: {summary(done)}.")
+    print(f"API: {functions.rest_api(stage.project, stage.name)['rest_api_url']}")
+
+
+def _steps(stage: Stage, addresses: list[str], child_execution_type: str) -> list[Step]:
+    """Return what a deployment takes, in an order in which each step finds what it needs; the state machine last."""
+    names = stage.names
+    sns = boto3.client("sns")
+    lambdas = boto3.client("lambda")
+    text = definition.render(stage.project / "statemachine.json", definition.placeholders(names, child_execution_type))
+    return [
+        Step("table", names.table, lambda: table.ensure(boto3.client("dynamodb"), names.table)),
+        Step("bucket", names.bucket, lambda: bucket.ensure(boto3.client("s3"), names)),
+        *(_topic(sns, arn) for arn in (names.succeeded_topic, names.failed_topic)),
+        *(_subscription(sns, arn, to) for to in addresses for arn in (names.succeeded_topic, names.failed_topic)),
+        Step("chalice deploy", stage.name, lambda: functions.ensure(lambdas, names, stage.project, stage.name)),
+        Step("retries off", names.function("collector"), lambda: functions.ensure_no_retries(lambdas, names)),
+        Step("role", machine.role_name(names), lambda: machine.ensure_role(boto3.client("iam"), names)),
+        Step(
+            "state machine",
+            names.prefix,
+            lambda: machine.ensure_machine(boto3.client("stepfunctions"), names, text),
+        ),
+    ]
+
+
+def _topic(sns: object, arn: str) -> Step:
+    return Step("topic", arn.rpartition(":")[2], lambda: topics.ensure_topic(sns, arn))
+
+
+def _subscription(sns: object, arn: str, address: str) -> Step:
+    label = f"{address} to {arn.rpartition(':')[2]}"
+    return Step("mail", label, lambda: topics.ensure_subscription(sns, arn, address))
+
+
+def _add_token(stage: Stage, options: argparse.Namespace) -> None:
+    if not 0 < options.days <= 3650:  # noqa: PLR2004 (ten years)
+        raise ValueError("--days: takes 1 to 3650")
+    tokens = Tokens(Table(boto3.client("dynamodb"), stage.names.table), times.now)
+    print(tokens.add(options.name, options.role, options.days * DAY))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

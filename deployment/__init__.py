@@ -1,0 +1,1 @@
+"""The parts of deploy.py: what `chalice deploy` does not do."""

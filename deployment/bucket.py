@@ -1,0 +1,101 @@
+"""The bucket of the manifests and the results."""
+
+import json
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from chalicelib.settings import Names
+from deployment.steps import Done
+
+# Manifests and results are needed while a run goes and looked at for a while afterwards.
+_DAYS = 90
+
+_BLOCKED = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
+
+_LIFECYCLE = {
+    "Rules": [
+        {
+            "ID": "expire",
+            "Status": "Enabled",
+            "Filter": {"Prefix": ""},
+            "Expiration": {"Days": _DAYS},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+        }
+    ]
+}
+
+
+def ensure(client: Any, names: Names) -> Done:
+    """Make sure of a private bucket that takes TLS only and forgets after 90 days; S3 encrypts it by itself."""
+    done = _ensure_bucket(client, names)
+    changed = [
+        _ensure_access_block(client, names.bucket),
+        _ensure_policy(client, names.bucket, _tls_only(names)),
+        _ensure_lifecycle(client, names.bucket),
+    ]
+    return Done.CHANGED if done is Done.UNCHANGED and any(changed) else done
+
+
+def _ensure_bucket(client: Any, names: Names) -> Done:
+    try:
+        client.head_bucket(Bucket=names.bucket, ExpectedBucketOwner=names.place.account)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:  # noqa: PLR2004 (a status)
+            raise
+    else:
+        return Done.UNCHANGED
+    # us-east-1 is the one region that CreateBucket does not let be named (S3 API reference, CreateBucket).
+    elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": names.place.region}}
+    client.create_bucket(Bucket=names.bucket, **({} if names.place.region == "us-east-1" else elsewhere))
+    return Done.CREATED
+
+
+def _ensure_access_block(client: Any, bucket: str) -> bool:
+    found = _read(lambda: client.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"])
+    if found == _BLOCKED:
+        return False
+    client.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=_BLOCKED)
+    return True
+
+
+def _ensure_policy(client: Any, bucket: str, policy: dict[str, Any]) -> bool:
+    if _read(lambda: json.loads(client.get_bucket_policy(Bucket=bucket)["Policy"])) == policy:
+        return False
+    client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    return True
+
+
+def _ensure_lifecycle(client: Any, bucket: str) -> bool:
+    rules = _read(lambda: client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]) or []
+    if [(rule.get("ID"), rule.get("Expiration", {}).get("Days")) for rule in rules] == [("expire", _DAYS)]:
+        return False
+    client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=_LIFECYCLE)
+    return True
+
+
+def _read(call: Any) -> Any:
+    """Return what a call reads, or None if the bucket has no such thing yet."""
+    try:
+        return call()
+    except ClientError as error:
+        if not error.response["Error"]["Code"].startswith("NoSuch"):
+            raise
+        return None
+
+
+def _tls_only(names: Names) -> dict[str, Any]:
+    arn = f"arn:{names.place.partition}:s3:::{names.bucket}"
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "TlsOnly",
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:*",
+                "Resource": [arn, f"{arn}/*"],
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+            }
+        ],
+    }

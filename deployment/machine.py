@@ -1,0 +1,125 @@
+"""The state machine and the role that it acts as."""
+
+import json
+import time
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from chalicelib.settings import Names
+from deployment.steps import Done
+
+_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"},
+    ],
+}
+
+_POLICY = "state-machine"
+
+# A new role is not known everywhere at once; Step Functions refuses it for some seconds (IAM User Guide,
+# "Troubleshoot IAM: changes that I make are not always immediately visible").
+_ROLE_TRIES, _ROLE_WAIT = 10, 3.0
+
+
+def role_name(names: Names) -> str:
+    """Return the name of the state machine's role."""
+    return f"{names.prefix}-state-machine"
+
+
+def role_arn(names: Names) -> str:
+    """Return the ARN of the state machine's role."""
+    return f"arn:{names.place.partition}:iam::{names.place.account}:role/{role_name(names)}"
+
+
+def policy(names: Names) -> dict[str, Any]:
+    """Return what the state machine may do: what its states do, and what a distributed Map needs for itself.
+
+    The latter after AWS Step Functions Developer Guide, "IAM policies for using Distributed Map states".
+    """
+    bucket = f"arn:{names.place.partition}:s3:::{names.bucket}"
+    functions = [names.function_arn(name) for name in ("reprocess", "record", "report")]
+    map_runs = f"{names.state_machine.replace(':stateMachine:', ':execution:')}/*"
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            _allow(["lambda:InvokeFunction"], *functions),
+            _allow(["dynamodb:GetItem"], _table_arn(names)),
+            _allow(["s3:GetObject"], f"{bucket}/runs/*"),
+            _allow(
+                ["s3:PutObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"],
+                f"{bucket}/results/*",
+            ),
+            _allow(["sns:Publish"], names.succeeded_topic, names.failed_topic),
+            _allow(["states:StartExecution"], names.state_machine),
+            _allow(["states:DescribeExecution", "states:StopExecution"], map_runs),
+        ],
+    }
+
+
+def _allow(actions: list[str], *resources: str) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": actions, "Resource": list(resources)}
+
+
+def _table_arn(names: Names) -> str:
+    place = names.place
+    return f"arn:{place.partition}:dynamodb:{place.region}:{place.account}:table/{names.table}"
+
+
+def ensure_role(client: Any, names: Names) -> Done:
+    """Make sure of the role and of exactly its rights."""
+    name = role_name(names)
+    try:
+        client.get_role(RoleName=name)
+        done = Done.UNCHANGED
+    except client.exceptions.NoSuchEntityException:
+        client.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(_TRUST))
+        done = Done.CREATED
+    wanted = policy(names)
+    if _attached(client, name) == wanted:
+        return done
+    client.put_role_policy(RoleName=name, PolicyName=_POLICY, PolicyDocument=json.dumps(wanted))
+    return Done.CREATED if done is Done.CREATED else Done.CHANGED
+
+
+def _attached(client: Any, name: str) -> Any:
+    try:
+        return client.get_role_policy(RoleName=name, PolicyName=_POLICY)["PolicyDocument"]
+    except client.exceptions.NoSuchEntityException:
+        return None
+
+
+def ensure_machine(client: Any, names: Names, definition: str) -> Done:
+    """Make sure of the state machine; executions that run go on with the definition that they began with."""
+    try:
+        found = client.describe_state_machine(stateMachineArn=names.state_machine)
+    except client.exceptions.StateMachineDoesNotExist:
+        _patiently(
+            lambda: client.create_state_machine(
+                name=names.prefix, type="STANDARD", definition=definition, roleArn=role_arn(names)
+            )
+        )
+        return Done.CREATED
+    if json.loads(found["definition"]) == json.loads(definition) and found["roleArn"] == role_arn(names):
+        return Done.UNCHANGED
+    _patiently(
+        lambda: client.update_state_machine(
+            stateMachineArn=names.state_machine, definition=definition, roleArn=role_arn(names)
+        )
+    )
+    return Done.CHANGED
+
+
+def _patiently(call: Any) -> None:
+    """Call until the role is known."""
+    for _ in range(_ROLE_TRIES - 1):
+        try:
+            call()
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDeniedException":
+                raise
+            time.sleep(_ROLE_WAIT)
+        else:
+            return
+    call()

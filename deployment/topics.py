@@ -1,0 +1,31 @@
+"""The topics that people are told on, and their email subscriptions."""
+
+from typing import Any
+
+from deployment.steps import Done
+
+# The key that SNS manages itself: nobody but us publishes here.
+_KEY = "alias/aws/sns"
+
+
+def ensure_topic(client: Any, arn: str) -> Done:
+    """Make sure of an encrypted topic."""
+    try:
+        attributes = client.get_topic_attributes(TopicArn=arn)["Attributes"]
+    except client.exceptions.NotFoundException:
+        client.create_topic(Name=arn.rpartition(":")[2], Attributes={"KmsMasterKeyId": _KEY})
+        return Done.CREATED
+    if attributes.get("KmsMasterKeyId") == _KEY:
+        return Done.UNCHANGED
+    client.set_topic_attributes(TopicArn=arn, AttributeName="KmsMasterKeyId", AttributeValue=_KEY)
+    return Done.CHANGED
+
+
+def ensure_subscription(client: Any, arn: str, address: str) -> Done:
+    """Make sure that a topic sends mail to an address; its owner has to confirm by the mail that Amazon sends."""
+    pages = client.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=arn)
+    known = {(each["Protocol"], each["Endpoint"]) for page in pages for each in page["Subscriptions"]}
+    if ("email", address) in known:
+        return Done.UNCHANGED
+    client.subscribe(TopicArn=arn, Protocol="email", Endpoint=address)
+    return Done.CREATED
