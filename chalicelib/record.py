@@ -42,7 +42,7 @@ def record_batch(
         key = (it.operation, it.primary_id)
         outcome = _outcome(it, found.get(key), states.get(key), owner, begun=begun)
         outcomes.append(_hand_over(it, outcome, states.get(key), owner, ledger, settings))
-    _judge(run_id, batch.index, outcomes, _misconfigured(states, owner), ledger.runs, settings)
+    _judge(run_id, batch.index, outcomes, _misconfigured(states, owner), ledger.runs, settings, begun=begun)
     record = BatchRecord(index=batch.index, outcomes=outcomes, at=clock())
     if ledger.runs.record_batch(run_id, record):
         ledger.runs.progress(run_id, count(outcomes))
@@ -60,7 +60,8 @@ def _what_happened(result: Result | None, state: State | None, owner: str, *, be
     entry = state.entry_of(owner) if state else None
     if entry and entry.answer != "sending":
         return claims.outcome_of(entry.answer), entry.reason
-    if result and result.outcome:
+    # A try without an answer may have been sent, whatever kept a later one from claiming: it was not skipped.
+    if result and result.outcome and not (entry and result.outcome == "skipped"):
         return result.outcome, result.reason
     if entry:
         return "unknown", "died_while_sending"
@@ -91,15 +92,25 @@ def _misconfigured(states: _States, owner: str) -> str | None:
 
 
 def _judge(
-    run_id: str, index: int, outcomes: list[Outcome], misconfigured: str | None, runs: Runs, settings: Settings
+    run_id: str,
+    index: int,
+    outcomes: list[Outcome],
+    misconfigured: str | None,
+    runs: Runs,
+    settings: Settings,
+    *,
+    begun: bool,
 ) -> None:
-    """Halt the run if the application is misconfigured or seems to be down: more batches would only hurt it."""
+    """Halt the run if the application is misconfigured or seems to be down: more batches would only hurt it.
+
+    What Report completes says nothing of the application (and no batch comes after it): the breaker leaves it out.
+    """
     tried = [outcome for outcome in outcomes if outcome.outcome not in ("skipped", "not_attempted")]
     if misconfigured:
         runs.halt(run_id, f"misconfigured:{misconfigured}")
     elif any(outcome.outcome == ACCEPTED for outcome in tried):
         runs.fruitful(run_id)
-    elif tried and runs.barren(run_id, index) >= settings.breaker_batches:
+    elif begun and tried and runs.barren(run_id, index) >= settings.breaker_batches:
         runs.halt(run_id, "breaker")
 
 

@@ -36,7 +36,7 @@ class EmbeddedAws:
         self,
         *,
         smtp: tuple[str, int] | None = None,
-        lambda_processes: int = 8,
+        lambda_processes: int = 10,
         log: Path | None = None,
         pace: Pace | None = None,
         confirm_subscriptions: bool = True,

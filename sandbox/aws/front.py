@@ -1,5 +1,6 @@
 """The doors in front of moto, for the calls that moto alone would answer otherwise than AWS."""
 
+import functools
 import io
 import re
 import threading
@@ -25,13 +26,22 @@ REST_API = re.compile(r"/restapis(?:/(?P<api>[^/]+)(?P<deployments>/deployments)
 Door = Callable[[Request], Response]
 
 
+class _Moto(DomainDispatcherApplication):
+    """moto's endpoint, but it looks only once which backend serves a host: each look lists its hundreds of folders."""
+
+    @functools.cache  # noqa: B019 (it lives as long as the process needs it)
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """Return the name of the backend."""
+        return super().get_backend_for_host(host)
+
+
 class Front:
     """Finds the door for each request; what needs none goes straight to moto."""
 
     def __init__(
         self, invocations: Invocations, gateway: Gateway, apis: Apis, schedule: Schedule, mail: Postman
     ) -> None:
-        self._moto: Wsgi = DomainDispatcherApplication(create_backend_app)
+        self._moto: Wsgi = _Moto(create_backend_app)
         self._invocations = invocations
         self._gateway = gateway
         self._apis = apis

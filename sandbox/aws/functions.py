@@ -61,7 +61,9 @@ class Lambdas:
     def __init__(self, packages: Packages, endpoint: str, limit: int, logs: FunctionLogs, pace: Pace) -> None:
         self._logs = logs
         self._pace = pace
-        self._pool = Pool(limit, lambda function: FunctionProcess(function, packages, endpoint, logs))
+        self._pool = Pool(
+            limit, lambda function: FunctionProcess(function, packages, endpoint, logs), each=max(1, limit // 2)
+        )
         self._lock = threading.Lock()
         self._running: Counter[str] = Counter()
         self._events: set[threading.Thread] = set()

@@ -37,19 +37,27 @@ class _Caller:
 
 
 class Pool:
-    """Processes of all functions, `limit` of them at most unless that would be a deadlock."""
+    """Processes of all functions, `limit` of them at most, `each` of one function, unless that would be a deadlock.
+
+    Without `each`, a function that is called often would take every place, and all others start cold each time.
+    """
 
     def __init__(
-        self, limit: int, start: Callable[[Function], FunctionProcess], patience: Patience | None = None
+        self,
+        limit: int,
+        start: Callable[[Function], FunctionProcess],
+        patience: Patience | None = None,
+        each: int | None = None,
     ) -> None:
         self._limit = limit
+        self._each = each or limit
         self._patience = patience or Patience()
         self._start = start
         self._lock = threading.Lock()
         self._queue: list[_Caller] = []
         self._idle: list[FunctionProcess] = []  # the one that has been idle longest comes first
         self._busy: list[FunctionProcess] = []
-        self._starting = 0
+        self._starting: list[Function] = []
         self._ended: list[FunctionProcess] = []
         self._closed = False
 
@@ -113,13 +121,14 @@ class Pool:
     def _served(self, caller: _Caller) -> bool:
         """Give a caller a warm process, or the right to start one; False if it has to wait on."""
         self._retire_outdated(caller.function)
-        first = self._queue[0]
+        # Those whose function has its share wait for a warm process only, and hold up nobody.
+        first = next((one for one in self._queue if not self._has_share(one)), caller)
         if caller is first or not first.waited(self._patience.overtaken):
             caller.process = self._take_warm(caller.function)
             if caller.process:
                 return True
-        if caller is first and self._has_room(caller):
-            self._starting += 1
+        if caller is first and not self._has_share(caller) and self._has_room(caller):
+            self._starting.append(caller.function)
             return True
         return False
 
@@ -130,9 +139,15 @@ class Pool:
             self._busy.append(warm)
         return warm
 
+    def _has_share(self, caller: _Caller) -> bool:
+        """Whether the caller's function has all the processes that it may have."""
+        running = [one.function for one in self._busy + self._idle] + self._starting
+        share = sum(function == caller.function for function in running)
+        return share >= self._each and not caller.waited(self._patience.deadlock)
+
     def _has_room(self, caller: _Caller) -> bool:
         """Whether one more may start; it may be for that that the one that was idle longest ends."""
-        if len(self._idle) + len(self._busy) + self._starting < self._limit:
+        if len(self._idle) + len(self._busy) + len(self._starting) < self._limit:
             return True
         impatient = caller.waited(self._patience.overtaken)
         if self._idle and (impatient or time.monotonic() - self._idle[0].idle_since >= self._patience.keep_warm):
@@ -155,7 +170,7 @@ class Pool:
         finally:
             with self._lock:
                 self._busy += [process] if process else []
-                self._starting -= 1
+                self._starting.remove(function)
                 self._serve()
         return process
 

@@ -1,0 +1,63 @@
+"""What a page says, whatever an application may put into one. Real pages over real connections: tests/integration."""
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chalicelib import pages
+from chalicelib.configuration import Next, Source
+from chalicelib.errors import ListingFailed
+from chalicelib.models import Communication
+
+SOURCE = Source(
+    operation="send.email",
+    list="https://app.example.com/emails",
+    cool_down="1h",
+    items="results",
+    created="created_at",
+    created_by="author",
+    failed_at="failed_at",
+    next=Next(url="next"),
+)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+TIMES = st.none() | st.datetimes().map(lambda moment: moment.isoformat()) | JSON
+RECORDS = st.fixed_dictionaries(
+    {}, optional={"id": JSON, "created_at": TIMES, "failed_at": TIMES, "author": JSON, "address": JSON}
+)
+PAGES = JSON | st.fixed_dictionaries({"results": st.lists(RECORDS | JSON, max_size=3)}, optional={"next": JSON})
+
+
+def outcome(call, *arguments):
+    """What a call returns, or the message of its ListingFailed."""
+    try:
+        return call(*arguments)
+    except ListingFailed as error:
+        return str(error)
+
+
+@settings(deadline=None)
+@given(PAGES)
+def test_any_page_is_read_whole_or_not_at_all(page):
+    """Each record becomes one communication that can be written to the manifest, or the list has failed, by name."""
+    found = outcome(pages.communications, SOURCE, page, 0)
+    if isinstance(found, str):
+        assert found.startswith("send.email: ")
+    else:
+        assert len(found) == len(page["results"])
+        assert msgspec.json.decode(msgspec.json.encode(found), type=list[Communication]) == found
+
+
+@settings(deadline=None)
+@given(PAGES)
+def test_any_next_page_is_a_url_or_the_end(page):
+    """Or the list has failed, by name."""
+    following = outcome(pages.following, SOURCE, page, SOURCE.list, {"page_size": 200})
+    if isinstance(following, str):
+        assert following.startswith("send.email: ")
+    else:
+        assert following is None or (isinstance(following[0], str) and following[1] == {})

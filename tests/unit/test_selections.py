@@ -1,0 +1,207 @@
+"""The body of `POST /reprocess`, from good to hostile."""
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chalicelib import selections
+from chalicelib.configuration import Configuration, Reprocess, Source
+from chalicelib.errors import InvalidRequest
+from chalicelib.models import Selection
+
+EMAILS = Source(
+    operation="send.email",
+    list="https://app.example.com/emails",
+    cool_down="1h",
+    created="created_at",
+    filters={"createdBy": "author"},
+)
+SMS = Source(operation="send.sms", list="https://app.example.com/sms", cool_down="1h")
+CONFIGURATION = Configuration(sources=[EMAILS, SMS], reprocess=Reprocess(url="https://app.example.com/post"))
+
+
+def parse(body):
+    return selections.parse(body if isinstance(body, bytes) else json.dumps(body).encode(), CONFIGURATION)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b" {} ", b'{"operation": null, "limit": null, "primaryIds": null}'])
+def test_nothing_selected_is_everything_that_is_due(body):
+    """No body, an empty one, and nulls are the selection of the schedule."""
+    assert parse(body) == Selection()
+
+
+def test_every_field_reaches_the_selection():
+    """Nothing that the caller said is lost, and ids stay as they are, in their order."""
+    selection = parse(
+        {
+            "operation": "send.email",
+            "createdAfter": "2026-11-19T00:00:00+01:00",
+            "createdBefore": "2026-11-20",
+            "createdBy": "Jo",
+            "primaryIds": ["b", "a", "b"],
+            "limit": 5,
+        }
+    )
+    assert selection == Selection(
+        operation="send.email",
+        created_after="2026-11-18T23:00:00.000Z",
+        created_before="2026-11-20T00:00:00.000Z",
+        created_by="Jo",
+        primary_ids=["b", "a", "b"],
+        limit=5,
+    )
+
+
+@pytest.mark.parametrize("primary_id", ["1\n2", "🙂", "a#b", "a/b", " ", "\0", '"', "../..", "e\u0301", "x" * 512])
+def test_an_id_is_opaque(primary_id):
+    """Whatever an application calls its communications is taken as it is."""
+    assert parse({"primaryIds": [primary_id]}).primary_ids == [primary_id]
+
+
+@pytest.mark.parametrize("number", [1, 1_000])
+def test_up_to_a_thousand_ids_may_be_asked_for(number):
+    """The bound is inclusive."""
+    ids = [str(each) for each in range(number)]
+    assert parse({"primaryIds": ids}).primary_ids == ids
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"limit": 0}, "limit: Expected `int` >= 1"),
+        ({"limit": -1}, "limit: Expected `int` >= 1"),
+        ({"limit": True}, "limit: Expected `int`, got `bool`"),
+        ({"limit": "5"}, "limit: Expected `int`, got `str`"),
+        ({"limit": 1.5}, "limit: Expected `int`, got `float`"),
+        (b'{"limit": 1e3}', "limit: Expected `int`, got `float`"),
+        ({"limit": 10**9 + 1}, "limit: Expected `int` <= 1000000000"),
+        ({"limit": 10**30}, "limit: Expected `int` <= 1000000000"),
+        (b'{"limit": ' + b"9" * 5_000 + b"}", "limit: Integer value out of range"),
+        (b'{"limit": 1e999}', "limit: Number out of range"),
+        ({"operation": ""}, "operation: Expected `str` of length >= 1"),
+        ({"operation": 5}, "operation: Expected `str`, got `int`"),
+        ({"operation": "send.fax"}, "operation: no source lists 'send.fax'; there are send.email, send.sms"),
+        ({"createdBy": ""}, "createdBy: Expected `str` of length >= 1"),
+        ({"createdBy": "x" * 257}, "createdBy: Expected `str` of length <= 256"),
+        ({"createdBy": ["Jo"]}, "createdBy: Expected `str`, got `array`"),
+        ({"createdBy": "Jo"}, "createdBy: the source of send.sms cannot be filtered by it"),
+        ({"createdAfter": "2026-11-20"}, "createdAfter: the source of send.sms cannot be filtered by it"),
+        ({"primaryIds": []}, "primaryIds: Expected `array` of length >= 1"),
+        ({"primaryIds": ["x"] * 1_001}, "primaryIds: Expected `array` of length <= 1000"),
+        ({"primaryIds": ["a", ""]}, "primaryIds[1]: Expected `str` of length >= 1"),
+        ({"primaryIds": ["x" * 513]}, "primaryIds[0]: Expected `str` of length <= 512"),
+        ({"primaryIds": [1]}, "primaryIds[0]: Expected `str`, got `int`"),
+        ({"primaryIds": [True]}, "primaryIds[0]: Expected `str`, got `bool`"),
+        ({"primaryIds": "a"}, "primaryIds: Expected `array`, got `str`"),
+        ({"createdAt": "x"}, "createdAt: no such field; there are operation, createdAfter, createdBefore, createdBy, "),
+        ({"created_after": "2026-11-20"}, "created_after: no such field; there are operation"),
+        ({"a\nb": 1}, "a\nb: no such field; there are operation"),
+        ({"": 1}, ": no such field; there are operation"),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_told_with_the_field_first(body, message):
+    """The message begins with the field at fault and ends with its rule."""
+    with pytest.raises(InvalidRequest) as caught:
+        parse(body)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("field", ["createdAfter", "createdBefore"])
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "1763631000", "2026-02-30", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00"]
+)
+def test_a_time_that_is_none_is_told_with_an_example(field, text):
+    """So is one that UTC cannot name."""
+    with pytest.raises(InvalidRequest) as caught:
+        parse({"operation": "send.email", field: text})
+    assert str(caught.value) == f"{field}: not an ISO 8601 time such as 2026-11-20T09:30:00Z"
+
+
+@pytest.mark.parametrize("before", ["2026-11-20T00:00:00Z", "2026-11-19", "2026-11-20T01:00:00+02:00"])
+def test_a_span_must_not_be_empty(before):
+    """One that ends before it begins selects nothing, which nobody means."""
+    with pytest.raises(InvalidRequest, match="createdBefore: must be later than createdAfter"):
+        parse({"operation": "send.email", "createdAfter": "2026-11-20", "createdBefore": before})
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z"])
+def test_the_first_and_the_last_time_there_is_are_fine(time):
+    """The bounds are those of ISO 8601's four digits."""
+    assert parse({"operation": "send.email", "createdAfter": time}).created_after in (time, "0001-01-01T00:00:00.000Z")
+
+
+def test_a_filter_needs_a_source_that_can_serve_it():
+    """Either the source has a parameter for it, or its records have the field to compare with."""
+    assert parse({"operation": "send.email", "createdBy": "Jo"}).created_by == "Jo"
+    assert parse({"operation": "send.email", "createdBefore": "2026-11-20"}).created_before
+    with pytest.raises(InvalidRequest, match=r"createdBefore: the source of send.sms cannot be filtered by it"):
+        parse({"operation": "send.sms", "createdBefore": "2026-11-20"})
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"null", "the body: Expected `object`, got `null`"),
+        (b"[]", "the body: Expected `object`, got `array`"),
+        (b'"send.email"', "the body: Expected `object`, got `str`"),
+        (b"[" * 100_000, "the body: Expected `object`, got `array`"),
+        (b'{"primaryIds": ' + b"[" * 100_000, "primaryIds[0]: Expected `str`, got `array`"),
+        (b'{"x": ' + b"[" * 100_000, "x: no such field"),
+        (b" ", "the body is not JSON: "),
+        (b"{", "the body is not JSON: "),
+        (b"{'limit': 5}", "the body is not JSON: "),
+        (b'{"limit": NaN}', "the body is not JSON: "),
+        (b'{"limit": 5} x', "the body is not JSON: "),
+        (b"operation=send.email", "the body is not JSON: "),
+        (b'{"createdBy": "\\ud800"}', "the body is not JSON: "),
+        (b'\xef\xbb\xbf{"limit": 5}', "the body is not JSON: "),
+        (b'{"createdBy": "\xff"}', "the body is not UTF-8"),
+        (b'{"createdBy": "\xed\xa0\x80"}', "the body is not UTF-8"),
+        (b"\x1f\x8b\x08", "the body is not JSON: "),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_body_that_is_no_json_object_is_told(body, message):
+    """Whatever the bytes are, the caller gets a sentence."""
+    with pytest.raises(InvalidRequest) as caught:
+        parse(body)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_field_twice_is_the_last_one():
+    """That is what every JSON reader in use makes of it (RFC 8259, section 4)."""
+    assert parse(b'{"limit": 1, "limit": 2}').limit == 2
+
+
+def test_the_answer_to_a_mistake_is_short():
+    """A field's name is the caller's own text, so it is not given back at any length."""
+    with pytest.raises(InvalidRequest) as caught:
+        parse({"x" * 1_000_000: 1})
+    assert len(str(caught.value)) < 300
+
+
+@settings(deadline=None)
+@given(
+    st.one_of(
+        st.binary(max_size=50),
+        st.dictionaries(
+            st.sampled_from(Selection.__struct_encode_fields__),
+            st.recursive(
+                st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+                lambda inner: st.lists(inner, max_size=3),
+                max_leaves=5,
+            ),
+        ),
+    )
+)
+def test_any_body_is_a_selection_or_a_sentence(body):
+    """No input leads to another error; and what is a selection can be kept as JSON."""
+    try:
+        selection = parse(body)
+    except InvalidRequest:
+        return
+    assert msgspec.json.decode(msgspec.json.encode(selection), type=Selection) == selection

@@ -1,0 +1,113 @@
+"""The settings of a deployment, and the names that derive from them."""
+
+import pytest
+
+from chalicelib import times
+from chalicelib.errors import ConfigurationError
+from chalicelib.settings import Names, Place, Settings
+
+NAMES = Names("mail-prod", Place("aws-cn", "cn-north-1", "123456789012"))
+
+
+def test_only_the_prefix_has_to_be_set():
+    """Every other setting has a default that is safe to start with."""
+    settings = Settings.read({"RESOURCE_PREFIX": "mail-prod", "PATH": "/bin"})
+    assert settings == Settings(resource_prefix="mail-prod")
+    assert settings.retention_ms == times.duration("90d")
+
+
+def test_every_setting_is_read_from_the_variable_of_its_name():
+    """A setting's variable is its name in capitals."""
+    settings = Settings.read(
+        {
+            "RESOURCE_PREFIX": "mail-prod",
+            "BATCH_SIZE": "10",
+            "CONCURRENCY": "5",
+            "MAX_ATTEMPTS": "3",
+            "MAX_PER_RUN": "1000",
+            "BREAKER_BATCHES": "2",
+            "RETENTION": "30d",
+        }
+    )
+    assert settings == Settings(
+        resource_prefix="mail-prod",
+        batch_size=10,
+        concurrency=5,
+        max_attempts=3,
+        max_per_run=1000,
+        breaker_batches=2,
+        retention="30d",
+    )
+
+
+def test_a_missing_setting_is_named_with_the_place_to_add_it():
+    """Whoever deploys learns which variable is missing, and where it goes."""
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.read({})
+    assert str(caught.value) == (
+        "setting RESOURCE_PREFIX is missing: add it to environment_variables in .chalice/config.json"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("MAX_ATTEMPTS", "0", "Expected `int` >= 1"),
+        ("MAX_ATTEMPTS", "-1", "Expected `int` >= 1"),
+        ("MAX_ATTEMPTS", "", "Expected `int`, got `str`"),
+        ("MAX_ATTEMPTS", "five", "Expected `int`, got `str`"),
+        ("MAX_ATTEMPTS", "true", "Expected `int`, got `str`"),
+        ("MAX_ATTEMPTS", "2.5", "Expected `int`"),
+        ("MAX_ATTEMPTS", "nan", "Expected `int`"),
+        ("MAX_PER_RUN", "0", "Expected `int` >= 1"),
+        ("BREAKER_BATCHES", "0", "Expected `int` >= 1"),
+        ("BATCH_SIZE", "41", "Expected `int` <= 40"),
+        ("CONCURRENCY", "1001", "Expected `int` <= 1000"),
+        ("CONCURRENCY", "0", "Expected `int` >= 1"),
+        ("RETENTION", "90", "'90' is not a duration; write"),
+        ("RETENTION", "", "'' is not a duration; write"),
+        ("RETENTION", "0d", "must be 1d at least"),
+        ("RETENTION", "23h", "must be 1d at least"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_rule(name, value, rule):
+    """One sentence: the variable, and what it takes."""
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.read({"RESOURCE_PREFIX": "mail-prod", name: value})
+    assert str(caught.value).startswith(f"setting {name}: {rule}")
+
+
+@pytest.mark.parametrize(
+    "prefix", ["ab", "a" * 33, "Mail", "-mail", "mail-", "mail_prod", "mail prod", "mail\n", "mäil", ""]
+)
+def test_a_prefix_that_aws_would_refuse_in_a_name_is_refused_here(prefix):
+    """The prefix is part of bucket, function and topic names, so it takes what each of them takes."""
+    with pytest.raises(
+        ConfigurationError, match="setting RESOURCE_PREFIX: takes 3 to 32 lower-case letters, digits and"
+    ):
+        Settings.read({"RESOURCE_PREFIX": prefix})
+
+
+def test_every_name_derives_from_the_prefix_and_the_place():
+    """Nothing has a name of its own, and no ARN assumes the partition `aws`."""
+    assert NAMES.table == "mail-prod"
+    assert NAMES.bucket == "mail-prod-123456789012-cn-north-1"
+    assert NAMES.function("record") == "mail-prod-record"
+    assert NAMES.function_arn("record") == "arn:aws-cn:lambda:cn-north-1:123456789012:function:mail-prod-record"
+    assert NAMES.state_machine == "arn:aws-cn:states:cn-north-1:123456789012:stateMachine:mail-prod"
+    assert NAMES.execution("r-1") == "arn:aws-cn:states:cn-north-1:123456789012:execution:mail-prod:r-1"
+    assert NAMES.succeeded_topic == "arn:aws-cn:sns:cn-north-1:123456789012:mail-prod-succeeded"
+    assert NAMES.failed_topic == "arn:aws-cn:sns:cn-north-1:123456789012:mail-prod-failed"
+
+
+def test_the_longest_prefix_gives_names_that_aws_takes():
+    """S3 takes 63 characters, Lambda 64 (AWS documentation, "Bucket naming rules" and "Lambda quotas")."""
+    names = Names("p" * 32, Place("aws", "ap-southeast-1", "123456789012"))
+    assert len(names.bucket) <= 63
+    assert len(names.function("request_approval")) <= 64
+
+
+@pytest.mark.parametrize("tail", ["function:mail-prod-record", "function:mail-prod-record:live", "mail-prod"])
+def test_the_place_is_read_from_any_arn(tail):
+    """A Lambda function's own ARN says where it runs, with or without an alias."""
+    assert Place.of(f"arn:aws-cn:lambda:cn-north-1:123456789012:{tail}") == NAMES.place
