@@ -112,6 +112,9 @@ class Application:
         except ConfigurationError:
             raise ApplicationMisconfigured("secret_unreadable") from None
         error = self.meaning(answer.status)
+        if error is ApplicationMisconfigured:
+            # Whoever mends this needs the status; the application's own code may say anything.
+            raise error(f"http_{answer.status}")
         if error:
             raise error(_reason(answer, self._configuration.reprocess.reason))
 

@@ -56,12 +56,16 @@ class Collector:
         It ends as `running` with an execution, as `empty`, or as `failed` with the error. May be repeated, and may die
         anywhere: each attempt has a manifest of its own, and one conditional write on the run decides which counts.
         """
-        manifest = Manifest(batch_size(self._settings))
-        try:
-            found = self._gather(selection, manifest)
-        except (ListingFailed, ConfigurationError) as error:
-            return self._move(run, status="failed", error=str(error))
-        manifest.close()
+        with Manifest(batch_size(self._settings)) as manifest:
+            try:
+                found = self._gather(selection, manifest)
+            except (ListingFailed, ConfigurationError) as error:
+                return self._move(run, status="failed", error=str(error))
+            manifest.end()
+            return self._begin(run, found, manifest)
+
+    def _begin(self, run: Run, found: "_Found", manifest: Manifest) -> Run:
+        """Pin what was found and start the execution, or close the run if there is nothing to do."""
         counted = found.counted()
         if not manifest.batches:
             return self._move(run, status="empty", counts={"skipped": sum(found.skipped.values())}, **counted)
