@@ -26,3 +26,9 @@ def operator(system) -> str:
 def viewer(system) -> str:
     """A viewer's token."""
     return system.token("viewer", "vera")
+
+
+@pytest.fixture(scope="package")
+def approver(system) -> str:
+    """An approver's token."""
+    return system.token("approver", "anna")
