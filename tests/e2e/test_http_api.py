@@ -1,5 +1,6 @@
 """The deployed API: who may call what, what makes no sense, and the same request twice."""
 
+import json
 import threading
 import time
 
@@ -10,7 +11,8 @@ from chalicelib import doors, times
 from chalicelib.ledger.table import Table
 from chalicelib.ledger.tokens import ROLES, Token, Tokens
 from deployment.table import table_definition
-from tests.e2e.steps import PREFIX, collect_scheduled, environment, executions, fail, finish, start
+from sandbox.project import ROOT
+from tests.e2e.steps import PREFIX, collect_scheduled, executions, fail, finish, start
 
 SAMPLES = {"run_id": "no-such-run", "communication_id": "bm8"}
 GUARDED = [door for door in doors.ALL if door.role]
@@ -266,7 +268,5 @@ def test_each_change_leaves_a_line_in_the_log(system, operator):
 
 def test_the_api_describes_itself(system, viewer):
     """GET /openapi.json is the document that is in docs."""
-    with environment(system, ""):
-        answer = system.call("GET", "/openapi.json", viewer)
-    assert answer.json()["openapi"].startswith("3.1")
-    assert set(answer.json()["paths"]) == {door.path for door in doors.ALL}
+    answer = system.call("GET", "/openapi.json", viewer)
+    assert answer.json() == json.loads((ROOT / "docs" / "openapi.json").read_text())
