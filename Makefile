@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test check demo serve fire clean
+.PHONY: help setup lint test check demo serve fire openapi clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ serve: setup  ## the whole system on this machine, until Ctrl-C
 
 fire: setup  ## fire the schedule of a running `make serve` now
 	@$(BIN)/python -m sandbox fire
+
+openapi: setup  ## write docs/openapi.json anew, from the routes and types
+	$(BIN)/python -c "import json; from chalicelib import openapi; print(json.dumps(openapi.document(), indent=2))" > docs/openapi.json
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .sandbox .chalice/deployments .chalice/deployed .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -13,6 +13,9 @@ from sandbox.system import System
 
 FOLDER = ROOT / ".sandbox" / "serve"
 
+# Low enough for a run of all that fails here to wait for approval (see docs/api.md).
+THRESHOLD = 30
+
 # Where `make fire` finds what runs.
 _RUNNING = FOLDER / "running.json"
 
@@ -20,13 +23,13 @@ _TEXT = """
 Ready. The schedule fires every minute; `make fire` fires it now. Ctrl-C ends everything.
 
   API            {api}
-  token          {token}
+  token          {token}   (approver: {approver})
   application    {application}   (token: {application_token})
   logs           {folder}
 
 Try, in another terminal:
 
-  export API={api} TOKEN={token}
+  export API={api} TOKEN={token} APPROVER={approver}
   export APP={application} APP_TOKEN={application_token}
 
   # break the application, have an email fail for good, mend it
@@ -39,6 +42,8 @@ Try, in another terminal:
        -d '{{"operation": "send.sms", "createdBy": "bob"}}'
   curl -s $API/runs/RUN_ID -H "Authorization: Bearer $TOKEN"
 
+A run of more than {threshold} waits for approval, the first scheduled one too. All calls: docs/api.md
+
 Mails to the person on duty are shown here:
 """
 
@@ -48,7 +53,8 @@ def serve() -> int:
     shutil.rmtree(FOLDER, ignore_errors=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with System(FOLDER, {"SCHEDULE": "rate(1 minute)"}, requeue_after=1.0) as system:
+        settings = {"SCHEDULE": "rate(1 minute)", "APPROVAL_THRESHOLD": str(THRESHOLD)}
+        with System(FOLDER, settings, requeue_after=1.0) as system:
             print(system.deploy())
             _fail_some(system)
             _announce(system)
@@ -61,11 +67,12 @@ def serve() -> int:
 
 
 def _fail_some(system: System) -> None:
-    print("Letting 20 emails of alice's and 20 SMS of bob's fail for good ...")
+    print("Letting 22 emails of alice's, two to impossible addresses, and 20 SMS of bob's fail for good ...")
     system.email.down = system.sms.down = True
     system.application.create("emails", 20, created_by="alice")
+    system.application.create("emails", 2, created_by="alice", recipient="nobody")
     system.application.create("sms", 20, created_by="bob")
-    system.application.wait_for_stats(60, failed=40)
+    system.application.wait_for_stats(60, failed=42)
     system.email.down = system.sms.down = False
 
 
@@ -75,6 +82,8 @@ def _announce(system: System) -> None:
         _TEXT.format(
             api=system.api,
             token=system.token("operator"),
+            approver=system.token("approver"),
+            threshold=THRESHOLD,
             application=system.application.url,
             application_token=system.application.token,
             folder=FOLDER.relative_to(ROOT),
