@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test check demo serve fire chaos clean
+.PHONY: help setup lint test check demo serve fire chaos openapi clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ fire: setup  ## fire the schedule of a running `make serve` now
 
 chaos: setup  ## break everything at once, and count that each communication is delivered exactly once
 	@$(BIN)/python -m sandbox chaos
+
+openapi: setup  ## write docs/openapi.json anew, from the routes and types
+	$(BIN)/python -c "import json; from chalicelib import openapi; print(json.dumps(openapi.document(), indent=2))" > docs/openapi.json
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .sandbox .chalice/deployments .chalice/deployed .mypy_cache .ruff_cache .pytest_cache .hypothesis

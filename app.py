@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from chalice.app import Chalice, CloudWatchEvent
 
-from chalicelib import parts, record, reprocessor, runs
+from chalicelib import approvals, parts, record, reprocessor, runs
 from chalicelib.api import api
 from chalicelib.models import Batch, Result, Task, as_json
 
@@ -53,5 +53,15 @@ def record_batch(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def report_run(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Close a run and say who is told what."""
     it = parts.of(context.invoked_function_arn)
+    if "declined" in event:
+        it.ledger.approvals.expire(event["runId"])
     failure = event.get("failure", {}).get("Error")
     return as_json(it.report(event["runId"], failure))
+
+
+@app.lambda_function(name="request_approval")
+def request_approval(event: dict[str, Any], context: Any) -> None:
+    """Keep the token by which the state machine's wait ends, and ask people to decide."""
+    it = parts.of(context.invoked_function_arn)
+    timeout = event["timeoutSeconds"] * 1000
+    approvals.ask(event["runId"], event["token"], timeout, it.ledger, it.executions, it.notify)

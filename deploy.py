@@ -3,6 +3,8 @@
 
 python deploy.py deploy --stage dev --notify someone@example.com
 python deploy.py token add --stage dev --name support --role operator
+python deploy.py token list --stage dev
+python deploy.py token revoke --stage dev --id 0123456789ab
 """
 
 import argparse
@@ -12,16 +14,13 @@ from pathlib import Path
 
 import boto3
 
-from chalicelib import configuration, times
+from chalicelib import configuration
 from chalicelib.errors import ConfigurationError
-from chalicelib.ledger.table import Table
-from chalicelib.ledger.tokens import ROLES, Tokens
-from deployment import bucket, definition, functions, machine, table, topics, worst_case
+from chalicelib.ledger.tokens import ROLES
+from deployment import bucket, definition, functions, machine, table, tokens, topics, worst_case
 from deployment.functions import ChaliceFailed
 from deployment.stage import Stage, place
 from deployment.steps import Step, StepFailed, summary, take
-
-DAY = times.duration("1d")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,7 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--name", required=True, help="whose it is: shown with each run that it asks for")
     add.add_argument("--role", required=True, choices=ROLES)
     add.add_argument("--days", type=int, default=90, help="how long it is valid (default: 90)")
-    add.set_defaults(run=_add_token)
+    add.set_defaults(run=tokens.add)
+    shown = token.add_parser("list", parents=[common], help="show all tokens: never the tokens themselves")
+    shown.set_defaults(run=tokens.show)
+    revoke = token.add_parser("revoke", parents=[common], help="make a token worthless at once")
+    revoke.add_argument("--id", required=True, help="as `token list` shows it")
+    revoke.set_defaults(run=tokens.revoke)
     return parser
 
 
@@ -99,13 +103,6 @@ def _topic(sns: object, arn: str) -> Step:
 def _subscription(sns: object, arn: str, address: str) -> Step:
     label = f"{address} to {arn.rpartition(':')[2]}"
     return Step("mail", label, lambda: topics.ensure_subscription(sns, arn, address))
-
-
-def _add_token(stage: Stage, options: argparse.Namespace) -> None:
-    if not 0 < options.days <= 3650:  # noqa: PLR2004 (ten years)
-        raise ValueError("--days: takes 1 to 3650")
-    tokens = Tokens(Table(boto3.client("dynamodb"), stage.names.table), times.now)
-    print(tokens.add(options.name, options.role, options.days * DAY))
 
 
 if __name__ == "__main__":

@@ -73,8 +73,20 @@ class InvalidRequest(Exception):
     """A caller's request cannot be served; the message names the field."""
 
 
-class RunNotFound(Exception):
+class NotFound(Exception):
+    """There is nothing of that id."""
+
+
+class RunNotFound(NotFound):
     """There is no such run."""
+
+
+class Forbidden(Exception):
+    """The caller has the role, and yet may not do this; the message says why."""
+
+
+class ApprovalDeclined(Exception):
+    """Step Functions' name for a wait for approval that was refused or stopped; `statemachine.json` knows it too."""
 
 
 class Conflict(Exception):

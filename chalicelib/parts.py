@@ -15,6 +15,7 @@ from chalicelib.application import Application
 from chalicelib.collector import Collector
 from chalicelib.configuration import Configuration
 from chalicelib.credentials import Credentials
+from chalicelib.dry_run import DryRun
 from chalicelib.errors import ConfigurationError
 from chalicelib.executions import Executions
 from chalicelib.ledger import Ledger
@@ -76,6 +77,10 @@ class Parts:
             self.clock,
             time_left,
         )
+
+    def dry_run(self) -> DryRun:
+        """Return a look at what a run would do."""
+        return DryRun(self.application, self.ledger, self.configuration, self.settings, self.clock)
 
     def invoke_collector(self, run_id: str) -> None:
         """Have the collector start a run that was asked for; returns when Lambda has taken the event."""

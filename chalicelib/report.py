@@ -1,6 +1,6 @@
 """The end of a run: add up its batches, complete what died, close it, and say how it went."""
 
-from chalicelib import alerts, times, words
+from chalicelib import alerts, approvals, times, words
 from chalicelib.ledger import Ledger
 from chalicelib.models import SCHEDULE, Notification, Run
 from chalicelib.record import record_batch
@@ -59,7 +59,7 @@ def _close(run: Run, tally: Tally, failure: str | None, halted: str | None, ledg
     counted = sum(tally.counts.values())
     if counted != run.matched:
         failure = failure or f"the outcomes do not add up: {counted} of {run.matched}"
-    status = "failed" if failure else "stopped" if halted else _status(tally)
+    status = "failed" if failure else "stopped" if halted else approvals.refused(run) or _status(tally)
     changes = {"status": status, "counts": dict(tally.counts)} | ({"error": failure} if failure else {})
     trouble = alerts.trouble_of(status, halted, tally.counts["accepted"])
     told = _why_told(run, trouble, tally, ledger, settings)

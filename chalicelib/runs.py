@@ -60,6 +60,7 @@ def request(
         status="requested",
         requested_at=clock(),
         selection=store.put_selection(run_id, selection),
+        note=selection.note,
     )
     if ledger.runs.create(run):
         return run
@@ -94,7 +95,9 @@ def begin(event: dict[str, Any], ledger: Ledger, clock: times.Clock) -> Run | No
 
 
 def begin_scheduled(run_id: str, ledger: Ledger, clock: times.Clock) -> Run | None:
-    """Return the scheduled run to collect for, or None while an earlier one is under way or if this one is done."""
+    """Return the scheduled run to collect for; None while paused, while an earlier is under way, or if it is done."""
+    if ledger.schedule.paused():
+        return None
     if not ledger.runs.take_turn(run_id) and not _take_over(run_id, ledger, clock):
         return None
     run = Run(run_id=run_id, trigger=SCHEDULE, requested_by=SCHEDULE, status="collecting", requested_at=clock())

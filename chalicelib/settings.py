@@ -16,6 +16,9 @@ Prefix = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]\Z")]
 
 _DAY = times.duration("1d")
 
+# A STANDARD execution lives for a year at most (AWS Step Functions Developer Guide, "Quotas"). In seconds.
+_LONGEST_WAIT = 365 * 86_400
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the stage's `environment_variables` set; a field's name in capitals is the variable's name."""
@@ -28,6 +31,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     breaker_batches: Count = 3
     remind_after: str = "6h"
     retention: str = "90d"
+    approval_threshold: Annotated[int, Meta(ge=0)] = 10_000
+    approval_timeout: str = "24h"
+    schedule: str = "rate(15 minutes)"
+
+    @property
+    def approval_timeout_s(self) -> int:
+        """How long a run waits for approval, in seconds, as Step Functions counts it."""
+        return times.duration(self.approval_timeout) // 1000
 
     @property
     def remind_after_ms(self) -> int:
@@ -49,6 +60,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError(_sentence(str(error))) from None
         _check_duration("REMIND_AFTER", settings.remind_after)
         _check_duration("RETENTION", settings.retention)
+        _check_duration("APPROVAL_TIMEOUT", settings.approval_timeout)
+        if not 0 < settings.approval_timeout_s <= _LONGEST_WAIT:
+            raise ConfigurationError("setting APPROVAL_TIMEOUT: must be 1s at least and 365d at most")
         if settings.retention_ms < _DAY:
             raise ConfigurationError("setting RETENTION: must be 1d at least: what is forgotten may be sent again")
         return settings

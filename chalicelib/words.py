@@ -1,6 +1,6 @@
 """Counts to words: the mails that people get. Ids and reason codes only, never personal data."""
 
-from chalicelib import alerts, times
+from chalicelib import alerts, approvals, times
 from chalicelib.alerts import Alert
 from chalicelib.models import OUTCOMES, Notification, Run
 from chalicelib.tally import Tally
@@ -26,6 +26,7 @@ def result(run: Run, tally: Tally, halted: str | None) -> Notification:
     """Return the one result mail of a run that has ended."""
     parts = [
         _headline(run, halted),
+        approvals.told(run),
         _outcomes(run, tally),
         _reasons(tally),
         _worklist(tally),

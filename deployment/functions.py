@@ -10,7 +10,7 @@ from chalicelib.settings import Names
 from deployment.steps import Done
 
 # The functions of app.py; that of the HTTP API bears the app's own name.
-FUNCTIONS = ("", "authorizer", "collector", "reprocess", "record", "report")
+FUNCTIONS = ("", "authorizer", "collector", "reprocess", "record", "report", "request_approval")
 
 _CHALICE = "import sys; from chalice.cli import main; sys.exit(main())"
 

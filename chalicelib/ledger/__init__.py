@@ -6,10 +6,13 @@ conditional write.
 """
 
 from chalicelib.ledger.alerts import Alerts
+from chalicelib.ledger.approvals import Approvals
 from chalicelib.ledger.communications import Communications
 from chalicelib.ledger.runs import Runs
+from chalicelib.ledger.schedule import Schedule
 from chalicelib.ledger.table import Table
 from chalicelib.ledger.tokens import Tokens
+from chalicelib.ledger.worklist import Worklist
 from chalicelib.times import Clock
 
 
@@ -22,3 +25,6 @@ class Ledger:
         self.runs = Runs(table, clock, retention)
         self.alerts = Alerts(table)
         self.tokens = Tokens(table, clock)
+        self.approvals = Approvals(table, clock, retention)
+        self.schedule = Schedule(table, clock)
+        self.worklist = Worklist(table, clock, retention)

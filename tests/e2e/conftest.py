@@ -28,6 +28,12 @@ def viewer(system) -> str:
     return system.token("viewer", "vera")
 
 
+@pytest.fixture(scope="package")
+def approver(system) -> str:
+    """An approver's token."""
+    return system.token("approver", "anna")
+
+
 @pytest.fixture(autouse=True)
 def clean(system):
     """Leave no failed communication and no switch behind for the next test."""

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from chalicelib import configuration
-from chalicelib.errors import REPROCESS_ERRORS, ConfigurationError
-from chalicelib.settings import Names, Place
+from chalicelib.errors import REPROCESS_ERRORS, ApprovalDeclined, ConfigurationError
+from chalicelib.executions import Executions
+from chalicelib.models import AWAITING, Run
+from chalicelib.settings import Names, Place, Settings
 from deployment import definition, worst_case
 from deployment.worst_case import states
 
@@ -46,7 +48,7 @@ def timeouts() -> dict[str, int]:
 def test_every_error_name_of_ours_is_a_class(machine):
     """An `ErrorEquals` that names no class of errors.py could never match."""
     names = {name for _, state in states(machine) for name in custom(retried(state) + caught(state))}
-    assert names == set(REPROCESS_ERRORS)
+    assert names == {*REPROCESS_ERRORS, ApprovalDeclined.__name__}
 
 
 def test_each_error_is_caught_and_retried_as_the_design_says(by_name):
@@ -79,8 +81,43 @@ def test_every_retry_backs_off_with_full_jitter(machine):
 def test_every_task_has_a_timeout_and_retries(machine):
     """A Task without a timeout waits for a year."""
     tasks = {name: state for name, state in states(machine) if state["Type"] == "Task"}
-    assert {"CheckSwitch", "Reprocess", "RecordBatch", "Report", "NotifySuccess", "NotifyFailure"} == set(tasks)
-    assert all(task["TimeoutSeconds"] > 0 and task["Retry"] for task in tasks.values())
+    timed = {"CheckSwitch", "Reprocess", "RecordBatch", "Report", "NotifySuccess", "NotifyFailure"}
+    assert timed | {"RequestApproval"} == set(tasks)
+    assert all(tasks[name]["TimeoutSeconds"] > 0 for name in timed)
+    assert all(task["Retry"] for task in tasks.values())
+
+
+class _Client:
+    """Step Functions, which keeps what an execution was started with."""
+
+    def __init__(self):
+        self.inputs = []
+
+    def start_execution(self, **request):
+        self.inputs.append(json.loads(request["input"]))
+
+
+@pytest.mark.parametrize(("status", "required"), [("running", False), (AWAITING, True)])
+def test_the_wait_for_approval_is_as_the_input_says(by_name, status, required):
+    """The setting's timeout and the run's status are where the definition looks for them; a longer wait never is."""
+    client = _Client()
+    settings = Settings(resource_prefix="mail-dev", approval_timeout="2h")
+    run = Run(run_id="r", trigger="request", requested_by="Jo", status=status, requested_at=0, manifest="m")
+    Executions(client, NAMES, settings).start(run)
+    assert client.inputs[0]["approval"] == {"required": required, "timeoutSeconds": 7_200}
+    assert by_name["RequestApproval"]["TimeoutSecondsPath"] == "$.approval.timeoutSeconds"
+    (choice,) = by_name["IsApprovalRequired"]["Choices"]
+    assert (choice["Variable"], choice["BooleanEquals"]) == ("$.approval.required", True)
+    assert choice["Next"] == "RequestApproval"
+
+
+def test_a_refused_or_late_approval_leads_to_the_report(by_name):
+    """Both end in Report with a mark of their own, so that the run is declined and not failed."""
+    declined, broken = by_name["RequestApproval"]["Catch"]
+    assert set(declined["ErrorEquals"]) == {ApprovalDeclined.__name__, "States.Timeout"}
+    assert (declined["ResultPath"], declined["Next"]) == ("$.declined", "Report")
+    assert (broken["ErrorEquals"], broken["Next"]) == (["States.ALL"], "Report")
+    assert "States.Timeout" not in retried(by_name["RequestApproval"])
 
 
 def test_no_map_is_retried_as_a_whole(machine):
