@@ -40,7 +40,7 @@ def knock(system, door, token=None):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_each_role_gets_through_its_own_doors_and_no_others(system, tokens, role):
-    """Twice each, in both orders: the policy that API Gateway keeps is right for every route, not only for the first."""
+    """Twice each, in both orders: the policy that API Gateway keeps is right for each route, not only the first."""
     for door in [*GUARDED, *reversed(GUARDED)]:
         answer = knock(system, door, tokens[role])
         allowed = Token(name="", role=role, valid_until=0).may(door.role)
@@ -75,7 +75,8 @@ def nobodys(system):
     system.client("dynamodb").delete_table(TableName="comms-reprocess-other")
 
 
-def test_a_token_of_nobodys_opens_no_door(system, nobodys, runs):
+@pytest.mark.usefixtures("runs")
+def test_a_token_of_nobodys_opens_no_door(system, nobodys):
     """Wrong, expired, revoked, of another stage or missing: 401 at every door, at once, and nothing happens."""
     for kind, token in [*nobodys.items(), ("missing", None)]:
         for door in GUARDED:
@@ -107,7 +108,8 @@ BODIES = {
 
 @pytest.mark.parametrize("path", ["/reprocess", "/communications/dismiss"])
 @pytest.mark.parametrize("name", BODIES)
-def test_a_body_that_cannot_be_served_is_a_clear_refusal(system, operator, runs, path, name):
+@pytest.mark.usefixtures("runs")
+def test_a_body_that_cannot_be_served_is_a_clear_refusal(system, operator, path, name):
     """A 4xx in one sentence; nothing is started."""
     body, status = BODIES[name]
     answer = system.call("POST", path, operator, data=body, headers={"Content-Type": "application/json"})
@@ -120,7 +122,8 @@ def test_a_body_that_cannot_be_served_is_a_clear_refusal(system, operator, runs,
 STRANGE = ["a#b", "COMM#x", "a/b/../c", "line\nbreak", "tab\t", "🙂 emoji", "'; DROP TABLE", "x" * 512, "%2F", "=1+1"]
 
 
-def test_strange_ids_are_ids_like_any_other(system, operator, runs):
+@pytest.mark.usefixtures("runs")
+def test_strange_ids_are_ids_like_any_other(system, operator):
     """They are looked for, not found, and never written to the log."""
     answer = system.call("POST", "/reprocess", operator, json={"primaryIds": STRANGE, "dryRun": True})
     assert (answer.status_code, answer.json()["notListed"]) == (200, sorted(STRANGE))
