@@ -98,6 +98,7 @@ def run_view(run: Run) -> dict[str, Any]:
         "notListed": run.not_listed,
         "notListedCount": run.not_listed_count,
         "leftOut": run.left_out,
+        "leftOutCount": run.left_out_count,
         "error": run.error,
     }
 

@@ -7,6 +7,7 @@ conditional write.
 
 from chalicelib.ledger.alerts import Alerts
 from chalicelib.ledger.communications import Communications
+from chalicelib.ledger.positions import Positions
 from chalicelib.ledger.runs import Runs
 from chalicelib.ledger.table import Table
 from chalicelib.ledger.tokens import Tokens
@@ -21,4 +22,5 @@ class Ledger:
         self.communications = Communications(table, clock)
         self.runs = Runs(table, clock, retention)
         self.alerts = Alerts(table)
+        self.positions = Positions(table)
         self.tokens = Tokens(table, clock)

@@ -8,6 +8,7 @@ from chalicelib import pages
 from chalicelib.configuration import Next, Source
 from chalicelib.errors import ListingFailed
 from chalicelib.models import Communication
+from chalicelib.queries import Place
 
 SOURCE = Source(
     operation="send.email",
@@ -56,8 +57,8 @@ def test_any_page_is_read_whole_or_not_at_all(page):
 @given(PAGES)
 def test_any_next_page_is_a_url_or_the_end(page):
     """Or the list has failed, by name."""
-    following = outcome(pages.following, SOURCE, page, SOURCE.list, {"page_size": 200})
+    following = outcome(pages.following, SOURCE, page, Place(SOURCE.list, {"page_size": 200}))
     if isinstance(following, str):
         assert following.startswith("send.email: ")
     else:
-        assert following is None or (isinstance(following[0], str) and following[1] == {})
+        assert following is None or (isinstance(following.url, str) and following.params == {})
