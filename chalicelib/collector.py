@@ -62,6 +62,10 @@ class Collector:
         anywhere: each attempt has a manifest of its own, and one conditional write on the run decides which counts.
         """
         manifest = Manifest(batch_size(self._settings))
+        with manifest.file:
+            return self._collect(run, selection, manifest)
+
+    def _collect(self, run: Run, selection: Selection, manifest: Manifest) -> Run:
         position = self._ledger.positions.read() if run.trigger == SCHEDULE else None
         try:
             found = self._gather(selection, manifest, position)
