@@ -11,7 +11,7 @@ import requests
 from chalicelib import http, times
 from chalicelib.checks import NOT_PROCESSED, OUR_FAULT
 from chalicelib.credentials import Credentials
-from chalicelib.description import Configuration, Source
+from chalicelib.description import Configuration, Reprocess, Source
 from chalicelib.errors import (
     ApplicationError,
     ApplicationMisconfigured,
@@ -60,19 +60,16 @@ class Application:
             raise error(_reason(answer, self._reprocess.reason))
 
     def _post(self, payload: dict[str, str], headers: dict[str, str]) -> http.Answer:
-        it, body = self._reprocess, http.Body(json.dumps(self.body(payload)).encode())
+        it = self._reprocess
+        content = http.Body(json.dumps(body(it, payload)).encode())
         headers = headers | self._credentials.headers()
         try:
             # A connection of its own: one kept open may have been closed by the other side while Lambda slept, and
             # then nobody can tell whether the POST arrived.
             with requests.Session() as session:
-                return http.exchange(session, it.method, it.url, data=body, headers=headers, timeout=it.timeout)
+                return http.exchange(session, it.method, it.url, data=content, headers=headers, timeout=it.timeout)
         except (requests.RequestException, http.Deadline) as error:
-            raise _unanswered(error, sent=body.give_up()) from None
-
-    def body(self, payload: dict[str, str]) -> dict[str, str]:
-        """Return the payload under the application's own names."""
-        return {self._reprocess.fields.get(name, name): value for name, value in payload.items()}
+            raise _unanswered(error, sent=content.give_up()) from None
 
     def meaning(self, status: int) -> type[ReprocessError] | None:
         """Return what a status says about the POST; None is "accepted". What the configuration says comes first."""
@@ -83,6 +80,11 @@ class Application:
         if 200 <= status < 300:  # noqa: PLR2004 (statuses)
             return OutcomeUnknown if self._reprocess.accepted else None
         return _usual_meaning(status)
+
+
+def body(reprocess: Reprocess, payload: dict[str, str]) -> dict[str, str]:
+    """Return a payload under the application's own names."""
+    return {reprocess.fields.get(name, name): value for name, value in payload.items()}
 
 
 def _usual_meaning(status: int) -> type[ReprocessError]:

@@ -4,14 +4,13 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from chalicelib import positions, times
+from chalicelib import due, positions, times
 from chalicelib.configuration import Configuration, Source
 from chalicelib.errors import ConfigurationError, ListingFailed
 from chalicelib.executions import Executions, batch_size
 from chalicelib.found import Found
 from chalicelib.ledger import Ledger
-from chalicelib.ledger.claims import State, standing_against
-from chalicelib.models import SCHEDULE, Communication, Run, Selection
+from chalicelib.models import SCHEDULE, Run, Selection
 from chalicelib.pages import Page
 from chalicelib.positions import Position
 from chalicelib.queries import Place
@@ -20,9 +19,6 @@ from chalicelib.store import Manifest, Store
 
 # What the collector still needs, once it stops listing, to write the manifest and start the run. In milliseconds.
 RESERVE = 60_000
-
-# Communications that nothing but a person can help are handed over by the run: they must enter the manifest once.
-_HAND_OVER = ("relapsed", "attempts_used_up")
 
 
 class Lists(Protocol):
@@ -144,16 +140,10 @@ class Collector:
                 found.cut(len(wanted) - number)
                 return False
             found.matched += 1
-            reason = self._against(source, it, states.get((it.operation, it.primary_id)))
+            state = states.get((it.operation, it.primary_id))
+            reason = due.against(source, it, state, self._clock(), self._settings.max_attempts)
             if reason is None and not manifest.add(it):
                 reason = "duplicate"
             if reason:
                 found.skip(reason)
         return True
-
-    def _against(self, source: Source, it: Communication, state: State | None) -> str | None:
-        """Return why a communication must be left alone by this run, or None."""
-        if source.min_age_ms is not None and it.since is not None and self._clock() - it.since < source.min_age_ms:
-            return "too_fresh"
-        reason = standing_against(state, it.listed_at, self._settings.max_attempts) if state else None
-        return None if reason in _HAND_OVER else reason

@@ -43,7 +43,7 @@ class Listing:
         place = next(places, None)
         watch = _Watch(source)
         while place:
-            self._check_host(source, place.url)
+            self.check_host(source, place.url)
             watch.place(place)
             listed_at = self._clock()
             page, link = self.page(source, place)
@@ -87,7 +87,8 @@ class Listing:
             self._session, "GET", place.url, params=place.params, headers=headers, timeout=source.timeout
         )
 
-    def _check_host(self, source: Source, url: str) -> None:
+    def check_host(self, source: Source, url: str) -> None:
+        """Raise ListingFailed if `application.toml` does not name a URL's host."""
         origin = _origin(url)
         if origin not in self._hosts:
             raise _failed(source, f"the list's next page is on {origin}, which application.toml does not name", "next")

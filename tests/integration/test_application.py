@@ -883,6 +883,13 @@ def test_a_list_that_nobody_serves_fails():
         assert fails(url) == f"{url}/emails/failed cannot be read: connection_refused"
 
 
+def test_a_list_from_somebody_whom_nobody_vouches_for_fails(tls):
+    """Nothing is asked of a server with such a certificate."""
+    with serving(always(page_of()), tls) as server:
+        assert fails(server.url) == f"{server.url}/emails/failed cannot be read: tls_failed"
+    assert server.requests == []
+
+
 def test_a_compressed_list_is_read_however_it_arrives():
     """A first piece that unpacks to nothing yet does not end the page."""
     packed = gzip.compress(msgspec.json.encode({"results": [{"id": each} for each in IDS]}))
