@@ -1,5 +1,7 @@
 """Every style of paging over real connections, each a line of configuration: every record exactly once."""
 
+import tomllib
+
 import pytest
 
 from chalicelib.application import Application
@@ -10,6 +12,7 @@ from chalicelib.models import Selection
 from tests.fakes import FakeClock
 from tests.integration.rest_app import Email, fill, serving_rest
 from tests.servers import always, answering, in_turn, reply, serving
+from tests.unit.test_connect import EXAMPLES
 
 MANY = 2_347
 
@@ -188,6 +191,38 @@ def test_every_record_of_another_list_once(answer, source, requests):
 
 def page_of(*some, **more):
     return {"items": [{"id": each} for each in some]} | more
+
+
+def documented(operation, example):
+    """A source of an example in docs/connect.md, as a test's `source`."""
+    text = next(each for each in EXAMPLES if example in each)
+    tables = tomllib.loads(text)["sources"]
+    found = next(each for each in tables if each["operation"] == operation)
+    return {key: Next(**value) if key == "next" else value for key, value in found.items() if key != "list"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "operation", "example"),
+    [
+        (stripe, "send.communications", "starting_after"),
+        (laravel, "send.sms", "last_page"),
+        (spring, "send.email", "totalElements"),
+    ],
+)
+def test_the_documented_examples_list_every_record_once(answer, operation, example):
+    """What docs/connect.md shows for Stripe, Laravel and Spring pages through such a list."""
+    with serving(answering(answer)) as server:
+        found = ids(pages(f"{server.url}/emails", **documented(operation, example)))
+    assert found == [str(number) for number in range(1, MANY + 1)]
+
+
+def test_the_documented_example_lists_every_record_of_a_rest_framework_list_once(rest):
+    """What docs/connect.md shows for Django REST framework pages through its own pagination."""
+    expected = fill(MANY)
+    found = list(pages(f"{rest}/numbers", **documented("send.email", "created_after")))
+    assert ids(found) == expected
+    assert {page.total for page in found} == {MANY}
+    assert {it.created_by for page in found for it in page.communications} == {"Jo"}
 
 
 @pytest.mark.parametrize(

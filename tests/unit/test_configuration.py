@@ -57,6 +57,36 @@ def test_the_file_that_ships_is_right():
     assert it.auth.secret == "prod/app"
 
 
+@pytest.mark.parametrize(
+    ("line", "retention", "message"),
+    [
+        ("", 3_600_001, None),
+        (
+            "",
+            3_600_000,
+            "sources[0].cool_down: 1h must be shorter than the setting RETENTION (1 h): what the ledger has",
+        ),
+        ('created = "c"\nmax_age = "2h"', 7_200_001, None),
+        (
+            'created = "c"\nmax_age = "2h"',
+            7_200_000,
+            "sources[0].max_age: 2h must be shorter than the setting RETENTION",
+        ),
+        ("", None, None),
+    ],
+)
+def test_the_ledger_remembers_longer_than_anything_may_be_sent(tmp_path, line, retention, message):
+    """What it forgets during a cool-down, or before it is stale, could be sent a second time."""
+    file = tmp_path / "application.toml"
+    file.write_text(SOURCE + line + REPROCESS)
+    if message is None:
+        configuration.read(ENVIRONMENT, file, retention)
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        configuration.read(ENVIRONMENT, file, retention)
+    assert str(caught.value).startswith(f"application.toml: {message}")
+
+
 def test_the_environment_fills_in_every_text(read):
     """`${NAME}` stands for the stage's variable in any text at any depth, more than once, and in the middle."""
     it = read(
