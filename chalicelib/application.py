@@ -45,8 +45,7 @@ class Application:
 
     def reprocess(self, payload: dict[str, str], key: str, run_id: str) -> None:
         """POST one communication. Returning means accepted; otherwise a ReprocessError says what became of it."""
-        headers = JSON | {"Content-Type": "application/json"} | self._reprocess.headers
-        headers |= {"Idempotency-Key": key, "X-Run-Id": run_id}
+        headers = {"Idempotency-Key": key, "X-Run-Id": run_id}
         try:
             answer = self._post(payload, headers)
             if answer.status == HTTPStatus.UNAUTHORIZED and self._credentials.renew():
@@ -62,7 +61,7 @@ class Application:
     def _post(self, payload: dict[str, str], headers: dict[str, str]) -> http.Answer:
         it = self._reprocess
         content = http.Body(json.dumps(body(it, payload)).encode())
-        headers = headers | self._credentials.headers()
+        headers = JSON | {"Content-Type": "application/json"} | it.headers | self._credentials.headers() | headers
         try:
             # A connection of its own: one kept open may have been closed by the other side while Lambda slept, and
             # then nobody can tell whether the POST arrived.

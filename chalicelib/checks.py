@@ -20,8 +20,9 @@ NOT_PROCESSED = (408, 425, 429, 503)
 # Statuses by which it refuses us, not the communication.
 OUR_FAULT = (401, 403, 405)
 
-# Headers that say who we are, that are ours to set, or that HTTP itself sets.
-_OURS = ("authorization", "cookie", "idempotency-key", "x-run-id", "host", "content-length", "transfer-encoding")
+# Headers that are ours to set, or that HTTP itself sets; and those that say who we are.
+_OURS = ("idempotency-key", "x-run-id", "host", "content-length", "transfer-encoding")
+_WHO_WE_ARE = ("authorization", "cookie")
 
 # After a 401 a new token and a second POST, two writes to the ledger: with this they fit into the Lambda's 30 s.
 _POST_WITH_TOKEN = 8
@@ -118,7 +119,7 @@ def _check_fields(fields: dict[str, str]) -> None:
 
 def _check_headers(headers: dict[str, str], where: str) -> None:
     for name, value in headers.items():
-        if name.lower() in _OURS:
+        if name.lower() in (*_OURS, *_WHO_WE_ARE):
             raise ValueError(f"{where}: {name} is not for here; who we are belongs into auth")
         if not _is_header(name) or not re.fullmatch(r"[!-~]([ -~]*[!-~])?", value):
             raise ValueError(f"{where}: {name!r} is no header with a value of printable ASCII on one line")
@@ -129,8 +130,10 @@ def _is_header(name: str) -> bool:
 
 
 def _check_auth(auth: Auth) -> None:
-    if not _is_header(auth.header):
-        raise ValueError(f"auth.header: {auth.header!r} is not the name of a header: letters, digits, _ and -")
+    if not _is_header(auth.header) or auth.header.lower() in _OURS:
+        raise ValueError(
+            f"auth.header: {auth.header!r} is not the name of a header for a secret: letters, digits, _ and -"
+        )
     if auth.type != "none" and not auth.secret:
         raise ValueError(f"auth.secret: is missing; type {auth.type!r} needs the name of a secret")
     if auth.type == "none" and auth.secret is not None:

@@ -17,8 +17,9 @@ from chalicelib.queries import Place
 from chalicelib.settings import Settings
 from chalicelib.store import Manifest, Store
 
-# What the collector still needs, once it stops listing, to write the manifest and start the run. In milliseconds.
-RESERVE = 60_000
+# What the collector still needs, once it stops listing, in milliseconds: the page that it is at (two requests of 30 s,
+# two tokens of 4 s), the manifest, the start of the run.
+RESERVE = 90_000
 
 
 class Lists(Protocol):
