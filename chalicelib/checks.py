@@ -131,9 +131,7 @@ def _is_header(name: str) -> bool:
 
 def _check_auth(auth: Auth) -> None:
     if not _is_header(auth.header) or auth.header.lower() in _OURS:
-        raise ValueError(
-            f"auth.header: {auth.header!r} is not the name of a header for a secret: letters, digits, _ and -"
-        )
+        raise ValueError(f"auth.header: {auth.header!r} cannot be a header for a secret: letters, digits, _ and -")
     if auth.type != "none" and not auth.secret:
         raise ValueError(f"auth.secret: is missing; type {auth.type!r} needs the name of a secret")
     if auth.type == "none" and auth.secret is not None:

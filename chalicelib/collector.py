@@ -96,7 +96,7 @@ class Collector:
         found = Found(selection)
         for source, start in positions.order(self._configuration.selected(selection), position):
             found.begin(source, start)
-            if self._full(found, manifest):
+            if found.pages and self._full(found, manifest):
                 found.stop(source, None)
             elif not found.complete():
                 self._read(source, start, found, manifest)

@@ -15,6 +15,7 @@ class Found:
 
     def __init__(self, selection: Selection) -> None:
         self.selection = selection
+        self.pages = 0
         self.matched = 0
         self.skipped: dict[str, int] = {}
         self.left_out = False
@@ -77,6 +78,7 @@ class Found:
 
     def seen(self, page: Page) -> None:
         """Take note of what a page says of the whole list."""
+        self.pages += 1
         self._total = page.total if self._counts else None
 
     def cut(self, communications: int) -> None:
