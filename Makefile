@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test check demo serve fire bench-collect clean
+.PHONY: help setup lint test check demo serve fire chaos bench-collect clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -34,6 +34,9 @@ serve: setup  ## the whole system on this machine, until Ctrl-C
 
 fire: setup  ## fire the schedule of a running `make serve` now
 	@$(BIN)/python -m sandbox fire
+
+chaos: setup  ## break everything at once, and count that each communication is delivered exactly once
+	@$(BIN)/python -m sandbox chaos
 
 bench-collect: setup  ## the collector over a million records: time and memory, within bounds (some minutes)
 	@$(BIN)/python -m benchmarks.collect

@@ -20,11 +20,8 @@ def collector(event: CloudWatchEvent) -> None:
     context: Any = event.context
     it = parts.of(context.invoked_function_arn)
     body = event.to_dict()
-    if "runId" in body["detail"]:
-        run = runs.begin_requested(body["detail"]["runId"], it.ledger, it.clock)
-    else:
-        it.recovery.look_after_all()
-        run = runs.begin_scheduled(runs.scheduled_id(body["id"], body["time"]), it.ledger, it.clock)
+    it.recovery.look_after_all()
+    run = runs.begin(body, it.ledger, it.clock)
     if run:
         collecting = it.collector(context.get_remaining_time_in_millis)
         runs.collect(run, collecting, it.ledger, it.store, it.settings.remind_after_ms, it.notify)

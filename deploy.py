@@ -7,6 +7,7 @@ python deploy.py token add --stage dev --name support --role operator
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from chalicelib import configuration, times
 from chalicelib.errors import ConfigurationError
 from chalicelib.ledger.table import Table
 from chalicelib.ledger.tokens import ROLES, Tokens
-from deployment import bucket, check, definition, functions, machine, table, topics
+from deployment import bucket, check, definition, functions, machine, table, topics, worst_case
 from deployment.functions import ChaliceFailed
 from deployment.stage import Stage, place
 from deployment.steps import Step, StepFailed, summary, take
@@ -63,9 +64,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _deploy(stage: Stage, options: argparse.Namespace) -> None:
-    configuration.read(stage.environment, _file(options), stage.settings.retention_ms)
+    application = configuration.read(stage.environment, _file(options), stage.settings.retention_ms)
+    machine_text = definition.render(
+        stage.project / "statemachine.json", definition.placeholders(stage.names, options.child_execution_type)
+    )
+    worst_case.check(json.loads(machine_text), stage.timeouts, application.reprocess.timeout)
     print(f"Deploying {stage.names.prefix} to account {stage.names.place.account}, {stage.names.place.region}")
-    done = take(_steps(stage, options.notify, options.child_execution_type))
+    done = take(_steps(stage, options.notify, machine_text))
     print(f"Done: {summary(done)}.")
     print(f"API: {functions.rest_api(stage.project, stage.name)['rest_api_url']}")
 
@@ -82,12 +87,11 @@ def _file(options: argparse.Namespace) -> Path:
     return file
 
 
-def _steps(stage: Stage, addresses: list[str], child_execution_type: str) -> list[Step]:
+def _steps(stage: Stage, addresses: list[str], machine_text: str) -> list[Step]:
     """Return what a deployment takes, in an order in which each step finds what it needs; the state machine last."""
     names = stage.names
     sns = boto3.client("sns")
     lambdas = boto3.client("lambda")
-    text = definition.render(stage.project / "statemachine.json", definition.placeholders(names, child_execution_type))
     return [
         Step("table", names.table, lambda: table.ensure(boto3.client("dynamodb"), names.table)),
         Step("bucket", names.bucket, lambda: bucket.ensure(boto3.client("s3"), names)),
@@ -99,7 +103,7 @@ def _steps(stage: Stage, addresses: list[str], child_execution_type: str) -> lis
         Step(
             "state machine",
             names.prefix,
-            lambda: machine.ensure_machine(boto3.client("stepfunctions"), names, text),
+            lambda: machine.ensure_machine(boto3.client("stepfunctions"), names, machine_text),
         ),
     ]
 

@@ -55,6 +55,9 @@ class Application:
         except TokenUnavailable:
             raise ApplicationUnavailable("token_unavailable") from None
         error = self.meaning(answer.status)
+        if error is ApplicationMisconfigured:
+            # Whoever mends this needs the status; the application's own code may say anything.
+            raise error(f"http_{answer.status}")
         if error:
             raise error(_reason(answer, self._reprocess.reason))
 

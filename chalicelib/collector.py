@@ -58,18 +58,14 @@ class Collector:
         It ends as `running` with an execution, as `empty`, or as `failed` with the error. May be repeated, and may die
         anywhere: each attempt has a manifest of its own, and one conditional write on the run decides which counts.
         """
-        manifest = Manifest(batch_size(self._settings))
-        with manifest.file:
-            return self._collect(run, selection, manifest)
-
-    def _collect(self, run: Run, selection: Selection, manifest: Manifest) -> Run:
         position = self._ledger.positions.read() if run.trigger == SCHEDULE else None
-        try:
-            found = self._gather(selection, manifest, position)
-        except (ListingFailed, ConfigurationError) as error:
-            return self._move(run, status="failed", error=str(error))
-        manifest.close()
-        run = self._pin(run, found, manifest)
+        with Manifest(batch_size(self._settings)) as manifest:
+            try:
+                found = self._gather(selection, manifest, position)
+            except (ListingFailed, ConfigurationError) as error:
+                return self._move(run, status="failed", error=str(error))
+            manifest.end()
+            run = self._pin(run, found, manifest)
         if run.trigger == SCHEDULE and (found.stopped or position):
             # After the run is pinned: a repetition of this attempt begins where it began.
             self._ledger.positions.write(self._next(found))

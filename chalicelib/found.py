@@ -59,6 +59,11 @@ class Found:
         """Whether no further page can add anything: an id is one communication only within one operation."""
         return self.selection.operation is not None and self._ids is not None and not self._missing
 
+    @property
+    def missing(self) -> list[str]:
+        """The ids asked for that no page listed."""
+        return sorted(self._missing)
+
     def skip(self, reason: str) -> None:
         """Count a communication that is left alone."""
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
@@ -100,7 +105,7 @@ class Found:
 
     def counted(self) -> dict[str, object]:
         """Return what the run's item keeps of this."""
-        missing = sorted(self._missing)
+        missing = self.missing
         counted: dict[str, object] = {
             "matched": self.matched,
             "skipped": self.skipped,

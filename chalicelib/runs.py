@@ -86,6 +86,13 @@ def stop(run_id: str, stopped_by: str, ledger: Ledger) -> Run:
     return run
 
 
+def begin(event: dict[str, Any], ledger: Ledger, clock: times.Clock) -> Run | None:
+    """Return the run to collect for, or None if there is nothing to collect: see the two ways to begin."""
+    if "runId" in event["detail"]:
+        return begin_requested(event["detail"]["runId"], ledger, clock)
+    return begin_scheduled(scheduled_id(event["id"], event["time"]), ledger, clock)
+
+
 def begin_scheduled(run_id: str, ledger: Ledger, clock: times.Clock) -> Run | None:
     """Return the scheduled run to collect for, or None while an earlier one is under way or if this one is done."""
     if not ledger.runs.take_turn(run_id) and not _take_over(run_id, ledger, clock):

@@ -18,6 +18,7 @@ class Stage:
         self.project = project
         self.name = name
         self.environment = _environment(project, name)
+        self.timeouts = _timeouts(project, name)
         self.settings = Settings.read(self.environment)
         self.names = Names(self.settings.resource_prefix, place)
 
@@ -36,6 +37,16 @@ def _environment(project: Path, stage: str) -> dict[str, str]:
     if environment.get("RESOURCE_PREFIX") != prefix:
         raise ConfigurationError(f"stage {stage!r}: RESOURCE_PREFIX must be {prefix!r}: the app's name and the stage's")
     return environment
+
+
+def _timeouts(project: Path, stage: str) -> dict[str, int]:
+    """Return the seconds that each function of a stage may run; Chalice's own default is 60."""
+    config = _config(project)
+    functions: dict[str, dict[str, Any]] = config.get("lambda_functions", {})
+    of_stage: dict[str, dict[str, Any]] = config["stages"][stage].get("lambda_functions", {})
+    names = {*functions, *of_stage}
+    merged = {name: functions.get(name, {}) | of_stage.get(name, {}) for name in names}
+    return {name: int(function.get("lambda_timeout", 60)) for name, function in merged.items()}
 
 
 def _config(project: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`make serve`: keep the whole system running to play with, and `make fire`: fire its schedule now."""
 
 import json
+import os
 import shutil
 import signal
 import time
@@ -11,9 +12,8 @@ import requests
 from sandbox.project import ROOT
 from sandbox.system import System
 
-FOLDER = ROOT / ".sandbox" / "serve"
-
-# Where `make fire` finds what runs.
+# Where it keeps its logs, and where `make fire` finds what runs; a test has a folder of its own.
+FOLDER = Path(os.environ.get("SANDBOX_FOLDER", ROOT / ".sandbox" / "serve"))
 _RUNNING = FOLDER / "running.json"
 
 _TEXT = """
@@ -46,7 +46,9 @@ Mails to the person on duty are shown here:
 def serve() -> int:
     """Run until Ctrl-C or SIGTERM; no process is left behind."""
     shutil.rmtree(FOLDER, ignore_errors=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Started in the background of a script, Python would ignore Ctrl-C's signal.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         with System(FOLDER, {"SCHEDULE": "rate(1 minute)"}, requeue_after=1.0) as system:
             print(system.deploy())
@@ -77,7 +79,7 @@ def _announce(system: System) -> None:
             token=system.token("operator"),
             application=system.application.url,
             application_token=system.application.token,
-            folder=FOLDER.relative_to(ROOT),
+            folder=FOLDER,
         ),
         flush=True,
     )

@@ -9,8 +9,8 @@ from sandbox.system import System
 
 @pytest.fixture(scope="package")
 def system(tmp_path_factory) -> Iterator[System]:
-    """A cool-down of two seconds lets a test see what a later run does after it."""
-    settings = {"SCHEDULE": "rate(1 hour)", "COOL_DOWN": "2s"}
+    """A cool-down of two seconds and few attempts let a test see what later runs do."""
+    settings = {"SCHEDULE": "rate(1 hour)", "COOL_DOWN": "2s", "MAX_ATTEMPTS": "3"}
     with System(tmp_path_factory.mktemp("system"), settings, requeue_after=0.2, lost_after=2.0) as running:
         running.deploy()
         yield running
@@ -26,3 +26,11 @@ def operator(system) -> str:
 def viewer(system) -> str:
     """A viewer's token."""
     return system.token("viewer", "vera")
+
+
+@pytest.fixture(autouse=True)
+def clean(system):
+    """Leave no failed communication and no switch behind for the next test."""
+    yield
+    system.email.down = system.sms.down = False
+    system.application.mend()

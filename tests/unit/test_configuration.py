@@ -256,7 +256,11 @@ def test_a_mistake_in_a_source_is_told(read, line, message):
             "reprocess.timeout: at most 8 with oauth2, which takes time for its tokens",
         ),
         ('type = "bearer"', 'type = "oauth"', "Invalid enum value 'oauth' - at `$.auth.type`"),
-        ('type = "bearer"', 'type = "header"\nheader = "X Key"', "auth.header: 'X Key' cannot be a header for a secret"),
+        (
+            'type = "bearer"',
+            'type = "header"\nheader = "X Key"',
+            "auth.header: 'X Key' cannot be a header for a secret",
+        ),
         (
             'type = "bearer"',
             'type = "header"\nheader = "Idempotency-Key"',
