@@ -2,6 +2,7 @@
 """Deploy comms-reprocess: what `chalice deploy` does not do (table, bucket, topics, role, state machine), around it.
 
 python deploy.py deploy --stage dev --notify someone@example.com
+python deploy.py check --stage dev
 python deploy.py token add --stage dev --name support --role operator
 python deploy.py token list --stage dev
 python deploy.py token revoke --stage dev --id 0123456789ab
@@ -17,7 +18,7 @@ import boto3
 from chalicelib import configuration
 from chalicelib.errors import ConfigurationError
 from chalicelib.ledger.tokens import ROLES
-from deployment import bucket, definition, functions, machine, table, tokens, topics, worst_case
+from deployment import bucket, check, definition, functions, machine, table, tokens, topics, worst_case
 from deployment.functions import ChaliceFailed
 from deployment.stage import Stage, place
 from deployment.steps import Step, StepFailed, summary, take
@@ -49,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     deploy.add_argument("--child-execution-type", default=definition.EXPRESS, choices=["EXPRESS", "STANDARD"])
     deploy.set_defaults(run=_deploy)
 
+    checked = commands.add_parser("check", parents=[common], help="ask the application what it lists; changes nothing")
+    checked.set_defaults(run=_check)
+
     token = commands.add_parser("token", help="who may use the API").add_subparsers(required=True, metavar="verb")
     add = token.add_parser("add", parents=[common], help="make a token; it is shown this once")
     add.add_argument("--name", required=True, help="whose it is: shown with each run that it asks for")
@@ -64,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _deploy(stage: Stage, options: argparse.Namespace) -> None:
-    application = configuration.read(stage.environment, options.project / "chalicelib" / "application.toml")
+    application = configuration.read(stage.environment, _file(options), stage.settings.retention_ms)
     machine_text = definition.render(
         stage.project / "statemachine.json", definition.placeholders(stage.names, options.child_execution_type)
     )
@@ -73,6 +77,18 @@ def _deploy(stage: Stage, options: argparse.Namespace) -> None:
     done = take(_steps(stage, options.notify, machine_text))
     print(f"Done: {summary(done)}.")
     print(f"API: {functions.rest_api(stage.project, stage.name)['rest_api_url']}")
+
+
+def _check(stage: Stage, options: argparse.Namespace) -> None:
+    problems = check.check(stage, _file(options))
+    if problems:
+        raise StepFailed(f"{problems} problem(s) found; nothing was changed")
+    print("\nNo problem found; nothing was changed.")
+
+
+def _file(options: argparse.Namespace) -> Path:
+    file: Path = options.project / "chalicelib" / "application.toml"
+    return file
 
 
 def _steps(stage: Stage, addresses: list[str], machine_text: str) -> list[Step]:

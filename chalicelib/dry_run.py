@@ -4,14 +4,16 @@ from collections import Counter
 
 import msgspec
 
-from chalicelib import cost, ids, times
-from chalicelib.collector import HAND_OVER, Found, Lists, against, counted_from_retry
+from chalicelib import cost, due, ids, times
+from chalicelib.collector import Lists
 from chalicelib.configuration import Configuration, Source
 from chalicelib.errors import ConfigurationError, ListingFailed
+from chalicelib.found import Found
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.claims import State, standing_against
 from chalicelib.ledger.worklist import MANUAL, against_retry
 from chalicelib.models import Communication, Selection
+from chalicelib.pages import Page
 from chalicelib.reprocessor import expired
 from chalicelib.settings import Settings
 from chalicelib.views import Cost, Preview, Sampled
@@ -54,7 +56,8 @@ class DryRun:
         most = min(selection.limit or self._settings.max_per_run, self._settings.max_per_run)
         for source in self._configuration.selected(selection):
             quick = msgspec.structs.replace(source, timeout=min(source.timeout, PAGE))
-            for page in self._lists.failed(quick, selection):
+            found.begin(source, None)
+            for page in self._lists.failed(quick, selection, None):
                 self._sift(source, page, found, most)
                 if found.left_out or found.complete():
                     return False
@@ -62,29 +65,30 @@ class DryRun:
                     return True
         return False
 
-    def _sift(self, source: Source, page: list[Communication], found: Found, most: int) -> None:
-        page = [it for it in page if found.wants(it)]
-        states = self._ledger.communications.read(page)
-        for it in page:
+    def _sift(self, source: Source, page: Page, found: Found, most: int) -> None:
+        found.seen(page)
+        wanted = [it for it in page.communications if found.wants(source, it)]
+        states = self._ledger.communications.read(wanted)
+        for it in wanted:
             if len(self._seen) >= most:
                 found.left_out = True
                 return
             found.matched += 1
             reason = self._against(source, it, states.get((it.operation, it.primary_id)), found)
             if reason:
-                found.skipped[reason] = found.skipped.get(reason, 0) + 1
+                found.skip(reason)
             else:
                 self._count(it)
 
     def _against(self, source: Source, it: Communication, state: State | None, found: Found) -> str | None:
         """Return why a run would not send a communication, or None: also what it finds out in its batches only."""
         now, most = self._clock(), self._settings.max_attempts
-        reason = against(source, it, state, now, most)
-        if reason == MANUAL and found.include_manual:
+        reason = due.against(source, it, state, now, most)
+        if reason == MANUAL and found.selection.include_manual:
             reason = against_retry(state, it.listed_at, source.cool_down_ms)
-        elif reason is None and state and standing_against(state, it.listed_at, most) in HAND_OVER:
+        elif reason is None and state and standing_against(state, it.listed_at, most) in due.HAND_OVER:
             reason = standing_against(state, it.listed_at, most)
-        if reason is None and expired(counted_from_retry(it, state, found), source, now):
+        if reason is None and expired(due.counted_from_retry(it, state, found.selection), source, now):
             reason = "expired"
         if reason is None and (it.operation, it.primary_id) in self._seen:
             reason = "duplicate"

@@ -124,9 +124,10 @@ class Run(Record, frozen=True):
 
     `matched` counts all that fit the selection; those in `skipped` (by reason) never entered the manifest.
     `counts` holds outcomes (see OUTCOMES): progress while it runs, the truth once it is closed.
-    `left_out` says that a limit cut the selection off: there may be more. `selection` and `manifest` are keys in the
-    bucket: what was asked for, and the batches. `decision` is `approved`, `declined` or `expired`, of a run that had to
-    wait for one. `collections` counts the collectors that began on it, the last one at
+    `left_out` says that a limit cut the selection off: there may be more, and `left_out_count` that it is so many at
+    least (None: no list tells). `selection` and `manifest` are keys in the bucket: what was asked for, and the batches.
+    `decision` is `approved`, `declined` or `expired`, of a run that had to wait for one. `collections` counts the
+    collectors that began on it, the last one at
     `collected_at`. `told` is why people were told of it, `trouble` what kind of trouble it met (see chalicelib.alerts).
     """
 
@@ -143,6 +144,7 @@ class Run(Record, frozen=True):
     not_listed: list[str] = []
     not_listed_count: int = 0
     left_out: bool = False
+    left_out_count: int | None = None
     collections: int = 0
     collected_at: int | None = None
     note: str | None = None

@@ -52,6 +52,7 @@ def run(it: Run) -> RunView:
         not_listed=it.not_listed,
         not_listed_count=it.not_listed_count,
         left_out=it.left_out,
+        left_out_count=it.left_out_count,
         decision=it.decision,
         decided_by=it.decided_by,
         decided_at=_moment(it.decided_at),

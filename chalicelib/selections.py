@@ -5,10 +5,8 @@ import msgspec
 from chalicelib import bodies, times
 from chalicelib.configuration import Configuration, Source
 from chalicelib.errors import InvalidRequest
+from chalicelib.found import FIELDS
 from chalicelib.models import Selection
-
-# A Selection's filters, and the field of a record that each is compared with where the source has no parameter for it.
-_FIELDS = {"createdAfter": "created", "createdBefore": "created", "createdBy": "created_by"}
 
 
 def parse(body: bytes, configuration: Configuration) -> Selection:
@@ -53,6 +51,6 @@ def _unservable(selection: Selection, source: Source) -> list[str]:
     wanted = msgspec.to_builtins(selection)
     return [
         name
-        for name, field in _FIELDS.items()
+        for name, field in FIELDS.items()
         if name in wanted and name not in source.filters and getattr(source, field) is None
     ]

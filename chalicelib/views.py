@@ -61,6 +61,7 @@ class RunView(View, frozen=True):
     not_listed: list[str]
     not_listed_count: int
     left_out: bool
+    left_out_count: int | None
     decision: str | None
     decided_by: str | None
     decided_at: Moment | None

@@ -145,7 +145,8 @@ def _remarks(run: Run, tally: Tally) -> str:
             f"{run.not_listed_count} of the ids asked for are not listed as failed, and were not sent: {shown}"
         )
     if run.left_out:
-        lines.append("A limit was reached: there may be more, which a later run will take.")
+        more = f"at least {run.left_out_count} more" if run.left_out_count else "there may be more"
+        lines.append(f"A limit was reached, or a list changed while it was read: {more}, which a later run will take.")
     return "\n".join(lines)
 
 

@@ -13,6 +13,8 @@ from chalicelib.errors import ListingFailed
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.table import Table
 from chalicelib.models import BatchRecord, Communication, Outcome, Run, Selection
+from chalicelib.pages import Page
+from chalicelib.queries import Place
 from chalicelib.recovery import COLLECTIONS, COLLECTOR_LIFE, Recovery
 from chalicelib.settings import Settings
 from chalicelib.store import Store
@@ -55,16 +57,18 @@ class Lists:
         self.failing: dict[str, list[dict]] = {}
         self.broken = False
 
-    def failed(self, source: Source, _selection: Selection):
+    def failed(self, source: Source, _selection: Selection, _start: Place | None = None):
         if self.broken:
             raise ListingFailed(f"{source.operation}: the list answered 503, not 200")
         records = self.failing.get(source.operation, [])
         for start in range(0, len(records), 2):
             listed_at = self.clock()
-            yield [
+            page = [
                 Communication(operation=source.operation, listed_at=listed_at, **record)
                 for record in records[start : start + 2]
             ]
+            more = Place(source.list, {"offset": start + 2}) if records[start + 2 :] else None
+            yield Page(page, Place(source.list, {"offset": start}), more)
 
 
 class Executions:

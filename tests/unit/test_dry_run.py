@@ -10,6 +10,8 @@ from chalicelib.dry_run import ENOUGH, PAGE, DryRun
 from chalicelib.errors import ListingFailed
 from chalicelib.ledger.claims import Rules
 from chalicelib.models import AWAITING, Communication, Run, Selection, Task
+from chalicelib.pages import Page
+from chalicelib.queries import Place
 from chalicelib.reprocessor import expired
 from chalicelib.settings import Settings
 
@@ -38,15 +40,16 @@ class FakeLists:
         self.rest = list(pages)
         self._clock, self._takes, self._age, self._breaks = clock, takes, age, breaks
 
-    def failed(self, source, _selection):
+    def failed(self, source, _selection, _start=None):
         self.asked.append(source.timeout)
         for page in self.rest:
             listed_at = self._clock()
             self._clock.advance(self._takes)
-            yield [
+            found = [
                 Communication(operation=source.operation, primary_id=each, listed_at=listed_at, since=self._since(each))
                 for each in page
             ]
+            yield Page(found, Place(source.list, {}))
         if self._breaks:
             raise ListingFailed("send.email: it broke")
 

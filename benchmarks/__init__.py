@@ -1,0 +1,1 @@
+"""Measurements that fail beyond their bounds: `make bench-collect`."""
