@@ -3,9 +3,14 @@
 import re
 import subprocess
 
+import pytest
+
 from chalicelib import doors
 from sandbox.project import ROOT
-from tests.e2e.steps import PATIENCE, environment, fail
+from tests.e2e.doing import PATIENCE, fail
+from tests.e2e.steps import environment
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 

@@ -5,7 +5,10 @@ import time
 import pytest
 
 from chalicelib.models import AWAITING
-from tests.e2e.steps import PATIENCE, environment, executions, fail, finish, mails_about, start, wait_for_status
+from tests.e2e.doing import PATIENCE, executions, fail, finish, mails_about
+from tests.e2e.steps import environment, start, wait_for_status
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 COOL_DOWN = 2.0
 

@@ -12,7 +12,10 @@ from chalicelib.ledger.table import Table
 from chalicelib.ledger.tokens import ROLES, Token, Tokens
 from deployment.table import table_definition
 from sandbox.project import ROOT
-from tests.e2e.steps import PREFIX, collect_scheduled, executions, fail, finish, start
+from tests.e2e.doing import collect, executions, fail, finish
+from tests.e2e.steps import PREFIX, start
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 SAMPLES = {"run_id": "no-such-run", "communication_id": "bm8"}
 GUARDED = [door for door in doors.ALL if door.role]
@@ -25,8 +28,8 @@ def tokens(operator, viewer, approver):
 
 
 @pytest.fixture
-def starts_nothing(system, viewer):
-    """A test that uses this starts no run."""
+def runs(system, viewer):
+    """The ids of all runs, and that a test started none."""
     before = system.call("GET", "/runs", viewer).json()
     yield before
     assert system.call("GET", "/runs", viewer).json() == before
@@ -40,7 +43,7 @@ def knock(system, door, token=None):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_each_role_gets_through_its_own_doors_and_no_others(system, tokens, role):
-    """Twice each, in both orders: the policy that API Gateway keeps is right for every route, not only the first."""
+    """Twice each, in both orders: the policy that API Gateway keeps is right for each route, not only the first."""
     for door in [*GUARDED, *reversed(GUARDED)]:
         answer = knock(system, door, tokens[role])
         allowed = Token(name="", role=role, valid_until=0).may(door.role)
@@ -75,7 +78,7 @@ def nobodys(system):
     system.client("dynamodb").delete_table(TableName="comms-reprocess-other")
 
 
-@pytest.mark.usefixtures("starts_nothing")
+@pytest.mark.usefixtures("runs")
 def test_a_token_of_nobodys_opens_no_door(system, nobodys):
     """Wrong, expired, revoked, of another stage or missing: 401 at every door, at once, and nothing happens."""
     for kind, token in [*nobodys.items(), ("missing", None)]:
@@ -106,9 +109,9 @@ BODIES = {
 }
 
 
-@pytest.mark.usefixtures("starts_nothing")
 @pytest.mark.parametrize("path", ["/reprocess", "/communications/dismiss"])
 @pytest.mark.parametrize("name", BODIES)
+@pytest.mark.usefixtures("runs")
 def test_a_body_that_cannot_be_served_is_a_clear_refusal(system, operator, path, name):
     """A 4xx in one sentence; nothing is started."""
     body, status = BODIES[name]
@@ -122,7 +125,7 @@ def test_a_body_that_cannot_be_served_is_a_clear_refusal(system, operator, path,
 STRANGE = ["a#b", "COMM#x", "a/b/../c", "line\nbreak", "tab\t", "🙂 emoji", "'; DROP TABLE", "x" * 512, "%2F", "=1+1"]
 
 
-@pytest.mark.usefixtures("starts_nothing")
+@pytest.mark.usefixtures("runs")
 def test_strange_ids_are_ids_like_any_other(system, operator):
     """They are looked for, not found, and never written to the log."""
     answer = system.call("POST", "/reprocess", operator, json={"primaryIds": STRANGE, "dryRun": True})
@@ -251,13 +254,13 @@ def test_a_paused_schedule_begins_nothing_even_after_a_deployment(system, operat
     fail(system, "sms", 1)
     system.deploy_again()
     known = executions(system)
-    collect_scheduled(system)
+    collect(system)
     assert executions(system) == known
     assert system.call("GET", "/schedule", viewer).json()["paused"]
     assert finish(system, operator, start(system, operator, operation="send.sms"))["counts"] == {"accepted": 1}
     fail(system, "sms", 1)
     assert not system.call("POST", "/schedule/resume", operator).json()["paused"]
-    collect_scheduled(system)
+    collect(system)
     (run_id,) = set(executions(system)) - set(known) - {system.call("GET", "/runs", viewer).json()["runs"][1]["runId"]}
     assert finish(system, operator, run_id)["trigger"] == "schedule"
 

@@ -12,7 +12,10 @@ from schemathesis.specs.openapi.checks import (
 
 from chalicelib import doors, openapi
 from chalicelib.ledger.tokens import ROLES, Token
-from tests.e2e.steps import finish, wait_until
+from tests.e2e.doing import finish
+from tests.e2e.steps import wait_until
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 # For each route and caller; a call takes some 20 ms in the sandbox, so all of it stays within a minute or two.
 EXAMPLES = 6

@@ -7,7 +7,10 @@ import time
 
 import pytest
 
-from tests.e2e.steps import PATIENCE, fail, finish, start, wait_until
+from tests.e2e.doing import PATIENCE, fail, finish
+from tests.e2e.steps import start, wait_until
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 COOL_DOWN = 2.0
 
