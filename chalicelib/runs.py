@@ -104,7 +104,11 @@ def begin_scheduled(run_id: str, ledger: Ledger, clock: times.Clock) -> Run | No
     if ledger.runs.create(run):
         return run
     run = ledger.runs.read(run_id)
-    return None if run.closed else run
+    if run.closed:
+        # The event came again after its run: the turn that it has just taken is nobody's.
+        ledger.runs.end_turn(run_id)
+        return None
+    return run
 
 
 def _take_over(run_id: str, ledger: Ledger, clock: times.Clock) -> bool:

@@ -231,6 +231,16 @@ def test_the_same_event_again_starts_nothing_twice(world):
     assert len(world.executions.started) == 1
 
 
+def test_an_event_that_comes_again_after_its_run_has_ended_keeps_nobody_waiting(world):
+    """It starts nothing, and the next event is not held up by it."""
+    world.fail("send.sms", "1")
+    first = world.fire(1)
+    close(world, first)
+    assert world.fire(1) == first
+    assert world.ledger.runs.turn()[0] == ""
+    assert len(world.executions.started) == 1
+
+
 @pytest.mark.parametrize(
     ("selection", "chosen"),
     [
