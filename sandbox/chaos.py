@@ -25,7 +25,7 @@ FOLDER = ROOT / ".sandbox" / "chaos"
 EMAILS, SMS = 600, 400
 
 # All of it has to end within five minutes: setting up, breaking, and going on until nothing is left to do.
-_BREAKING, _MENDING = 100.0, 100.0
+_BREAKING, _MENDING = 70.0, 165.0
 
 _COOL_DOWN = 6
 
@@ -56,6 +56,7 @@ def main() -> int:
     settings = {
         "SCHEDULE": "rate(1 hour)",
         "COOL_DOWN": f"{_COOL_DOWN}s",
+        "CONCURRENCY": "60",
         "BREAKER_BATCHES": "5",
         "MAX_ATTEMPTS": "8",
         "APPROVAL_THRESHOLD": str((EMAILS + SMS) // 2),
