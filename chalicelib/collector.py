@@ -99,6 +99,7 @@ class Collector:
                 return
             found.matched += 1
             reason = self._against(source, it, states.get((it.operation, it.primary_id)))
+            found.waits(it, reason)
             if reason is None and not manifest.add(it):
                 reason = "duplicate"
             if reason:
@@ -119,6 +120,7 @@ class _Found:
         self.matched = 0
         self.skipped: dict[str, int] = {}
         self.left_out = False
+        self.oldest: int | None = None
         self.limit = selection.limit
         self._one_operation = selection.operation is not None
         self._created_by = selection.created_by
@@ -138,6 +140,11 @@ class _Found:
             and (self._before is None or it.created is None or it.created < self._before)
         )
 
+    def waits(self, it: Communication, reason: str | None) -> None:
+        """Note since when a communication waits, unless it is a person's by now."""
+        if it.since is not None and reason not in ("manual", "dismissed"):
+            self.oldest = it.since if self.oldest is None else min(self.oldest, it.since)
+
     def complete(self) -> bool:
         """Whether no further page can add anything: an id is one communication only within one operation."""
         return self._one_operation and self._ids is not None and not self._missing
@@ -149,6 +156,7 @@ class _Found:
             "matched": self.matched,
             "skipped": self.skipped,
             "leftOut": self.left_out,
+            "oldest": self.oldest,
             "notListed": missing[:20],
             "notListedCount": len(missing),
         }

@@ -118,6 +118,7 @@ class Run(Record, frozen=True):
     `left_out` says that a limit cut the selection off: there may be more. `selection` and `manifest` are keys in the
     bucket: what was asked for, and the batches. `collections` counts the collectors that began on it, the last one at
     `collected_at`. `told` is why people were told of it, `trouble` what kind of trouble it met (see chalicelib.alerts).
+    `oldest` is since when the oldest communication waits that was seen and that no person has ruled on.
     """
 
     run_id: str
@@ -137,6 +138,7 @@ class Run(Record, frozen=True):
     collected_at: int | None = None
     told: str | None = None
     trouble: str | None = None
+    oldest: int | None = None
     ended_at: int | None = None
     error: str | None = None
     counts: dict[str, int] = {}

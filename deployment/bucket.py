@@ -74,6 +74,22 @@ def _ensure_lifecycle(client: Any, bucket: str) -> bool:
     return True
 
 
+def remove(client: Any, names: Names) -> bool:
+    """Delete the bucket and what it holds; return whether there was one."""
+    try:
+        client.head_bucket(Bucket=names.bucket, ExpectedBucketOwner=names.place.account)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:  # noqa: PLR2004 (a status)
+            raise
+        return False
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=names.bucket):
+        keys = [{"Key": each["Key"]} for each in page.get("Contents", [])]
+        if keys:
+            client.delete_objects(Bucket=names.bucket, Delete={"Objects": keys, "Quiet": True})
+    client.delete_bucket(Bucket=names.bucket)
+    return True
+
+
 def _read(call: Any) -> Any:
     """Return what a call reads, or None if the bucket has no such thing yet."""
     try:

@@ -58,3 +58,13 @@ def _ensure_table(client: Any, name: str) -> Done:
     # An earlier deployment may have been interrupted just after it asked for the table.
     client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 2, "MaxAttempts": 60})
     return done
+
+
+def remove(client: Any, name: str) -> bool:
+    """Delete the table and what it holds; return whether there was one. Point-in-time backups stay for 35 days."""
+    try:
+        client.delete_table(TableName=name)
+    except client.exceptions.ResourceNotFoundException:
+        return False
+    client.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig={"Delay": 2, "MaxAttempts": 60})
+    return True

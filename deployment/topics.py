@@ -29,3 +29,18 @@ def ensure_subscription(client: Any, arn: str, address: str) -> Done:
         return Done.UNCHANGED
     client.subscribe(TopicArn=arn, Protocol="email", Endpoint=address)
     return Done.CREATED
+
+
+def remove(client: Any, arn: str) -> bool:
+    """Remove a topic with its subscriptions; return whether there was one."""
+    try:
+        client.get_topic_attributes(TopicArn=arn)
+    except client.exceptions.NotFoundException:
+        return False
+    for page in client.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=arn):
+        for each in page["Subscriptions"]:
+            # Those that nobody has confirmed have no ARN yet, and SNS forgets them by itself.
+            if each["SubscriptionArn"].startswith("arn:"):
+                client.unsubscribe(SubscriptionArn=each["SubscriptionArn"])
+    client.delete_topic(TopicArn=arn)
+    return True
