@@ -19,7 +19,7 @@ from chalicelib import configuration, times
 from chalicelib.errors import ConfigurationError
 from chalicelib.ledger.table import Table
 from chalicelib.ledger.tokens import ROLES, Tokens
-from deployment import api, definition, destroy, everything, functions, status
+from deployment import api, definition, destroy, everything, functions, status, template
 from deployment.clients import Clients
 from deployment.functions import ChaliceFailed
 from deployment.plan import Plan
@@ -76,6 +76,10 @@ def _add_deployment(
     deploy.set_defaults(run=_deploy)
     look = commands.add_parser("plan", parents=[common, wanted], help="show what deploy would do; changes nothing")
     look.set_defaults(run=_plan)
+    cloud = commands.add_parser("template", parents=[common], help="write a template for chalice package")
+    cloud.add_argument("--notify", action="append", default=[], metavar="EMAIL", help="who gets the mails")
+    cloud.add_argument("--out", type=Path, default=Path("template.json"), help="the file (default: template.json)")
+    cloud.set_defaults(run=lambda stage, it: template.write(stage, it.notify, it.out.write_text))
     show = commands.add_parser("status", parents=[common], help="show what is deployed, and how it goes")
     show.set_defaults(run=lambda stage, _: status.show(stage, Clients()))
     remove = commands.add_parser("destroy", parents=[common], help="remove it all; asks first")

@@ -78,8 +78,7 @@ def _packaged(folder: Path, names: Names) -> dict[str, Any]:
     return found
 
 
-# How Chalice calls the functions in a template.
-_FUNCTION_OF = {(name.capitalize() or "APIHandler"): name for name in naming.FUNCTIONS}
+_FUNCTION_OF = {naming.logical(name): name for name in naming.FUNCTIONS}
 
 
 def _comparable(deployed: dict[str, Any]) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from chalicelib.settings import Names
 from deployment import logs
 from deployment.steps import Done
 
-_TRUST = {
+TRUST = {
     "Version": "2012-10-17",
     "Statement": [
         {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"},
     ],
 }
 
-_POLICY = "state-machine"
+POLICY = "state-machine"
 
 _LOG_DELIVERY = (
     "CreateLogDelivery",
@@ -94,18 +94,18 @@ def ensure_role(client: Any, names: Names) -> Done:
         client.get_role(RoleName=name)
         done = Done.UNCHANGED
     except client.exceptions.NoSuchEntityException:
-        client.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(_TRUST))
+        client.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
         done = Done.CREATED
     wanted = policy(names)
     if _attached(client, name) == wanted:
         return done
-    client.put_role_policy(RoleName=name, PolicyName=_POLICY, PolicyDocument=json.dumps(wanted))
+    client.put_role_policy(RoleName=name, PolicyName=POLICY, PolicyDocument=json.dumps(wanted))
     return Done.CREATED if done is Done.CREATED else Done.CHANGED
 
 
 def _attached(client: Any, name: str) -> Any:
     try:
-        return client.get_role_policy(RoleName=name, PolicyName=_POLICY)["PolicyDocument"]
+        return client.get_role_policy(RoleName=name, PolicyName=POLICY)["PolicyDocument"]
     except client.exceptions.NoSuchEntityException:
         return None
 

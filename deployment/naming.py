@@ -19,3 +19,8 @@ def role(names: Names, function: str) -> str:
 def schedule_rule(names: Names) -> str:
     """Return the name of the schedule's EventBridge rule."""
     return f"{names.function('collector')}-event"
+
+
+def logical(function: str) -> str:
+    """Return what a function is called in a template of `chalice package`."""
+    return function.capitalize() or "APIHandler"

@@ -4,7 +4,7 @@ from typing import Any
 
 from deployment.steps import Done
 
-_TTL = {"Enabled": True, "AttributeName": "expiresAt"}
+TTL = {"Enabled": True, "AttributeName": "expiresAt"}
 
 # Sparse indexes: only items with the attribute stand in them. Name, which is the partition key, and sort key.
 _INDEXES = (("runs", "requestedAt"), ("open", "requestedAt"), ("worklist", "manualSince"))
@@ -37,7 +37,7 @@ def ensure(client: Any, name: str) -> Done:
     """Make sure of the table, its expiry and its backups; it is never changed otherwise, as it holds the truth."""
     done = _ensure_table(client, name)
     if client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]["TimeToLiveStatus"] == "DISABLED":
-        client.update_time_to_live(TableName=name, TimeToLiveSpecification=_TTL)
+        client.update_time_to_live(TableName=name, TimeToLiveSpecification=TTL)
         done = done if done is Done.CREATED else Done.CHANGED
     backups = client.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
     if backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "DISABLED":

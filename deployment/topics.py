@@ -5,7 +5,7 @@ from typing import Any
 from deployment.steps import Done
 
 # The key that SNS manages itself: nobody but us publishes here.
-_KEY = "alias/aws/sns"
+KEY = "alias/aws/sns"
 
 
 def ensure_topic(client: Any, arn: str) -> Done:
@@ -13,11 +13,11 @@ def ensure_topic(client: Any, arn: str) -> Done:
     try:
         attributes = client.get_topic_attributes(TopicArn=arn)["Attributes"]
     except client.exceptions.NotFoundException:
-        client.create_topic(Name=arn.rpartition(":")[2], Attributes={"KmsMasterKeyId": _KEY})
+        client.create_topic(Name=arn.rpartition(":")[2], Attributes={"KmsMasterKeyId": KEY})
         return Done.CREATED
-    if attributes.get("KmsMasterKeyId") == _KEY:
+    if attributes.get("KmsMasterKeyId") == KEY:
         return Done.UNCHANGED
-    client.set_topic_attributes(TopicArn=arn, AttributeName="KmsMasterKeyId", AttributeValue=_KEY)
+    client.set_topic_attributes(TopicArn=arn, AttributeName="KmsMasterKeyId", AttributeValue=KEY)
     return Done.CHANGED
 
 
