@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test check demo serve fire clean
+.PHONY: help setup lint test check demo serve fire chaos openapi bench-collect clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 setup: $(VENV)/.installed  ## a virtual environment with everything in it (.venv)
 
@@ -36,6 +36,15 @@ serve: setup  ## the whole system on this machine, until Ctrl-C
 
 fire: setup  ## fire the schedule of a running `make serve` now
 	@$(BIN)/python -m sandbox fire
+
+chaos: setup  ## break everything at once, and count that each communication is delivered exactly once
+	@$(BIN)/python -m sandbox chaos
+
+openapi: setup  ## write docs/openapi.json anew, from the routes and types
+	$(BIN)/python -c "import json; from chalicelib import openapi; print(json.dumps(openapi.document(), indent=2))" > docs/openapi.json
+
+bench-collect: setup  ## the collector over a million records: time and memory, within bounds (some minutes)
+	@$(BIN)/python -m benchmarks.collect
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) node_modules .sandbox .chalice/deployments .chalice/deployed .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from chalice.app import Chalice, CloudWatchEvent
 
-from chalicelib import logs, metrics, parts, record, reprocessor, runs
+from chalicelib import approvals, logs, metrics, parts, record, reprocessor, runs
 from chalicelib.api import api
 from chalicelib.models import Batch, Result, Task, as_json
 
@@ -21,11 +21,8 @@ def collector(event: CloudWatchEvent) -> None:
     context: Any = event.context
     it = parts.of(context.invoked_function_arn)
     body = event.to_dict()
-    if "runId" in body["detail"]:
-        run = runs.begin_requested(body["detail"]["runId"], it.ledger, it.clock)
-    else:
-        it.recovery.look_after_all()
-        run = runs.begin_scheduled(runs.scheduled_id(body["id"], body["time"]), it.ledger, it.clock)
+    it.recovery.look_after_all()
+    run = runs.begin(body, it.ledger, it.clock)
     if run:
         collecting = it.collector(context.get_remaining_time_in_millis)
         run = runs.collect(run, collecting, it.ledger, it.store, it.settings.remind_after_ms, it.notify)
@@ -61,7 +58,17 @@ def record_batch(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def report_run(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Close a run and say who is told what."""
     it = parts.of(context.invoked_function_arn)
+    if "declined" in event:
+        it.ledger.approvals.expire(event["runId"])
     failure = event.get("failure", {}).get("Error")
     notification = it.report(event["runId"], failure)
     metrics.run_ended(it.settings.resource_prefix, it.ledger.runs.read(event["runId"]))
     return as_json(notification)
+
+
+@app.lambda_function(name="request_approval")
+def request_approval(event: dict[str, Any], context: Any) -> None:
+    """Keep the token by which the state machine's wait ends, and ask people to decide."""
+    it = parts.of(context.invoked_function_arn)
+    timeout = event["timeoutSeconds"] * 1000
+    approvals.ask(event["runId"], event["token"], timeout, it.ledger, it.executions, it.notify)

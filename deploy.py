@@ -3,30 +3,29 @@
 
 python deploy.py plan --stage dev
 python deploy.py deploy --stage dev --notify someone@example.com
+python deploy.py check --stage dev
 python deploy.py status --stage dev
 python deploy.py token add --stage dev --name support --role operator
+python deploy.py token list --stage dev
+python deploy.py token revoke --stage dev --id 0123456789ab
 python deploy.py destroy --stage dev
 """
 
 import argparse
+import json
 import sys
 from functools import partial
 from pathlib import Path
 
-import boto3
-
-from chalicelib import configuration, times
+from chalicelib import configuration
 from chalicelib.errors import ConfigurationError
-from chalicelib.ledger.table import Table
-from chalicelib.ledger.tokens import ROLES, Tokens
-from deployment import api, definition, destroy, everything, functions, status, template
+from chalicelib.ledger.tokens import ROLES
+from deployment import api, check, definition, destroy, everything, functions, status, template, tokens, worst_case
 from deployment.clients import Clients
 from deployment.functions import ChaliceFailed
 from deployment.plan import Plan
 from deployment.stage import Stage, place
 from deployment.steps import StepFailed, summary, take
-
-DAY = times.duration("1d")
 
 # What ends a command with one sentence.
 _REFUSALS = (ConfigurationError, StepFailed, ChaliceFailed, ValueError, status.NotDeployed, destroy.Declined)
@@ -57,12 +56,20 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_deployment(commands, common)
 
+    checked = commands.add_parser("check", parents=[common], help="ask the application what it lists; changes nothing")
+    checked.set_defaults(run=_check)
+
     token = commands.add_parser("token", help="who may use the API").add_subparsers(required=True, metavar="verb")
     add = token.add_parser("add", parents=[common], help="make a token; it is shown this once")
     add.add_argument("--name", required=True, help="whose it is: shown with each run that it asks for")
     add.add_argument("--role", required=True, choices=ROLES)
     add.add_argument("--days", type=int, default=90, help="how long it is valid (default: 90)")
-    add.set_defaults(run=_add_token)
+    add.set_defaults(run=tokens.add)
+    shown = token.add_parser("list", parents=[common], help="show all tokens: never the tokens themselves")
+    shown.set_defaults(run=tokens.show)
+    revoke = token.add_parser("revoke", parents=[common], help="make a token worthless at once")
+    revoke.add_argument("--id", required=True, help="as `token list` shows it")
+    revoke.set_defaults(run=tokens.revoke)
     return parser
 
 
@@ -91,7 +98,7 @@ def _add_deployment(
 
 
 def _deploy(stage: Stage, options: argparse.Namespace) -> None:
-    configuration.read(stage.environment, options.project / "chalicelib" / "application.toml")
+    _check_files(stage, options)
     print(f"Deploying {stage.names.prefix} to account {stage.names.place.account}, {stage.names.place.region}")
     clients = Clients()
     chalice = partial(functions.ensure, clients, stage)
@@ -101,11 +108,30 @@ def _deploy(stage: Stage, options: argparse.Namespace) -> None:
 
 
 def _plan(stage: Stage, options: argparse.Namespace) -> None:
-    configuration.read(stage.environment, options.project / "chalicelib" / "application.toml")
+    _check_files(stage, options)
     print(f"What deploy would do to {stage.names.prefix} in {stage.names.place.account}, {stage.names.place.region}")
     plan = Plan()
     compare = partial(functions.compare, plan.clients, stage)
     plan.show(everything.steps(stage, plan.clients, options.notify, options.child_execution_type, compare))
+
+
+def _check_files(stage: Stage, options: argparse.Namespace) -> None:
+    """Refuse what is wrong in application.toml, and times that cannot hold, before anything is touched."""
+    application = configuration.read(stage.environment, _file(options), stage.settings.retention_ms)
+    machine = definition.render(stage.project / "statemachine.json", definition.placeholders(stage.names))
+    worst_case.check(json.loads(machine), stage.timeouts, application.reprocess.timeout)
+
+
+def _check(stage: Stage, options: argparse.Namespace) -> None:
+    problems = check.check(stage, _file(options))
+    if problems:
+        raise StepFailed(f"{problems} problem(s) found; nothing was changed")
+    print("\nNo problem found; nothing was changed.")
+
+
+def _file(options: argparse.Namespace) -> Path:
+    file: Path = options.project / "chalicelib" / "application.toml"
+    return file
 
 
 def _destroy(stage: Stage, options: argparse.Namespace) -> None:
@@ -125,13 +151,6 @@ def _answer(question: str) -> str:
         return input(question)
     except EOFError:
         return ""
-
-
-def _add_token(stage: Stage, options: argparse.Namespace) -> None:
-    if not 0 < options.days <= 3650:  # noqa: PLR2004 (ten years)
-        raise ValueError("--days: takes 1 to 3650")
-    tokens = Tokens(Table(boto3.client("dynamodb"), stage.names.table), times.now)
-    print(tokens.add(options.name, options.role, options.days * DAY))
 
 
 if __name__ == "__main__":

@@ -90,8 +90,8 @@ def usage(communications: int, it: Assumptions) -> dict[str, float]:
     return {
         "lambda_requests": calls["reprocess"] + calls["record"] + 2,
         "lambda_gb_seconds": (seconds + batches * it.record_ms / 1000) / 4 + (collecting + reporting) / 2,
-        # The parent: its four states, and one for each child that the Map starts (Developer Guide, "Map state").
-        "standard_transitions": batches + 6,
+        # The parent: its five states, and one for each child that the Map starts (Developer Guide, "Map state").
+        "standard_transitions": batches + 7,
         "express_requests": batches,
         # Express workflows are billed in steps of 64 MB of memory.
         "express_gb_seconds": batches * it.child_seconds * 64 / 1024,

@@ -65,16 +65,39 @@ class ConfigurationError(Exception):
     """A setting or `application.toml` is wrong; the message names which one and what it takes."""
 
 
+class TokenUnavailable(Exception):
+    """The token endpoint cannot be reached, or has trouble of its own: nothing was asked of the application."""
+
+
 class ListingFailed(Exception):
-    """The failed communications of a source could not be listed whole; the message names the source and why."""
+    """The failed communications of a source could not be listed whole; the message names the source, why, and a key.
+
+    `key` is the key of the source in `application.toml` to look at first (`auth.secret` and the like: outside of it).
+    """
+
+    def __init__(self, message: str, key: str = "list") -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class InvalidRequest(Exception):
     """A caller's request cannot be served; the message names the field."""
 
 
-class RunNotFound(Exception):
+class NotFound(Exception):
+    """There is nothing of that id."""
+
+
+class RunNotFound(NotFound):
     """There is no such run."""
+
+
+class Forbidden(Exception):
+    """The caller has the role, and yet may not do this; the message says why."""
+
+
+class ApprovalDeclined(Exception):
+    """Step Functions' name for a wait for approval that was refused or stopped; `statemachine.json` knows it too."""
 
 
 class Conflict(Exception):

@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.models import Run
+from chalicelib.errors import ApprovalDeclined
+from chalicelib.models import AWAITING, Run
 from chalicelib.settings import Names, Settings
 
 # An inline Map runs at most 40 iterations at once (AWS Step Functions Developer Guide, "Inline map state").
@@ -30,6 +31,10 @@ class Executions:
             "bucket": self._names.bucket,
             "manifest": run.manifest,
             "concurrency": concurrency(self._settings),
+            "approval": {
+                "required": run.status == AWAITING,
+                "timeoutSeconds": self._settings.approval_timeout_s,
+            },
         }
         try:
             self._client.start_execution(
@@ -39,6 +44,22 @@ class Executions:
             )
         except self._client.exceptions.ExecutionAlreadyExists:
             return
+
+    def approve(self, token: str) -> bool:
+        """End the wait for approval that a task token stands for, so that the run goes on; False if it has ended."""
+        return self._end_wait(self._client.send_task_success, taskToken=token, output="{}")
+
+    def decline(self, token: str) -> bool:
+        """End the wait for approval that a task token stands for, and the run with it; False if it has ended."""
+        return self._end_wait(self._client.send_task_failure, taskToken=token, error=ApprovalDeclined.__name__)
+
+    def _end_wait(self, send: Any, **request: str) -> bool:
+        gone = self._client.exceptions
+        try:
+            send(**request)
+        except (gone.TaskTimedOut, gone.TaskDoesNotExist, gone.InvalidToken):
+            return False
+        return True
 
     def status(self, run_id: str) -> str | None:
         """Return RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED; None if the execution was never started."""

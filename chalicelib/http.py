@@ -1,5 +1,6 @@
 """One HTTP exchange with bounds that hold: a total deadline, a limit on the size, no redirects, no silent retries."""
 
+import base64
 import io
 import threading
 import time
@@ -23,10 +24,11 @@ class Truncated(Exception):
 
 
 class Answer:
-    """A status, and the body unless that could not be read whole: then `error` says why."""
+    """A status and headers, and the body unless that could not be read whole: then `error` says why."""
 
     def __init__(self, response: requests.Response, body: bytes, error: Exception | None = None) -> None:
         self.status = response.status_code
+        self.headers = response.headers
         self.body = body
         self.error = error
 
@@ -87,6 +89,25 @@ def exchange(session: requests.Session, method: str, url: str, *, timeout: float
     if seen:
         return Answer(seen[0], b"", late)
     raise late
+
+
+def basic(user_and_password: str) -> str:
+    """Return the value of an Authorization header for `user:password` (RFC 7617)."""
+    return "Basic " + base64.b64encode(user_and_password.encode()).decode()
+
+
+def cause(error: Exception) -> str:
+    """Return a code for why there is no answer; the error's own text may hold a URL with personal data."""
+    if isinstance(error, Deadline | requests.Timeout):
+        return "no_answer_in_time"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "tls_failed"
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    if isinstance(reason, urllib3.exceptions.NameResolutionError):
+        return "host_unknown"
+    if isinstance(reason, urllib3.exceptions.NewConnectionError):
+        return "connection_refused"
+    return "connection_cut"
 
 
 def _send(session: requests.Session, method: str, url: str, **more: Any) -> requests.Response:

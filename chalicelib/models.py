@@ -12,6 +12,9 @@ OUTCOMES = ("accepted", "failed", "rejected", "unknown", "deferred", "skipped", 
 # What starts a run.
 SCHEDULE, REQUEST = "schedule", "request"
 
+# The status of a run that sends nothing until somebody approves it.
+AWAITING = "awaiting_approval"
+
 # The statuses of a run that will not change any more.
 CLOSED = ("empty", "succeeded", "partial", "stopped", "declined", "failed")
 
@@ -20,6 +23,8 @@ MAX_ID = 512
 
 PrimaryId = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
+# What a person says on why: kept in the ledger, never mailed or logged.
+Note = Annotated[str, Meta(min_length=1, max_length=300)]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -99,7 +104,8 @@ class BatchRecord(Record, frozen=True):
 class Selection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
     """Which failed communications a run is about: the body of `POST /reprocess`. Empty: all that are due.
 
-    Times are ISO 8601; `createdAfter` is inclusive, `createdBefore` exclusive.
+    Times are ISO 8601; `createdAfter` is inclusive, `createdBefore` exclusive. `includeManual` also takes those on the
+    worklist, as if a person had asked to retry each; `dryRun` only tells what would happen; `note` says what it is for.
     """
 
     operation: Name | None = None
@@ -108,6 +114,9 @@ class Selection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
     created_by: Name | None = None
     primary_ids: Annotated[list[PrimaryId], Meta(min_length=1, max_length=1000)] | None = None
     limit: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
+    include_manual: bool = False
+    note: Note | None = None
+    dry_run: bool = False
 
 
 class Run(Record, frozen=True):
@@ -115,8 +124,10 @@ class Run(Record, frozen=True):
 
     `matched` counts all that fit the selection; those in `skipped` (by reason) never entered the manifest.
     `counts` holds outcomes (see OUTCOMES): progress while it runs, the truth once it is closed.
-    `left_out` says that a limit cut the selection off: there may be more. `selection` and `manifest` are keys in the
-    bucket: what was asked for, and the batches. `collections` counts the collectors that began on it, the last one at
+    `left_out` says that a limit cut the selection off: there may be more, and `left_out_count` that it is so many at
+    least (None: no list tells). `selection` and `manifest` are keys in the bucket: what was asked for, and the batches.
+    `decision` is `approved`, `declined` or `expired`, of a run that had to wait for one. `collections` counts the
+    collectors that began on it, the last one at
     `collected_at`. `told` is why people were told of it, `trouble` what kind of trouble it met (see chalicelib.alerts).
     `oldest` is since when the oldest communication waits that was seen and that no person has ruled on.
     """
@@ -134,14 +145,24 @@ class Run(Record, frozen=True):
     not_listed: list[str] = []
     not_listed_count: int = 0
     left_out: bool = False
+    left_out_count: int | None = None
     collections: int = 0
     collected_at: int | None = None
+    note: str | None = None
+    decision: str | None = None
+    decided_by: str | None = None
+    decided_at: int | None = None
     told: str | None = None
     trouble: str | None = None
     oldest: int | None = None
     ended_at: int | None = None
     error: str | None = None
     counts: dict[str, int] = {}
+
+    @property
+    def eligible(self) -> int:
+        """How many communications its manifest holds: those that matched and were not left alone."""
+        return self.matched - sum(self.skipped.values())
 
     @property
     def closed(self) -> bool:

@@ -8,14 +8,13 @@ from typing import Any
 import boto3
 import msgspec
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import configuration, report, runs, times
+from chalicelib import configuration, report, runs, secret_values, times
 from chalicelib.application import Application
 from chalicelib.collector import Collector
 from chalicelib.configuration import Configuration
 from chalicelib.credentials import Credentials
-from chalicelib.errors import ConfigurationError
+from chalicelib.dry_run import DryRun
 from chalicelib.executions import Executions
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.table import Table
@@ -39,7 +38,7 @@ class Parts:
     @functools.cached_property
     def configuration(self) -> Configuration:
         """`application.toml`."""
-        return configuration.read(os.environ)
+        return configuration.read(os.environ, retention=self.settings.retention_ms)
 
     @functools.cached_property
     def ledger(self) -> Ledger:
@@ -76,6 +75,10 @@ class Parts:
             self.clock,
             time_left,
         )
+
+    def dry_run(self) -> DryRun:
+        """Return a look at what a run would do."""
+        return DryRun(self.application, self.ledger, self.configuration, self.settings, self.clock)
 
     def invoke_collector(self, run_id: str) -> None:
         """Have the collector start a run that was asked for; returns when Lambda has taken the event."""
@@ -118,11 +121,5 @@ def client(service: str) -> Any:
 
 
 def read_secret(name: str) -> str:
-    """Return the value of a secret in Secrets Manager; ConfigurationError says which one cannot be read, and why."""
-    try:
-        return str(client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
-    except ClientError as error:
-        why = error.response["Error"]["Code"]
-    except (BotoCoreError, KeyError) as error:
-        why = type(error).__name__
-    raise ConfigurationError(f"the secret {name!r} (auth.secret in application.toml) cannot be read: {why}")
+    """Return the value of a secret; ConfigurationError says which one cannot be read, and why."""
+    return secret_values.read(name, client)

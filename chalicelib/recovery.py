@@ -5,7 +5,7 @@ from collections.abc import Callable
 from chalicelib import times, words
 from chalicelib.executions import Executions
 from chalicelib.ledger import Ledger
-from chalicelib.models import Notification, Run
+from chalicelib.models import AWAITING, Notification, Run
 
 # Lambda's own limit of 15 minutes (Lambda Developer Guide, "Quotas") and a minute: what collected has ended by then.
 COLLECTOR_LIFE = 16 * 60_000
@@ -36,7 +36,7 @@ class Recovery:
     def look_after_all(self) -> None:
         """Look at each open run once. All of it may be repeated, and may die anywhere."""
         for run in self._ledger.runs.open_runs():
-            if run.status == "running":
+            if run.status in ("running", AWAITING):
                 self._look_after_running(run)
             elif self._clock() - max(run.requested_at, run.collected_at or 0) >= COLLECTOR_LIFE:
                 self._look_after_collecting(run)

@@ -1,6 +1,6 @@
 """The end of a run: add up its batches, complete what died, close it, and say how it went."""
 
-from chalicelib import alerts, times, words
+from chalicelib import alerts, approvals, times, words
 from chalicelib.ledger import Ledger
 from chalicelib.models import SCHEDULE, Notification, Run
 from chalicelib.record import record_batch
@@ -17,10 +17,10 @@ def report(
     `failure` is AWS's name for what broke the run itself, if anything did.
     """
     run = ledger.runs.read(run_id)
-    _complete(run, ledger, store, settings, clock)
-    tally = Tally()
-    for record in ledger.runs.batches(run_id):
-        tally.add(record)
+    tally, recorded = _add_up(run, ledger)
+    if run.manifest and len(recorded) < run.batches:
+        _complete(run, recorded, ledger, store, settings, clock)
+        tally, _ = _add_up(run, ledger)
     for reason, number in run.skipped.items():
         tally.counts["skipped"] += number
         tally.reasons["skipped", reason] += number
@@ -31,16 +31,25 @@ def report(
     return words.result(run, tally, halted)
 
 
-def _complete(run: Run, ledger: Ledger, store: Store, settings: Settings, clock: times.Clock) -> None:
+def _add_up(run: Run, ledger: Ledger) -> tuple[Tally, set[int]]:
+    """Return what the recorded batches of a run add up to, and which they are."""
+    tally, recorded = Tally(), set()
+    for record in ledger.runs.batches(run.run_id):
+        tally.add(record)
+        recorded.add(record.index)
+    return tally, recorded
+
+
+def _complete(
+    run: Run, recorded: set[int], ledger: Ledger, store: Store, settings: Settings, clock: times.Clock
+) -> None:
     """Record the batches whose child died before it could, from the manifest and the ledger.
 
     Each is put on condition that it is not there, so a child that is merely late finds its batch recorded.
     """
-    recorded = {record.index for record in ledger.runs.batches(run.run_id)}
-    if run.manifest and len(recorded) < run.batches:
-        for batch in store.manifest(run.manifest):
-            if batch.index not in recorded:
-                record_batch(run.run_id, batch, [], ledger, settings, clock, begun=False)
+    for batch in store.manifest(run.manifest or ""):
+        if batch.index not in recorded:
+            record_batch(run.run_id, batch, [], ledger, settings, clock, begun=False)
 
 
 def _close(run: Run, tally: Tally, failure: str | None, halted: str | None, ledger: Ledger, settings: Settings) -> Run:
@@ -50,7 +59,7 @@ def _close(run: Run, tally: Tally, failure: str | None, halted: str | None, ledg
     counted = sum(tally.counts.values())
     if counted != run.matched:
         failure = failure or f"the outcomes do not add up: {counted} of {run.matched}"
-    status = "failed" if failure else "stopped" if halted else _status(tally)
+    status = "failed" if failure else "stopped" if halted else approvals.refused(run) or _status(tally)
     changes = {"status": status, "counts": dict(tally.counts)} | ({"error": failure} if failure else {})
     trouble = alerts.trouble_of(status, halted, tally.counts["accepted"])
     told = _why_told(run, trouble, tally, ledger, settings)

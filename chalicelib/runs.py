@@ -60,6 +60,7 @@ def request(
         status="requested",
         requested_at=clock(),
         selection=store.put_selection(run_id, selection),
+        note=selection.note,
     )
     if ledger.runs.create(run):
         return run
@@ -86,8 +87,17 @@ def stop(run_id: str, stopped_by: str, ledger: Ledger) -> Run:
     return run
 
 
+def begin(event: dict[str, Any], ledger: Ledger, clock: times.Clock) -> Run | None:
+    """Return the run to collect for, or None if there is nothing to collect: see the two ways to begin."""
+    if "runId" in event["detail"]:
+        return begin_requested(event["detail"]["runId"], ledger, clock)
+    return begin_scheduled(scheduled_id(event["id"], event["time"]), ledger, clock)
+
+
 def begin_scheduled(run_id: str, ledger: Ledger, clock: times.Clock) -> Run | None:
-    """Return the scheduled run to collect for, or None while an earlier one is under way or if this one is done."""
+    """Return the scheduled run to collect for; None while paused, while an earlier is under way, or if it is done."""
+    if ledger.schedule.paused():
+        return None
     if not ledger.runs.take_turn(run_id) and not _take_over(run_id, ledger, clock):
         return None
     run = Run(run_id=run_id, trigger=SCHEDULE, requested_by=SCHEDULE, status="collecting", requested_at=clock())

@@ -1,40 +1,20 @@
 """From the body of a request to a Selection, or to a sentence that says what is wrong with it."""
 
-import re
-
 import msgspec
 
-from chalicelib import times
+from chalicelib import bodies, times
 from chalicelib.configuration import Configuration, Source
 from chalicelib.errors import InvalidRequest
+from chalicelib.found import FIELDS
 from chalicelib.models import Selection
-
-# A Selection's filters, and the field of a record that each is compared with where the source has no parameter for it.
-_FIELDS = {"createdAfter": "created", "createdBefore": "created", "createdBy": "created_by"}
 
 
 def parse(body: bytes, configuration: Configuration) -> Selection:
     """Return the selection in a JSON body (none: everything that is due). InvalidRequest names the field at fault."""
-    try:
-        selection = msgspec.json.decode(body or b"{}", type=Selection)
-    except UnicodeDecodeError:
-        raise InvalidRequest("the body is not UTF-8") from None
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(_sentence(str(error))) from None
-    except msgspec.DecodeError as error:
-        raise InvalidRequest(f"the body is not JSON: {error}") from None
+    selection = bodies.decode(body, Selection)
     selection = _with_times(selection)
     _check_sources(selection, configuration)
     return selection
-
-
-def _sentence(error: str) -> str:
-    """Turn msgspec's message into one that begins with the field."""
-    unknown = re.search(r"unknown field `(.*)`", error, re.DOTALL)
-    if unknown:
-        return f"{unknown[1][:100]}: no such field; there are {', '.join(Selection.__struct_encode_fields__)}"
-    what, _, where = error.replace(" | null", "").partition(" - at `$.")
-    return f"{where.rstrip('`')}: {what}" if where else f"the body: {what}"
 
 
 def _with_times(selection: Selection) -> Selection:
@@ -71,6 +51,6 @@ def _unservable(selection: Selection, source: Source) -> list[str]:
     wanted = msgspec.to_builtins(selection)
     return [
         name
-        for name, field in _FIELDS.items()
+        for name, field in FIELDS.items()
         if name in wanted and name not in source.filters and getattr(source, field) is None
     ]

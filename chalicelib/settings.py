@@ -16,6 +16,9 @@ Prefix = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]\Z")]
 
 _DAY = times.duration("1d")
 
+# A STANDARD execution lives for a year at most (AWS Step Functions Developer Guide, "Quotas"). In seconds.
+_LONGEST_WAIT = 365 * 86_400
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the stage's `environment_variables` set; a field's name in capitals is the variable's name."""
@@ -27,12 +30,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_per_run: Count = 100_000
     breaker_batches: Count = 3
     remind_after: str = "6h"
+    alarm_oldest_failure: str = "1d"
     retention: str = "90d"
+    approval_threshold: Annotated[int, Meta(ge=0)] = 10_000
+    approval_timeout: str = "24h"
+    schedule: str = "rate(15 minutes)"
+
+    @property
+    def approval_timeout_s(self) -> int:
+        """How long a run waits for approval, in seconds, as Step Functions counts it."""
+        return times.duration(self.approval_timeout) // 1000
 
     @property
     def remind_after_ms(self) -> int:
         """How long people hear nothing more of a trouble that they were told of, while it lasts."""
         return times.duration(self.remind_after)
+
+    @property
+    def alarm_oldest_failure_s(self) -> int:
+        """The age of the oldest failure, in seconds, at which an alarm rings."""
+        return times.duration(self.alarm_oldest_failure) // 1000
 
     @property
     def retention_ms(self) -> int:
@@ -48,7 +65,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         except msgspec.ValidationError as error:
             raise ConfigurationError(_sentence(str(error))) from None
         _check_duration("REMIND_AFTER", settings.remind_after)
+        _check_duration("ALARM_OLDEST_FAILURE", settings.alarm_oldest_failure)
         _check_duration("RETENTION", settings.retention)
+        _check_duration("APPROVAL_TIMEOUT", settings.approval_timeout)
+        if not 0 < settings.approval_timeout_s <= _LONGEST_WAIT:
+            raise ConfigurationError("setting APPROVAL_TIMEOUT: must be 1s at least and 365d at most")
         if settings.retention_ms < _DAY:
             raise ConfigurationError("setting RETENTION: must be 1d at least: what is forgotten may be sent again")
         return settings

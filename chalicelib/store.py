@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 import uuid
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import msgspec
 
@@ -15,14 +15,23 @@ _IN_MEMORY = 10_000_000
 
 
 class Manifest:
-    """A manifest being written: a JSON array of batches, in the order in which communications are added."""
+    """A manifest being written: a JSON array of batches, in the order in which communications are added.
+
+    As a context manager it lets go of its file at the end.
+    """
 
     def __init__(self, batch_size: int) -> None:
         self.batches = 0
         self.communications = 0
-        self.file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 (lives as long as this object)
+        self.file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 (closed by __exit__)
         self._batch_size = batch_size
         self._batch: dict[tuple[str, str], Communication] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
 
     def add(self, it: Communication) -> bool:
         """Add a communication; return False if the batch being filled holds it already."""
@@ -35,7 +44,7 @@ class Manifest:
             self._flush()
         return True
 
-    def close(self) -> None:
+    def end(self) -> None:
         """Write what is left and end the array."""
         if self._batch:
             self._flush()
@@ -57,7 +66,7 @@ class Store:
         self.bucket = bucket
 
     def put_manifest(self, run_id: str, manifest: Manifest) -> str:
-        """Upload a closed manifest and return its key, which no other attempt of this run uses."""
+        """Upload a manifest that has ended and return its key, which no other attempt of this run uses."""
         key = f"runs/{run_id}/manifest-{uuid.uuid4().hex}.json"
         self._client.upload_fileobj(manifest.file, self.bucket, key)
         return key

@@ -1,6 +1,6 @@
 """Counts to words: the mails that people get. Ids and reason codes only, never personal data."""
 
-from chalicelib import alerts, times
+from chalicelib import alerts, approvals, times
 from chalicelib.alerts import Alert
 from chalicelib.models import OUTCOMES, Notification, Run
 from chalicelib.tally import Tally
@@ -26,6 +26,7 @@ def result(run: Run, tally: Tally, halted: str | None) -> Notification:
     """Return the one result mail of a run that has ended."""
     parts = [
         _headline(run, halted),
+        approvals.told(run),
         _outcomes(run, tally),
         _reasons(tally),
         _worklist(tally),
@@ -144,7 +145,8 @@ def _remarks(run: Run, tally: Tally) -> str:
             f"{run.not_listed_count} of the ids asked for are not listed as failed, and were not sent: {shown}"
         )
     if run.left_out:
-        lines.append("A limit was reached: there may be more, which a later run will take.")
+        more = f"at least {run.left_out_count} more" if run.left_out_count else "there may be more"
+        lines.append(f"A limit was reached, or a list changed while it was read: {more}, which a later run will take.")
     return "\n".join(lines)
 
 

@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib import times
-from chalicelib.errors import ConfigurationError
 from chalicelib.metrics import NAMESPACE
-from chalicelib.settings import Names
+from chalicelib.settings import Names, Settings
 from deployment.steps import Done
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -49,13 +47,12 @@ def topic(names: Names) -> str:
     return names.succeeded_topic.removesuffix("-succeeded") + "-alarms"
 
 
-def alarms(names: Names, environment: Mapping[str, str]) -> list[Alarm]:
-    """Return the alarms of a stage. ConfigurationError names a setting that is wrong."""
+def alarms(names: Names, settings: Settings) -> list[Alarm]:
+    """Return the alarms of a stage."""
     ours = {"service": names.prefix}
     collector = {"FunctionName": names.function("collector")}
     machine = {"StateMachineArn": names.state_machine}
-    oldest = _seconds("ALARM_OLDEST_FAILURE", environment.get("ALARM_OLDEST_FAILURE", "1d"))
-    every = schedule_period(environment.get("SCHEDULE", "rate(15 minutes)"))
+    every = schedule_period(settings.schedule)
     above, below = "GreaterThanOrEqualToThreshold", "LessThanThreshold"
     run_failed = Alarm("run-failed", "A run has failed.", f"{NAMESPACE}/RunsFailed", ours, 300, 1, above, 1, "Sum")
     broken = Alarm(
@@ -89,7 +86,7 @@ def alarms(names: Names, environment: Mapping[str, str]) -> list[Alarm]:
         900,
         2,
         above,
-        oldest,
+        settings.alarm_oldest_failure_s,
     )
     growing = Alarm(
         "worklist-growing",
@@ -115,13 +112,6 @@ def schedule_period(expression: str) -> int:
     match = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression.strip())
     seconds = int(match[1]) * _UNITS[match[2]] if match else _DAY
     return min(seconds, 2 * _DAY)
-
-
-def _seconds(name: str, text: str) -> int:
-    try:
-        return times.duration(text) // 1000
-    except ValueError as error:
-        raise ConfigurationError(f"setting {name}: {error}") from None
 
 
 def request(alarm: Alarm, names: Names) -> dict[str, Any]:

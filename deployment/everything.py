@@ -86,7 +86,7 @@ def _alarms(stage: Stage, clients: Clients) -> list[Step]:
             partial(alarms.ensure, cloudwatch, each, names),
             partial(alarms.remove, cloudwatch, names, each),
         )
-        for each in alarms.alarms(names, stage.environment)
+        for each in alarms.alarms(names, stage.settings)
     ]
 
 

@@ -55,7 +55,7 @@ def policy(names: Names) -> dict[str, Any]:
     The latter after AWS Step Functions Developer Guide, "IAM policies for using Distributed Map states".
     """
     bucket = f"arn:{names.place.partition}:s3:::{names.bucket}"
-    functions = [names.function_arn(name) for name in ("reprocess", "record", "report")]
+    functions = [names.function_arn(name) for name in ("reprocess", "record", "report", "request_approval")]
     map_runs = f"{names.state_machine.replace(':stateMachine:', ':execution:')}/*"
     return {
         "Version": "2012-10-17",

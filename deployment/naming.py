@@ -3,7 +3,7 @@
 from chalicelib.settings import Names
 
 # The functions of app.py; that of the HTTP API bears the app's own name.
-FUNCTIONS = ("", "authorizer", "collector", "reprocess", "record", "report")
+FUNCTIONS = ("", "authorizer", "collector", "reprocess", "record", "report", "request_approval")
 
 
 def functions(names: Names) -> dict[str, str]:
@@ -23,4 +23,4 @@ def schedule_rule(names: Names) -> str:
 
 def logical(function: str) -> str:
     """Return what a function is called in a template of `chalice package`."""
-    return function.capitalize() or "APIHandler"
+    return "".join(word.capitalize() for word in function.split("_")) or "APIHandler"

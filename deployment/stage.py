@@ -23,6 +23,7 @@ class Stage:
         self.app_name = str(config["app_name"])
         self.api_stage = str(config["stages"][name].get("api_gateway_stage", config.get("api_gateway_stage", "api")))
         self.traced = bool(config["stages"][name].get("xray", config.get("xray", False)))
+        self.timeouts = _timeouts(config, name)
         self.settings = Settings.read(self.environment)
         self.names = Names(self.settings.resource_prefix, place)
 
@@ -45,6 +46,15 @@ def _environment(config: dict[str, Any], stage: str) -> dict[str, str]:
     if environment.get("RESOURCE_PREFIX") != prefix:
         raise ConfigurationError(f"stage {stage!r}: RESOURCE_PREFIX must be {prefix!r}: the app's name and the stage's")
     return environment
+
+
+def _timeouts(config: dict[str, Any], stage: str) -> dict[str, int]:
+    """Return the seconds that each function of a stage may run; Chalice's own default is 60."""
+    functions: dict[str, dict[str, Any]] = config.get("lambda_functions", {})
+    of_stage: dict[str, dict[str, Any]] = config["stages"][stage].get("lambda_functions", {})
+    names = {*functions, *of_stage}
+    merged = {name: functions.get(name, {}) | of_stage.get(name, {}) for name in names}
+    return {name: int(function.get("lambda_timeout", 60)) for name, function in merged.items()}
 
 
 def _config(project: Path) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def _mails(client: Any, names: Names) -> Iterator[str]:
 
 
 def _alarms(client: Any, stage: Stage) -> str:
-    wanted = [f"{stage.names.prefix}-{each.name}" for each in alarms.alarms(stage.names, stage.environment)]
+    wanted = [f"{stage.names.prefix}-{each.name}" for each in alarms.alarms(stage.names, stage.settings)]
     found = {
         each["AlarmName"]: each["StateValue"] for each in client.describe_alarms(AlarmNames=wanted)["MetricAlarms"]
     }

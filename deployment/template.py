@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from chalicelib.settings import Names, Place
+from chalicelib.settings import Names, Place, Settings
 from deployment import alarms, api, bucket, definition, logs, machine, naming, table, topics
 from deployment.stage import Stage
 
@@ -25,7 +25,7 @@ def template(stage: Stage, addresses: list[str], place: Place = _PLACE) -> Json:
         | _topics(names, addresses)
         | _logs(names)
         | _chalices(names)
-        | _alarms(names, stage.environment)
+        | _alarms(names, stage.settings)
         | _machine(names, stage)
     )
     return {"Resources": _substituted(resources)}
@@ -95,12 +95,12 @@ def _chalices(names: Names) -> Json:
     return found | {"RestAPI": {"Properties": {"MethodSettings": [method]}}}
 
 
-def _alarms(names: Names, environment: dict[str, str]) -> Json:
+def _alarms(names: Names, settings: Settings) -> Json:
     return {
         "".join(part.capitalize() for part in each.name.split("-")) + "Alarm": _resource(
             "CloudWatch::Alarm", alarms.request(each, names)
         )
-        for each in alarms.alarms(names, environment)
+        for each in alarms.alarms(names, settings)
     }
 
 

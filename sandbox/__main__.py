@@ -1,11 +1,11 @@
-"""`python -m sandbox demo|serve|fire`: what the Makefile's targets of the same names run."""
+"""`python -m sandbox demo|serve|fire|chaos`: what the Makefile's targets of the same names run."""
 
 import logging
 import sys
 
-from sandbox import demo, serve
+from sandbox import chaos, demo, serve
 
-_COMMANDS = {"demo": demo.main, "serve": serve.serve, "fire": serve.fire}
+_COMMANDS = {"demo": demo.main, "serve": serve.serve, "fire": serve.fire, "chaos": chaos.main}
 
 
 def main() -> int:

@@ -8,11 +8,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 STAGE = "dev"
 
+# How comms-reprocess speaks to the reference application.
+APPLICATION_TOML = ROOT / "sandbox" / "application" / "application.toml"
+
 # What a deployment reads; app.py and chalicelib are what ships.
 _PARTS = ("app.py", "chalicelib", "requirements.txt", "statemachine.json", ".chalice")
 
 
-def copy(folder: Path, application: Path, environment: Mapping[str, str]) -> Path:
+def copy(folder: Path, environment: Mapping[str, str], application_toml: str) -> None:
     """Copy the project to `folder`, with another application.toml and more environment variables for the stage."""
     for part in _PARTS:
         source = ROOT / part
@@ -21,9 +24,8 @@ def copy(folder: Path, application: Path, environment: Mapping[str, str]) -> Pat
         else:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, folder / part)
-    shutil.copy2(application, folder / "chalicelib" / "application.toml")
+    (folder / "chalicelib" / "application.toml").write_text(application_toml, encoding="utf-8")
     _configure(folder / ".chalice" / "config.json", environment)
-    return folder
 
 
 def _configure(file: Path, environment: Mapping[str, str]) -> None:

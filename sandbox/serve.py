@@ -1,6 +1,7 @@
 """`make serve`: keep the whole system running to play with, and `make fire`: fire its schedule now."""
 
 import json
+import os
 import shutil
 import signal
 import time
@@ -11,22 +12,25 @@ import requests
 from sandbox.project import ROOT
 from sandbox.system import System
 
-FOLDER = ROOT / ".sandbox" / "serve"
+# Where it keeps its logs, and where `make fire` finds what runs; a test has a folder of its own.
+FOLDER = Path(os.environ.get("SANDBOX_FOLDER", ROOT / ".sandbox" / "serve"))
 
-# Where `make fire` finds what runs.
+# Low enough for a run of all that fails here to wait for approval (see docs/api.md).
+THRESHOLD = 30
+
 _RUNNING = FOLDER / "running.json"
 
 _TEXT = """
 Ready. The schedule fires every minute; `make fire` fires it now. Ctrl-C ends everything.
 
   API            {api}
-  token          {token}
+  token          {token}   (approver: {approver})
   application    {application}   (token: {application_token})
   logs           {folder}
 
 Try, in another terminal:
 
-  export API={api} TOKEN={token}
+  export API={api} TOKEN={token} APPROVER={approver}
   export APP={application} APP_TOKEN={application_token}
 
   # break the application, have an email fail for good, mend it
@@ -39,6 +43,8 @@ Try, in another terminal:
        -d '{{"operation": "send.sms", "createdBy": "bob"}}'
   curl -s $API/runs/RUN_ID -H "Authorization: Bearer $TOKEN"
 
+A run of more than {threshold} waits for approval, the first scheduled one too. All calls: docs/api.md
+
 Mails to the person on duty are shown here:
 """
 
@@ -46,9 +52,12 @@ Mails to the person on duty are shown here:
 def serve() -> int:
     """Run until Ctrl-C or SIGTERM; no process is left behind."""
     shutil.rmtree(FOLDER, ignore_errors=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Started in the background of a script, Python would ignore Ctrl-C's signal.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
-        with System(FOLDER, {"SCHEDULE": "rate(1 minute)"}, requeue_after=1.0) as system:
+        settings = {"SCHEDULE": "rate(1 minute)", "APPROVAL_THRESHOLD": str(THRESHOLD)}
+        with System(FOLDER, settings, requeue_after=1.0) as system:
             print(system.deploy())
             _fail_some(system)
             _announce(system)
@@ -61,11 +70,12 @@ def serve() -> int:
 
 
 def _fail_some(system: System) -> None:
-    print("Letting 20 emails of alice's and 20 SMS of bob's fail for good ...")
+    print("Letting 22 emails of alice's, two to impossible addresses, and 20 SMS of bob's fail for good ...")
     system.email.down = system.sms.down = True
     system.application.create("emails", 20, created_by="alice")
+    system.application.create("emails", 2, created_by="alice", recipient="nobody")
     system.application.create("sms", 20, created_by="bob")
-    system.application.wait_for_stats(60, failed=40)
+    system.application.wait_for_stats(60, failed=42)
     system.email.down = system.sms.down = False
 
 
@@ -75,9 +85,11 @@ def _announce(system: System) -> None:
         _TEXT.format(
             api=system.api,
             token=system.token("operator"),
+            approver=system.token("approver"),
+            threshold=THRESHOLD,
             application=system.application.url,
             application_token=system.application.token,
-            folder=FOLDER.relative_to(ROOT),
+            folder=FOLDER,
         ),
         flush=True,
     )

@@ -26,17 +26,22 @@ _PREFIX = f"comms-reprocess-{project.STAGE}"
 
 
 class System:
-    """Everything of the sandbox, in `folder`, which is made anew; `settings` are environment variables of the stage.
+    """Everything of the sandbox, in `folder`.
 
-    `email` and `sms` are the providers that the application sends by, `mailbox` that of the person on duty.
+    `settings` are environment variables of the stage, `toml` is another application.toml than the reference
+    application's own, `application` are options of that application. `email` and `sms` are the providers that the
+    application sends by, `mailbox` that of the person on duty.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None, **application: Any) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str] | None = None, toml: str | None = None, **application: Any
+    ) -> None:
         self.folder = folder
         self.email = Mailbox()
         self.sms = SmsProvider()
         self.mailbox = Mailbox()
         self._settings = dict(settings or {})
+        self._application_toml = toml or project.APPLICATION_TOML.read_text(encoding="utf-8")
         self._application_options = application
         self._running = ExitStack()
 
@@ -81,8 +86,7 @@ class System:
         secret = f"{_PREFIX}-application"
         self.client("secretsmanager").create_secret(Name=secret, SecretString=self.application.token)
         settings = {"APPLICATION_URL": self.application.url, "APPLICATION_SECRET": secret, "COOL_DOWN": "1m"}
-        configuration = project.ROOT / "sandbox" / "application" / "application.toml"
-        project.copy(self.folder / "project", configuration, settings | self._settings)
+        project.copy(self.folder / "project", settings | self._settings, self._application_toml)
         return self.deploy_again()
 
     def deploy_again(self) -> str:

@@ -46,4 +46,8 @@ def ledger(table, clock):
 @pytest.fixture(params=["fake", "real"])
 def communications(request, clock):
     """The ledger's communications: each test runs against the fake and the real ones."""
-    return FakeCommunications(clock) if request.param == "fake" else Communications(request.getfixturevalue("table"), clock)
+    return (
+        FakeCommunications(clock)
+        if request.param == "fake"
+        else Communications(request.getfixturevalue("table"), clock)
+    )

@@ -6,10 +6,14 @@ conditional write.
 """
 
 from chalicelib.ledger.alerts import Alerts
+from chalicelib.ledger.approvals import Approvals
 from chalicelib.ledger.communications import Communications
+from chalicelib.ledger.positions import Positions
 from chalicelib.ledger.runs import Runs
+from chalicelib.ledger.schedule import Schedule
 from chalicelib.ledger.table import Table
 from chalicelib.ledger.tokens import Tokens
+from chalicelib.ledger.worklist import Worklist
 from chalicelib.times import Clock
 
 
@@ -21,4 +25,8 @@ class Ledger:
         self.communications = Communications(table, clock)
         self.runs = Runs(table, clock, retention)
         self.alerts = Alerts(table)
+        self.positions = Positions(table)
         self.tokens = Tokens(table, clock)
+        self.approvals = Approvals(table, clock, retention)
+        self.schedule = Schedule(table, clock)
+        self.worklist = Worklist(table, clock, retention)

@@ -55,6 +55,7 @@ class State(Record, frozen=True):
 
     `until` is the end of the cool-down; `key`, `created` and `created_by` are those of the POST while its outcome is
     in doubt; `previous_until` and `attempts_before` are what an answer "surely not processed" brings back.
+    `retried_at` is when a person last put it back into the pool.
     """
 
     operation: str
@@ -77,6 +78,7 @@ class State(Record, frozen=True):
     manual_by: str | None = None
     manual_reason: str | None = None
     manual_since: int | None = None
+    retried_at: int | None = None
 
     @property
     def relapsed(self) -> bool:

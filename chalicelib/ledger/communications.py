@@ -57,21 +57,25 @@ class Communications:
 
         One conditional write. A State is a claim: POST with its `key`, `created` and `created_by`.
         """
+        claim_id = uuid.uuid4().hex
         try:
-            return self._claim_first(task, rules)
+            return self._claim_first(task, claim_id, rules)
         except ConditionFailed as refusal:
             state = _state(refusal.item)
+        if state.claim_id == claim_id:
+            # The SDK repeated this very write, as it had not heard that it got through.
+            return state
         if state.owner != task.owner:
             return Refused(reason=_why_refused(state, task, rules))
-        return claims.repetition(state, rules) or self._claim_again(state, rules)
+        return claims.repetition(state, rules) or self._claim_again(state, claim_id, rules)
 
-    def _claim_first(self, task: Task, rules: Rules) -> State:
+    def _claim_first(self, task: Task, claim_id: str, rules: Rules) -> State:
         it, now = task.communication, self._clock()
         values = {
             "operation": it.operation,
             "primaryId": it.primary_id,
             "owner": task.owner,
-            "claimId": uuid.uuid4().hex,
+            "claimId": claim_id,
             "open": "open",
             "sending": "sending",
             "manual": "manual",
@@ -91,11 +95,13 @@ class Communications:
         }
         return _state(self._table.update(key_of(it.operation, it.primary_id), _CLAIM, values, _CLAIMABLE))
 
-    def _claim_again(self, state: State, rules: Rules) -> State:
-        changes = claims.claimed_again(state, uuid.uuid4().hex, self._clock(), rules)
+    def _claim_again(self, state: State, claim_id: str, rules: Rules) -> State:
+        changes = claims.claimed_again(state, claim_id, self._clock(), rules)
         try:
             return self._change(state, changes)
-        except ConditionFailed:
+        except ConditionFailed as refusal:
+            if refusal.item.get("claimId") == claim_id:
+                return _state(refusal.item)
             # Another delivery of this very task moved first and is at it: the state machine asks again later.
             raise OutcomeUnknown("claimed_elsewhere") from None
 

@@ -7,8 +7,11 @@ import msgspec
 
 from chalicelib import times
 from chalicelib.errors import RunNotFound
-from chalicelib.ledger.table import ConditionFailed, Item, Table
+from chalicelib.ledger.table import ConditionFailed, Item, Position, Table
 from chalicelib.models import CLOSED, BatchRecord, Run
+
+# A run's id is the name of its execution (AWS Step Functions API reference, StartExecution).
+MAX_RUN_ID = 80
 
 # The one item that says which scheduled run is under way.
 _TURN = ("SCHEDULE", "TURN")
@@ -45,14 +48,19 @@ class Runs:
 
     def read(self, run_id: str) -> Run:
         """Return a run. RunNotFound if there is none."""
-        item = self._table.get(*run_key(run_id))
+        item = self._table.get(*run_key(run_id)) if len(run_id) <= MAX_RUN_ID else None
         if item is None:
-            raise RunNotFound(f"there is no run {run_id!r}")
+            raise RunNotFound(f"there is no run {run_id[:MAX_RUN_ID]!r}")
         return _run(item)
 
     def open_runs(self) -> list[Run]:
         """Return the runs that have not ended, oldest first; eventually consistent."""
         return [_run(item) for item in self._table.query_index("open", "OPEN")]
+
+    def page(self, size: int, after: Position | None) -> tuple[list[Run], Position | None]:
+        """Return at most `size` runs after a position, newest first, and where the page ends; eventually consistent."""
+        items, position = self._table.page(("runs", "RUN", "requestedAt"), size, after, oldest_first=False)
+        return [_run(item) for item in items], position
 
     def change(self, run: Run, **attributes: Any) -> Run | None:
         """Set attributes of a run that still has the status of `run`; None if it has moved on.
@@ -111,9 +119,9 @@ class Runs:
         }
         return self._table.put_new(item)
 
-    def batches(self, run_id: str) -> Iterator[BatchRecord]:
-        """Yield the recorded batches of a run, by index."""
-        for item in self._table.query(run_key(run_id)[0], "BATCH#"):
+    def batches(self, run_id: str, first: int = 0) -> Iterator[BatchRecord]:
+        """Yield the recorded batches of a run, by index, from the first one wanted."""
+        for item in self._table.query(run_key(run_id)[0], "BATCH#", _batch_key(first) if first else None):
             yield msgspec.convert(item, BatchRecord)
 
     def progress(self, run_id: str, counts: Mapping[str, int]) -> None:

@@ -11,6 +11,12 @@ Item = dict[str, Any]
 # BatchGetItem's limit (Amazon DynamoDB API reference, BatchGetItem).
 BATCH_GET = 100
 
+# A page of an index whose items are filtered may take several queries: this many at most, and items looked at in each.
+_QUERIES, _LOOKED_AT = 10, 1000
+
+# Where a page of an index ended: the key of its last item, and the item's place in the order of the index.
+Position = tuple[str, str, int]
+
 
 class _Deserializer(TypeDeserializer):
     """boto3's, but for numbers: every number of ours is whole."""
@@ -105,11 +111,18 @@ class Table:
                 yield from map(_decode, answer["Responses"].get(self._name, []))
                 wanted = answer.get("UnprocessedKeys", {}).get(self._name, {}).get("Keys", [])
 
-    def query(self, pk: str, sk_prefix: str) -> Iterator[Item]:
-        """Yield the items of a partition whose sort key begins with `sk_prefix`, in the order of that key."""
+    def query(self, pk: str, sk_prefix: str, first: str | None = None) -> Iterator[Item]:
+        """Yield the items of a partition whose sort key begins with `sk_prefix`, in the order of that key.
+
+        `first` is the sort key to begin at.
+        """
+        condition, values = "begins_with(sk, :sk)", {":pk": pk, ":sk": sk_prefix}
+        if first is not None:
+            # A key takes one condition only; the largest character ends the range of the prefix.
+            condition, values = "sk BETWEEN :first AND :last", {":pk": pk, ":first": first, ":last": sk_prefix + "~"}
         yield from self._pages(
-            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
-            ExpressionAttributeValues=_encode({":pk": pk, ":sk": sk_prefix}),
+            KeyConditionExpression=f"pk = :pk AND {condition}",
+            ExpressionAttributeValues=_encode(values),
             ConsistentRead=True,
         )
 
@@ -140,9 +153,60 @@ class Table:
                 break
         return total
 
+    def page(
+        self,
+        index: tuple[str, str, str],
+        size: int,
+        after: Position | None = None,
+        *,
+        oldest_first: bool = True,
+        equal: Item | None = None,
+    ) -> tuple[list[Item], Position | None]:
+        """Return at most `size` items of a sparse index after a position, and the position where the page ends.
+
+        `index` is the index's name, its value and its sort key; `equal` what attributes of the items must be. No
+        position: there are no more. A page may hold less, even nothing, and yet have a position: ask on from there.
+        """
+        name, value, sort = index
+        wanted = {"index": name} | {f"where{number}": key for number, key in enumerate(equal or {})}
+        values = {"value": value} | {f"where{number}": each for number, each in enumerate((equal or {}).values())}
+        request: Item = {
+            "TableName": self._name,
+            "IndexName": name,
+            "KeyConditionExpression": "#index = :value",
+            "ExpressionAttributeNames": {f"#{key}": attribute for key, attribute in wanted.items()},
+            "ExpressionAttributeValues": _encode({f":{key}": each for key, each in values.items()}),
+            "ScanIndexForward": oldest_first,
+            "Limit": _LOOKED_AT if equal else size + 1,
+        }
+        if equal:
+            request["FilterExpression"] = " AND ".join(f"#{key} = :{key}" for key in wanted if key != "index")
+        return self._filled(request, (name, value, sort), size, after)
+
+    def _filled(
+        self, request: Item, index: tuple[str, str, str], size: int, after: Position | None
+    ) -> tuple[list[Item], Position | None]:
+        """Query until a page is full, the index ends, or it has been looked at long enough."""
+        name, value, sort = index
+        found: list[Item] = []
+        for _ in range(_QUERIES):
+            start = {"pk": after[0], "sk": after[1], name: value, sort: after[2]} if after else None
+            answer = self._client.query(**request, **({"ExclusiveStartKey": _encode(start)} if start else {}))
+            found += map(_decode, answer["Items"])
+            if len(found) > size:
+                return found[:size], _position(found[size - 1], sort)
+            if "LastEvaluatedKey" not in answer:
+                return found, None
+            after = _position(_decode(answer["LastEvaluatedKey"]), sort)
+        return found, after
+
     def _pages(self, **request: Any) -> Iterator[Item]:
         for page in self._client.get_paginator("query").paginate(TableName=self._name, **request):
             yield from map(_decode, page["Items"])
+
+
+def _position(item: Item, sort: str) -> Position:
+    return item["pk"], item["sk"], item[sort]
 
 
 def _names(expression: str) -> set[str]:

@@ -3,7 +3,7 @@
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
@@ -68,9 +68,17 @@ class Lambdas:
         self._running: Counter[str] = Counter()
         self._events: set[threading.Thread] = set()
         self._stopping = threading.Event()
+        # For tests of what happens when an event is delivered twice, which Lambda and Step Functions reserve the right
+        # to: says of a call whether it is made once more at the same time.
+        self.deliver_twice: Callable[[str], bool] = lambda _name: False
 
     def invoke(self, function: Function, payload: bytes, request_id: str | None = None) -> Answer:
         """Run a function and wait for its answer."""
+        if self.deliver_twice(function.name):
+            threading.Thread(target=self._invoke_once, args=(function, payload, str(uuid.uuid4())), daemon=True).start()
+        return self._invoke_once(function, payload, request_id)
+
+    def _invoke_once(self, function: Function, payload: bytes, request_id: str | None) -> Answer:
         _check_size(payload, SYNCHRONOUS_LIMIT)
         request_id = request_id or str(uuid.uuid4())
         with self._within_reserved(function), self._process(function) as process:

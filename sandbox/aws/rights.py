@@ -65,6 +65,9 @@ def _rights(service: str, environ: Environ, body: bytes) -> Iterator[tuple[str, 
         name = json.loads(body).get("SecretId", "")
         # AWS adds six characters to a secret's name to make its ARN.
         yield f"secretsmanager:{operation}", name if name.startswith("arn:") else _arn(service, f"secret:{name}-AbCdEf")
+    elif service == "ssm":
+        name = json.loads(body).get("Name", "")
+        yield f"ssm:{operation}", name if name.startswith("arn:") else _arn("ssm", f"parameter/{name.lstrip('/')}")
     elif service == "s3":
         yield f"s3:{S3[environ['REQUEST_METHOD']]}", f"arn:aws:s3:::{unquote(environ['PATH_INFO']).strip('/')}"
     elif service == "sns":

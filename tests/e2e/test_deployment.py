@@ -25,6 +25,14 @@ def test_the_package_is_small_and_ignored_by_git(system):
         assert subprocess.run(["git", "check-ignore", "-q", path], cwd=ROOT, check=False).returncode == 0
 
 
+def test_a_check_shows_what_the_application_lists(system):
+    """With the stage's secret and ledger, both lists of the reference application, and nothing changed."""
+    printed = system.run("check")
+    for operation, path in (("send.email", "/emails/failed"), ("send.sms", "/sms/failed")):
+        assert f"{operation}: GET {system.application.url}{path}" in printed
+    assert printed.endswith("No problem found; nothing was changed.\n")
+
+
 def test_wrong_calls_are_one_sentence(system):
     """A wrong stage or a bad number of days: one sentence that names it, exit code 1, no traceback."""
     for arguments, sentence in (

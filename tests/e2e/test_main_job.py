@@ -1,78 +1,9 @@
 """A failed communication is found, sent and reported: the whole way, with nothing replaced."""
 
-import json
 import time
 from datetime import UTC, datetime
 
-import pytest
-
-from chalicelib import runs, times
-from chalicelib.models import CLOSED
-
-PATIENCE = 120
-
-
-@pytest.fixture(autouse=True)
-def clean(system):
-    """Leave no failed communication and no switch behind for the next test."""
-    yield
-    system.email.down = system.sms.down = False
-    system.application.mend()
-
-
-def fail(system, kind: str, count: int, **more) -> list[str]:
-    """Have communications fail for real: provider down, queue, dead letter queue, rounds."""
-    before = system.application.stats()["failed"]
-    provider = system.email if kind == "emails" else system.sms
-    provider.down = True
-    ids = system.application.create(kind, count, **more)
-    system.application.wait_for_stats(PATIENCE, failed=before + count)
-    provider.down = False
-    return ids
-
-
-def start(system, token: str, **selection) -> dict:
-    answer = system.call("POST", "/reprocess", token, json=selection)
-    assert answer.status_code == 202, answer.text
-    return answer.json()
-
-
-def finish(system, token: str, run_id: str) -> dict:
-    """The run as it is once it has ended."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        run = system.call("GET", f"/runs/{run_id}", token).json()
-        if run["status"] in CLOSED:
-            return run
-        time.sleep(0.2)
-    raise TimeoutError(f"the run has not ended: {run}\n{system.log()[-5000:]}")
-
-
-def mail_about(system, run_id: str):
-    return system.mailbox.wait_for(lambda mail: run_id in mail.get_content(), PATIENCE)
-
-
-def mails_about(system, run_id: str) -> list:
-    return [mail for mail in system.mailbox.messages() if run_id in mail.get_content()]
-
-
-def executions(system) -> list[str]:
-    client = system.client("stepfunctions")
-    machine = client.list_state_machines()["stateMachines"][0]["stateMachineArn"]
-    return [each["name"] for each in client.list_executions(stateMachineArn=machine)["executions"]]
-
-
-def fire(system) -> str:
-    """Fire the schedule and return the id of the run that it starts."""
-    known = set(executions(system))
-    system.fire()
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        new = set(executions(system)) - known
-        if new:
-            return new.pop()
-        time.sleep(0.2)
-    raise TimeoutError(f"no execution was started\n{system.log()[-5000:]}")
+from tests.e2e.doing import PATIENCE, collect, executions, fail, finish, fire, mail_about, mails_about, start
 
 
 def test_the_schedule_sends_what_had_failed(system, viewer):
@@ -95,11 +26,7 @@ def test_the_schedule_sends_what_had_failed(system, viewer):
 def test_nothing_due_starts_nothing_and_tells_nobody(system):
     """An empty schedule leaves no execution, no run, no mail."""
     before = (executions(system), len(system.mailbox.messages()))
-    event = runs.collector_event("", "123456789012", "eu-west-1", times.now()) | {"detail": {}}
-    answer = system.client("lambda").invoke(
-        FunctionName="comms-reprocess-dev-collector", Payload=json.dumps(event).encode()
-    )
-    assert "FunctionError" not in answer, answer["Payload"].read()
+    collect(system)
     assert (executions(system), len(system.mailbox.messages())) == before
 
 

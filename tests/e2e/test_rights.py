@@ -2,25 +2,30 @@
 
 import json
 from collections import defaultdict
+from contextlib import ExitStack
 from fnmatch import fnmatchcase
 
 import pytest
 
-from chalicelib import runs, times
+from chalicelib import ids, runs, times
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.table import Table
-from chalicelib.models import Communication, Run, Selection
+from chalicelib.models import AWAITING, Communication, Run, Selection
 from chalicelib.settings import Names, Place
 from chalicelib.store import Manifest, Store
 from deployment import machine
 from sandbox.aws import ACCOUNT, REGION
 from sandbox.aws.model import INTERPRETER
 from sandbox.project import ROOT
+from tests.e2e.doing import finish
+from tests.e2e.steps import environment, start, wait_for_status
 
 PREFIX = "comms-reprocess-dev"
 NAMES = Names(PREFIX, Place("aws", REGION, ACCOUNT))
 HOUR = 3_600_000
 PATIENCE = 120
+
+OF_A_TOKEN = ("states:SendTaskSuccess", "states:SendTaskFailure")
 
 # Rights that nothing asks for here. Each needs its reason.
 NOT_SEEN = {
@@ -50,9 +55,26 @@ def ledger(system):
     return Ledger(Table(system.client("dynamodb"), NAMES.table), times.now, 90 * 24 * HOUR)
 
 
-def test_every_right_is_needed_and_none_is_missing(system, operator, ledger):
+@pytest.fixture
+def other_secret(system):
+    """The application's token in a parameter of SSM, as those may have it who do not use Secrets Manager."""
+    token = system.application.token
+    system.client("ssm").put_parameter(Name=f"{PREFIX}-application", Value=token, Type="SecureString", Overwrite=True)
+    with ExitStack() as stack:
+        yield lambda: [
+            stack.enter_context(environment(system, function, APPLICATION_SECRET=f"ssm:{PREFIX}-application"))
+            for function in ("", "collector", "reprocess")
+        ]
+
+
+@pytest.mark.usefixtures("tidy")
+def test_every_right_is_needed_and_none_is_missing(system, operator, approver, ledger, other_secret):
     """The requests of each function, told apart by their access keys, are exactly what its policy allows."""
     _meet_everything(system, operator, ledger)
+    _work_with_the_api(system, operator)
+    _approve_and_reject(system, operator, approver, ledger)
+    other_secret()
+    _work_with_a_parameter(system, operator)
     asked = defaultdict(set)
     for right in system.aws.requests.counts:
         asked[right.caller].add((right.action, right.resource))
@@ -95,7 +117,8 @@ def _compare(name: str, allowed: set, asked: set, not_seen: dict[str, str]) -> l
 
 
 def _allows(pair: tuple[str, str], need: tuple[str, str]) -> bool:
-    return pair[0] == need[0] and fnmatchcase(need[1], pair[1])
+    # A task's token names its state machine, but only AWS can read it.
+    return pair[0] == need[0] and (pair[0] in OF_A_TOKEN or fnmatchcase(need[1], pair[1]))
 
 
 def _meet_everything(system, operator, ledger) -> None:
@@ -161,16 +184,17 @@ def _leave_a_request_behind(ledger, store) -> None:
 
 
 def _run_with_a_manifest(ledger, store, run_id: str) -> Run:
-    manifest = Manifest(20)
-    manifest.add(Communication(operation="send.email", primary_id="never-claimed", listed_at=times.now()))
-    manifest.close()
+    with Manifest(20) as manifest:
+        manifest.add(Communication(operation="send.email", primary_id="never-claimed", listed_at=times.now()))
+        manifest.end()
+        key = store.put_manifest(run_id, manifest)
     run = Run(
         run_id=run_id,
         trigger="request",
         requested_by="olga",
         status="running",
         requested_at=times.now(),
-        manifest=store.put_manifest(run_id, manifest),
+        manifest=key,
         batches=1,
         matched=1,
     )
@@ -201,3 +225,47 @@ def _complete_a_dead_batch(system, ledger, store) -> None:
     """A child that died before it could record its batch."""
     run = _run_with_a_manifest(ledger, store, f"dead-{times.now()}")
     _invoke(system, "report", {"runId": run.run_id})
+
+
+def _work_with_the_api(system, operator) -> None:
+    """Everything that a person can ask for over HTTP, of the worklist, the runs and the schedule."""
+    bad = _fail(system, 1, recipient="nobody")[0]
+    finish(system, operator, start(system, operator, operation="send.email", primaryIds=[bad]))
+    path = f"/communications/{ids.of('send.email', bad)}"
+    for method, where, body in (
+        ("GET", "/runs", None),
+        ("GET", "/communications", None),
+        ("GET", "/communications.csv", None),
+        ("GET", path, None),
+        ("POST", f"{path}/dismiss", {"why": "no such person"}),
+        ("POST", f"{path}/restore", None),
+        ("POST", "/schedule/pause", None),
+        ("POST", "/schedule/resume", None),
+        ("GET", "/schedule", None),
+        ("POST", "/reprocess", {"dryRun": True}),
+    ):
+        answer = system.call(method, where, operator, **({} if body is None else {"json": body}))
+        assert answer.status_code == 200, (where, answer.text)
+    run_id = start(system, operator, operation="send.email", primaryIds=[bad], includeManual=True)
+    finish(system, operator, run_id)
+    assert system.call("GET", f"/runs/{run_id}/communications", operator).status_code == 200
+
+
+def _approve_and_reject(system, operator, approver, ledger) -> None:
+    """Runs that wait: one approved, one rejected; and a question that is repeated when each is decided."""
+    for verb in ("approve", "reject"):
+        failed = _fail(system, 1)
+        with environment(system, "collector", APPROVAL_THRESHOLD="0"):
+            run_id = start(system, operator, operation="send.email", primaryIds=failed)
+            wait_for_status(system, operator, run_id, AWAITING)
+        _until(lambda run_id=run_id: ledger.approvals.token(run_id))
+        assert system.call("POST", f"/runs/{run_id}/{verb}", approver).status_code == 200
+        finish(system, operator, run_id)
+        _invoke(system, "request_approval", {"runId": run_id, "token": "of-earlier", "timeoutSeconds": 1})
+
+
+def _work_with_a_parameter(system, operator) -> None:
+    failed = _fail(system, 1)
+    assert system.call("POST", "/reprocess", operator, json={"dryRun": True}).status_code == 200
+    run = finish(system, operator, start(system, operator, operation="send.email", primaryIds=failed))
+    assert run["counts"] == {"accepted": 1}

@@ -505,16 +505,17 @@ def listed(url, source=None, selection=None, **more):
     """Every communication that the source lists, in one list."""
     source = source or emails(url)
     pages = application(url, source=source, **more).failed(source, selection or Selection())
-    return [it for page in pages for it in page]
+    return [it for page in pages for it in page.communications]
 
 
 def fails(url, source=None, **more):
-    """List, and return what the error says after the source that it names."""
+    """List, and return what the error says between the source and the key that it names."""
     with pytest.raises(ListingFailed) as caught:
         listed(url, source, **more)
     name, _, message = str(caught.value).partition(": ")
     assert name == "send.email"
-    return message
+    assert caught.value.key in message
+    return message.removesuffix(f" (see {caught.value.key} in application.toml)")
 
 
 def page_of(*ids, **more):
@@ -604,7 +605,7 @@ def test_a_page_is_asked_for_when_the_one_before_was_used():
     with serving(answering(by_number)) as server:
         source = emails(server.url, next=Next(page="page"))
         pages = application(server.url, source=source).failed(source, Selection())
-        assert len(next(pages)) == 200
+        assert len(next(pages).communications) == 200
         pages.close()
     assert len(server.requests) == 1
 
@@ -882,6 +883,13 @@ def test_a_list_that_nobody_serves_fails():
         assert fails(url) == f"{url}/emails/failed cannot be read: connection_refused"
 
 
+def test_a_list_from_somebody_whom_nobody_vouches_for_fails(tls):
+    """Nothing is asked of a server with such a certificate."""
+    with serving(always(page_of()), tls) as server:
+        assert fails(server.url) == f"{server.url}/emails/failed cannot be read: tls_failed"
+    assert server.requests == []
+
+
 def test_a_compressed_list_is_read_however_it_arrives():
     """A first piece that unpacks to nothing yet does not end the page."""
     packed = gzip.compress(msgspec.json.encode({"results": [{"id": each} for each in IDS]}))
@@ -912,7 +920,7 @@ def test_a_page_that_fails_in_the_middle_fails_the_list(bad):
     with serving(in_turn(page_of("a", next="?p=2"), bad)) as server:
         source = emails(server.url, next=Next(url="next"))
         pages = application(server.url, source=source).failed(source, Selection())
-        assert [it.primary_id for it in next(pages)] == ["a"]
+        assert [it.primary_id for it in next(pages).communications] == ["a"]
         with pytest.raises(ListingFailed, match=r"^send.email: "):
             next(pages)
         assert list(pages) == []
@@ -996,7 +1004,11 @@ def test_a_next_page_on_the_same_host_under_another_name_of_the_port_is_elsewher
 
 def test_a_hosts_name_is_the_same_in_any_case():
     """Capitals in a name make no other host (RFC 9110, section 4.2.3)."""
-    with serving(answering(lambda request: page_of("a", next=None if request.query else f"{url}/x?p=2"))) as server:
+
+    def answer(request):
+        return page_of(request.path, next=None if request.query else f"{url}/x?p=2")
+
+    with serving(answering(answer)) as server:
         url = server.url.replace("127.0.0.1", "localhost")
         shouted = url.replace("localhost", "LOCALHOST")
         assert len(listed(shouted, emails(shouted, next=Next(url="next")))) == 2

@@ -1,12 +1,13 @@
 """Who may call what."""
 
+import re
 from fnmatch import fnmatch
 
 import pytest
 from chalice.app import AuthRequest, ForbiddenError, UnauthorizedError
 
 import app
-from chalicelib import auth, times
+from chalicelib import auth, doors, times
 from chalicelib.ledger.tokens import ROLES, Token
 
 ARN = "arn:aws:execute-api:eu-central-1:123456789012:abc123/api"
@@ -38,6 +39,15 @@ def test_a_role_may_what_those_before_it_may(answer, role, may_read, may_start):
     """viewer < operator < approver."""
     assert allows(answer(role), "GET", "/runs/r-1") == may_read
     assert allows(answer(role), "POST", "/reprocess") == may_start
+
+
+@pytest.mark.parametrize("door", doors.ALL, ids=lambda door: door.name)
+@pytest.mark.parametrize("role", ROLES)
+def test_the_policy_allows_exactly_the_doors_of_the_role(answer, role, door):
+    """Role by route, as API Gateway decides it for minutes: from whatever call the policy came."""
+    path = re.sub(r"{\w+}", "x-1", door.path)
+    wanted = door.role is not None and Token(name="", role=role, valid_until=0).may(door.role)
+    assert allows(answer(role), door.method, path) == wanted
 
 
 @pytest.mark.parametrize("role", ROLES)

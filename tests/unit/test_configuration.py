@@ -57,6 +57,36 @@ def test_the_file_that_ships_is_right():
     assert it.auth.secret == "prod/app"
 
 
+@pytest.mark.parametrize(
+    ("line", "retention", "message"),
+    [
+        ("", 3_600_001, None),
+        (
+            "",
+            3_600_000,
+            "sources[0].cool_down: 1h must be shorter than the setting RETENTION (1 h): what the ledger has",
+        ),
+        ('created = "c"\nmax_age = "2h"', 7_200_001, None),
+        (
+            'created = "c"\nmax_age = "2h"',
+            7_200_000,
+            "sources[0].max_age: 2h must be shorter than the setting RETENTION",
+        ),
+        ("", None, None),
+    ],
+)
+def test_the_ledger_remembers_longer_than_anything_may_be_sent(tmp_path, line, retention, message):
+    """What it forgets during a cool-down, or before it is stale, could be sent a second time."""
+    file = tmp_path / "application.toml"
+    file.write_text(SOURCE + line + REPROCESS)
+    if message is None:
+        configuration.read(ENVIRONMENT, file, retention)
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        configuration.read(ENVIRONMENT, file, retention)
+    assert str(caught.value).startswith(f"application.toml: {message}")
+
+
 def test_the_environment_fills_in_every_text(read):
     """`${NAME}` stands for the stage's variable in any text at any depth, more than once, and in the middle."""
     it = read(
@@ -96,11 +126,24 @@ def test_a_variable_that_is_not_set_is_named(read):
         ("id = 5", "Expected `str`, got `int` - at `$.sources[0].id`"),
         ("identifier = 'id'", "Object contains unknown field `identifier` - at `$.sources[0]`"),
         # paging
-        ("next = {}", "sources[0].next: takes either url or page"),
-        ('next = { url = "a", page = "b" }', "sources[0].next: takes either url or page"),
+        ("next = {}", "sources[0].next: takes exactly one of url, link, cursor, last_id, page and offset"),
+        (
+            'next = { url = "a", page = "b" }',
+            "sources[0].next: takes exactly one of url, link, cursor, last_id, page and offset",
+        ),
         ('next = { page = "" }', "Expected `str` of length >= 1 - at `$.sources[0].next.page`"),
         ('next = { url = "a[" }', "sources[0].next.url: 'a[' is not a JMESPath expression"),
-        ('next = { cursor = "a" }', "Object contains unknown field `cursor` - at `$.sources[0].next`"),
+        ('next = { seite = "a" }', "Object contains unknown field `seite` - at `$.sources[0].next`"),
+        (
+            "next = { link = false }",
+            "sources[0].next: takes exactly one of url, link, cursor, last_id, page and offset",
+        ),
+        ('next = { cursor = "a" }', "sources[0].next: cursor (where it is found) and param (what takes it) belong"),
+        ('next = { page = "p", param = "a" }', "sources[0].next: cursor (where it is found) and param (what takes it)"),
+        ('next = { cursor = "a[", param = "a" }', "sources[0].next.cursor: 'a[' is not a JMESPath expression"),
+        ('next = { last_id = "a", more = "[" }', "sources[0].next.more: '[' is not a JMESPath expression"),
+        ('next = { link = true, more = "a" }', "sources[0].next.more: a list of URLs ends where there is no next one"),
+        ('total = "a["', "sources[0].total: 'a[' is not a JMESPath expression"),
         # ages
         ('min_age = "ten minutes"', "sources[0].min_age: 'ten minutes' is not a duration; write"),
         ('min_age = ""', "sources[0].min_age: '' is not a duration; write"),
@@ -117,6 +160,16 @@ def test_a_variable_that_is_not_set_is_named(read):
             "sources[0].filters: 'author' is no filter; there are createdAfter, createdBefore",
         ),
         ('filters = { createdBy = "" }', "Expected `str` of length >= 1 - at `$.sources[0].filters[...]`"),
+        (
+            'filters = { createdBy = { param = "a", format = "epoch" } }',
+            "sources[0].filters.createdBy.format: is for times; leave it out",
+        ),
+        ('filters = { createdBy = { name = "a" } }', "Object contains unknown field `name` - at `$.sources[0].filters"),
+        ('filters = { createdAfter = { param = "a", format = "ms" } }', "Invalid enum value 'ms' - at `$.sources[0]"),
+        ('times = "seconds"', "Invalid enum value 'seconds' - at `$.sources[0].times`"),
+        ('headers = { Authorization = "x" }', "sources[0].headers: Authorization is not for here; who we are belongs"),
+        ('headers = { "X A" = "x" }', "sources[0].headers: 'X A' is no header with a value of printable ASCII"),
+        ('headers = { X-A = "x\\ny" }', "sources[0].headers: 'X-A' is no header with a value of printable ASCII"),
         ("params = { full = true }", "Expected `int | str`, got `bool` - at `$.sources[0].params[...]`"),
         ("timeout = 0", "Expected `float` > 0.0 - at `$.sources[0].timeout`"),
         ("timeout = nan", "Expected `float` > 0.0 - at `$.sources[0].timeout`"),
@@ -165,8 +218,54 @@ def test_a_mistake_in_a_source_is_told(read, line, message):
         ("[reprocess]", "[processing]", "Object contains unknown field `processing`"),
         ("[[sources]]", "[sources]", "Expected `array`, got `object` - at `$.sources`"),
         ('type = "bearer"', "", "auth.type: is missing or none, and yet there is a secret"),
+        (
+            "[reprocess]",
+            "[reprocess]\nalready_sent = [429]",
+            "reprocess.already_sent: 429 says that it was not processed",
+        ),
+        ("[reprocess]", "[reprocess]\nrejected = [408]", "reprocess.rejected: 408 says that it was not processed"),
+        ("[reprocess]", "[reprocess]\nrejected = [401]", "reprocess.rejected: 401 refuses us, not the communication"),
+        ("[reprocess]", "[reprocess]\naccepted = [403]", "reprocess.accepted: 403 refuses us, not the communication"),
+        (
+            "[reprocess]",
+            "[reprocess]\naccepted = [202]\nrejected = [202]",
+            "reprocess.rejected: 202 is in accepted too; it can mean only one thing",
+        ),
+        ("[reprocess]", '[reprocess]\nmethod = "GET"', "Invalid enum value 'GET' - at `$.reprocess.method`"),
+        (
+            "[reprocess]",
+            '[reprocess]\nheaders = { idempotency-KEY = "a" }',
+            "reprocess.headers: idempotency-KEY is not",
+        ),
+        (
+            "[reprocess]",
+            '[reprocess]\nfields = { id = "a" }',
+            "reprocess.fields: 'id' is not in the payload; there are",
+        ),
+        (
+            "[reprocess]",
+            '[reprocess]\nfields = { primaryId = "created" }',
+            "reprocess.fields: 'created' would be two fields of the payload",
+        ),
+        ('type = "bearer"', 'type = "oauth2"', "auth.token_url: belongs to type oauth2, which needs it"),
+        ('type = "bearer"', 'type = "bearer"\ntoken_url = "https://a"', "auth.token_url: belongs to type oauth2"),
+        ('type = "bearer"', 'type = "oauth2"\ntoken_url = "token"', "auth.token_url: 'token' is not an http or https"),
+        (
+            'type = "bearer"',
+            'type = "oauth2"\ntoken_url = "https://app/token"',
+            "reprocess.timeout: at most 8 with oauth2, which takes time for its tokens",
+        ),
         ('type = "bearer"', 'type = "oauth"', "Invalid enum value 'oauth' - at `$.auth.type`"),
-        ('type = "bearer"', 'type = "header"\nheader = "X Key"', "auth.header: 'X Key' is not the name of a header"),
+        (
+            'type = "bearer"',
+            'type = "header"\nheader = "X Key"',
+            "auth.header: 'X Key' cannot be a header for a secret",
+        ),
+        (
+            'type = "bearer"',
+            'type = "header"\nheader = "Idempotency-Key"',
+            "auth.header: 'Idempotency-Key' cannot be a header for a secret",
+        ),
         ('secret = "${APPLICATION_SECRET}"', "", "auth.secret: is missing; type 'bearer' needs the name of a secret"),
         ("${APPLICATION_SECRET}", "", "auth.secret: is missing; type 'bearer' needs the name of a secret"),
     ],

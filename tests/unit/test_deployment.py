@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from chalicelib.errors import ConfigurationError
-from chalicelib.settings import Names, Place
+from chalicelib.settings import Names, Place, Settings
 from deployment import alarms, hints
 from deployment.clients import Reader, WouldCreate
 from deployment.steps import Done, Step, StepFailed, take
@@ -87,7 +87,8 @@ def test_a_reader_reads_and_changes_nothing():
 )
 def test_the_collectors_alarm_goes_by_the_schedule(expression, seconds):
     """Three schedules without a collector ring, as far as an alarm can look back: seven days."""
-    alarm = next(each for each in alarms.alarms(NAMES, {"SCHEDULE": expression}) if each.name == "collector-missing")
+    settings = Settings(resource_prefix=NAMES.prefix, schedule=expression)
+    alarm = next(each for each in alarms.alarms(NAMES, settings) if each.name == "collector-missing")
     assert (alarm.period, alarm.periods, alarm.missing) == (seconds, 3, "breaching")
     assert alarm.period * alarm.periods <= 7 * 86_400
 
@@ -95,4 +96,4 @@ def test_the_collectors_alarm_goes_by_the_schedule(expression, seconds):
 def test_a_wrong_alarm_setting_is_named():
     """The sentence names the setting."""
     with pytest.raises(ConfigurationError, match="ALARM_OLDEST_FAILURE"):
-        alarms.alarms(NAMES, {"ALARM_OLDEST_FAILURE": "soon"})
+        Settings.read({"RESOURCE_PREFIX": NAMES.prefix, "ALARM_OLDEST_FAILURE": "soon"})

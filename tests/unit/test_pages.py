@@ -8,6 +8,7 @@ from chalicelib import pages
 from chalicelib.configuration import Next, Source
 from chalicelib.errors import ListingFailed
 from chalicelib.models import Communication
+from chalicelib.queries import Place
 
 SOURCE = Source(
     operation="send.email",
@@ -56,8 +57,40 @@ def test_any_page_is_read_whole_or_not_at_all(page):
 @given(PAGES)
 def test_any_next_page_is_a_url_or_the_end(page):
     """Or the list has failed, by name."""
-    following = outcome(pages.following, SOURCE, page, SOURCE.list, {"page_size": 200})
+    following = outcome(pages.following, SOURCE, page, Place(SOURCE.list, {"page_size": 200}))
     if isinstance(following, str):
         assert following.startswith("send.email: ")
     else:
-        assert following is None or (isinstance(following[0], str) and following[1] == {})
+        assert following is None or (isinstance(following.url, str) and following.params == {})
+
+
+@settings(deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {"results": st.lists(st.fixed_dictionaries({"id": st.integers() | JSON}), max_size=3)},
+        optional={"next": JSON, "more": st.booleans() | JSON, "count": JSON},
+    ),
+    st.sampled_from(
+        [
+            Next(link=True),
+            Next(cursor="next", param="c"),
+            Next(cursor="results[-1].id", param="c", more="more"),
+            Next(last_id="c"),
+            Next(last_id="c", more="more"),
+            Next(page="c"),
+            Next(offset="c", more="more"),
+        ]
+    ),
+)
+def test_any_page_of_any_style_leads_on_or_ends(page, following):
+    """A place that differs from the page's own, or the end, or the list has failed, by name."""
+    source = msgspec.structs.replace(SOURCE, next=following)
+    at = Place(SOURCE.list, {"c": 1})
+    found = outcome(pages.following, source, page, at)
+    if isinstance(found, str):
+        assert found.startswith("send.email: ")
+    elif found is not None:
+        assert found.url == SOURCE.list
+        assert set(found.params) == {"c"}
+        assert following.page is None or found.params == {"c": 2}
+    assert not isinstance(outcome(pages.total, msgspec.structs.replace(source, total="count"), page), bool)

@@ -27,6 +27,9 @@ def test_every_setting_is_read_from_the_variable_of_its_name():
             "MAX_PER_RUN": "1000",
             "BREAKER_BATCHES": "2",
             "RETENTION": "30d",
+            "APPROVAL_THRESHOLD": "0",
+            "APPROVAL_TIMEOUT": "2h",
+            "SCHEDULE": "cron(0 * * * ? *)",
         }
     )
     assert settings == Settings(
@@ -37,6 +40,9 @@ def test_every_setting_is_read_from_the_variable_of_its_name():
         max_per_run=1000,
         breaker_batches=2,
         retention="30d",
+        approval_threshold=0,
+        approval_timeout="2h",
+        schedule="cron(0 * * * ? *)",
     )
 
 
@@ -68,6 +74,10 @@ def test_a_missing_setting_is_named_with_the_place_to_add_it():
         ("RETENTION", "", "'' is not a duration; write"),
         ("RETENTION", "0d", "must be 1d at least"),
         ("RETENTION", "23h", "must be 1d at least"),
+        ("APPROVAL_THRESHOLD", "-1", "Expected `int` >= 0"),
+        ("APPROVAL_TIMEOUT", "1 day", "'1 day' is not a duration; write"),
+        ("APPROVAL_TIMEOUT", "0s", "must be 1s at least and 365d at most"),
+        ("APPROVAL_TIMEOUT", "366d", "must be 1s at least and 365d at most"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_rule(name, value, rule):

@@ -1,29 +1,21 @@
 """statemachine.json, errors.py and the Lambdas' settings say the same."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chalicelib import configuration
-from chalicelib.errors import REPROCESS_ERRORS
-from chalicelib.settings import Names, Place
-from deployment import definition
+from chalicelib.errors import REPROCESS_ERRORS, ApprovalDeclined, ConfigurationError
+from chalicelib.executions import Executions
+from chalicelib.models import AWAITING, Run
+from chalicelib.settings import Names, Place, Settings
+from deployment import definition, worst_case
+from deployment.worst_case import states
 
 ROOT = Path(__file__).parents[2]
 NAMES = Names("comms-reprocess-dev", Place("aws", "eu-central-1", "123456789012"))
-
-# The five minutes of an EXPRESS child (AWS Step Functions Developer Guide, "Quotas").
-EXPRESS_LIMIT = 300
-
-
-def states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every state, those inside of Maps included."""
-    for name, state in machine["States"].items():
-        yield name, state
-        yield from states(state.get("ItemProcessor", {"States": {}}))
 
 
 @pytest.fixture
@@ -48,19 +40,15 @@ def caught(state: dict[str, Any]) -> list[str]:
     return [name for catch in state.get("Catch", []) for name in catch["ErrorEquals"]]
 
 
-def longest(state: dict[str, Any]) -> float:
-    """How many seconds a Task can take at worst: each try its timeout, each wait its longest."""
-    waits, tries = 0.0, 1
-    for retry in state["Retry"]:
-        tries += retry["MaxAttempts"]
-        waits += sum(retry["IntervalSeconds"] * retry["BackoffRate"] ** n for n in range(retry["MaxAttempts"]))
-    return tries * state["TimeoutSeconds"] + waits
+def timeouts() -> dict[str, int]:
+    functions = json.loads((ROOT / ".chalice/config.json").read_text())["lambda_functions"]
+    return {name: function["lambda_timeout"] for name, function in functions.items()}
 
 
 def test_every_error_name_of_ours_is_a_class(machine):
     """An `ErrorEquals` that names no class of errors.py could never match."""
     names = {name for _, state in states(machine) for name in custom(retried(state) + caught(state))}
-    assert names == set(REPROCESS_ERRORS)
+    assert names == {*REPROCESS_ERRORS, ApprovalDeclined.__name__}
 
 
 def test_each_error_is_caught_and_retried_as_the_design_says(by_name):
@@ -93,8 +81,43 @@ def test_every_retry_backs_off_with_full_jitter(machine):
 def test_every_task_has_a_timeout_and_retries(machine):
     """A Task without a timeout waits for a year."""
     tasks = {name: state for name, state in states(machine) if state["Type"] == "Task"}
-    assert {"CheckSwitch", "Reprocess", "RecordBatch", "Report", "NotifySuccess", "NotifyFailure"} == set(tasks)
-    assert all(task["TimeoutSeconds"] > 0 and task["Retry"] for task in tasks.values())
+    timed = {"CheckSwitch", "Reprocess", "RecordBatch", "Report", "NotifySuccess", "NotifyFailure"}
+    assert timed | {"RequestApproval"} == set(tasks)
+    assert all(tasks[name]["TimeoutSeconds"] > 0 for name in timed)
+    assert all(task["Retry"] for task in tasks.values())
+
+
+class _Client:
+    """Step Functions, which keeps what an execution was started with."""
+
+    def __init__(self):
+        self.inputs = []
+
+    def start_execution(self, **request):
+        self.inputs.append(json.loads(request["input"]))
+
+
+@pytest.mark.parametrize(("status", "required"), [("running", False), (AWAITING, True)])
+def test_the_wait_for_approval_is_as_the_input_says(by_name, status, required):
+    """The setting's timeout and the run's status are where the definition looks for them; a longer wait never is."""
+    client = _Client()
+    settings = Settings(resource_prefix="mail-dev", approval_timeout="2h")
+    run = Run(run_id="r", trigger="request", requested_by="Jo", status=status, requested_at=0, manifest="m")
+    Executions(client, NAMES, settings).start(run)
+    assert client.inputs[0]["approval"] == {"required": required, "timeoutSeconds": 7_200}
+    assert by_name["RequestApproval"]["TimeoutSecondsPath"] == "$.approval.timeoutSeconds"
+    (choice,) = by_name["IsApprovalRequired"]["Choices"]
+    assert (choice["Variable"], choice["BooleanEquals"]) == ("$.approval.required", True)
+    assert choice["Next"] == "RequestApproval"
+
+
+def test_a_refused_or_late_approval_leads_to_the_report(by_name):
+    """Both end in Report with a mark of their own, so that the run is declined and not failed."""
+    declined, broken = by_name["RequestApproval"]["Catch"]
+    assert set(declined["ErrorEquals"]) == {ApprovalDeclined.__name__, "States.Timeout"}
+    assert (declined["ResultPath"], declined["Next"]) == ("$.declined", "Report")
+    assert (broken["ErrorEquals"], broken["Next"]) == (["States.ALL"], "Report")
+    assert "States.Timeout" not in retried(by_name["RequestApproval"])
 
 
 def test_no_map_is_retried_as_a_whole(machine):
@@ -102,20 +125,27 @@ def test_no_map_is_retried_as_a_whole(machine):
     assert not [name for name, state in states(machine) if state["Type"] == "Map" and "Retry" in state]
 
 
-def test_deadlines_nest(by_name):
-    """The POST gives up before the Lambda, with time to write the answer; the Lambda before the Task."""
-    functions = json.loads((ROOT / ".chalice/config.json").read_text())["lambda_functions"]
+def test_deadlines_nest_and_a_batch_fits_into_its_child(machine, by_name):
+    """As shipped: the POST gives up before the Lambda, the Lambda before the Task, the batch before its child."""
     post = configuration.read({"APPLICATION_URL": "https://a.example", "APPLICATION_SECRET": "s"}).reprocess.timeout
-    for state, function in (("Reprocess", "reprocess"), ("RecordBatch", "record"), ("Report", "report")):
-        assert functions[function]["lambda_timeout"] < by_name[state]["TimeoutSeconds"]
-    # Two POSTs: after a 401 the secret is read again.
-    assert 2 * post + 5 <= functions["reprocess"]["lambda_timeout"]
+    worst_case.check(machine, timeouts(), post)
+    assert timeouts()["report"] < by_name["Report"]["TimeoutSeconds"]
 
 
-def test_the_worst_case_of_a_batch_fits_into_an_express_child(by_name):
-    """All of a batch are worked on at once, so its worst case is that of one communication and its records."""
-    worst = sum(longest(by_name[name]) for name in ("CheckSwitch", "Reprocess", "RecordBatch"))
-    assert worst < EXPRESS_LIMIT
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda states, _: states["Reprocess"]["Retry"][0].update(MaxAttempts=9), "its child has 300 s"),
+        (lambda states, _: states["RecordBatch"].update(TimeoutSeconds=10), "RecordBatch gives up after 10 s"),
+        (lambda _, functions: functions.update(reprocess=20), "two POSTs of 10 s"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_with_the_arithmetic(machine, by_name, change, sentence):
+    """Before anything is deployed, the sentence says what takes how long and what to lower."""
+    functions = timeouts()
+    change(by_name, functions)
+    with pytest.raises(ConfigurationError, match=sentence):
+        worst_case.check(machine, functions, 10)
 
 
 def test_every_placeholder_is_filled_and_every_value_is_used():

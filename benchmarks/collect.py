@@ -1,0 +1,175 @@
+"""How long the collector takes for a long list, and how much memory: `make bench-collect`.
+
+Each measurement runs in a process of its own. It fails if the collector, with the ledger faked, takes more than 1.5
+times as long as a bare loop with `requests` over the same pages, or more than 200 MB. Reads of the ledger (DynamoDB as
+moto has it, in the same process) are printed apart.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import requests
+from moto import mock_aws
+
+from benchmarks.pages import PAGE
+from chalicelib import times
+from chalicelib.application import Application
+from chalicelib.collector import Collector
+from chalicelib.configuration import Auth, Configuration, Next, Reprocess, Source
+from chalicelib.credentials import Credentials
+from chalicelib.ledger.claims import Rules
+from chalicelib.ledger.communications import Communications
+from chalicelib.ledger.table import Table
+from chalicelib.models import Communication, Run, Selection, Task
+from chalicelib.settings import Settings
+from deployment.table import table_definition
+
+SIZES = (100_000, 1_000_000)
+MOST_TIMES, MOST_MB = 1.5, 200
+
+
+def bare(url: str) -> int:
+    """Read all pages as simply as can be; return how many records there were."""
+    records, following = 0, url
+    with requests.Session() as session:
+        while following:
+            page = session.get(following, timeout=20).json()
+            records += len(page["results"])
+            following = page["next"] and requests.compat.urljoin(following, page["next"])
+    return records
+
+
+class _NoLedger:
+    """Knows nothing, and takes no time for it."""
+
+    def __init__(self) -> None:
+        self.communications = self.runs = self
+
+    def read(self, _: object) -> dict[tuple[str, str], Any]:
+        return {}
+
+    def change(self, run: Run, **changes: Any) -> Run:
+        self.changes = changes
+        return run
+
+
+class _NoStore:
+    """Takes the manifest and throws it away."""
+
+    def put_manifest(self, _run_id: str, manifest: Any) -> str:
+        self.bytes = manifest.file.seek(0, 2)
+        return "manifest.json"
+
+
+def collect(url: str) -> int:
+    """Collect the same pages; return how many records went into the manifest."""
+    source = Source(
+        operation="send.email",
+        list=url,
+        items="results",
+        created="created_at",
+        created_by="author",
+        failed_at="failed_at",
+        next=Next(url="next"),
+        total="count",
+        cool_down="1h",
+    )
+    configuration = Configuration(sources=[source], reprocess=Reprocess(url=url))
+    application = Application(configuration, Credentials(Auth(), str, times.now), times.now)
+    settings = Settings(resource_prefix="bench", max_per_run=10_000_000)
+    ledger: Any = _NoLedger()
+    store: Any = _NoStore()
+    nothing: Any = None
+    run = Run(run_id="bench", trigger="request", requested_by="bench", status="collecting", requested_at=0)
+    Collector(application, ledger, store, nothing, configuration, settings, times.now, lambda: 10**9).collect(
+        run, Selection()
+    )
+    return int(ledger.changes["matched"])
+
+
+def reads(number: int) -> int:
+    """Read what the ledger knows of this many communications, page by page; one in a hundred is known."""
+    with mock_aws():
+        client = boto3.client("dynamodb", region_name="eu-central-1")
+        client.create_table(**table_definition("bench"))
+        communications = Communications(Table(client, "bench"), times.now)
+        for each in range(0, min(number, 100_000), 100):
+            task = Task(run_id="r", index=0, communication=_communication(each), requested_by="bench")
+            communications.claim(task, Rules(cool_down=1, retention=1, max_attempts=5, honours_key=True))
+        began, known = time.monotonic(), 0
+        for start in range(0, number, PAGE):
+            known += len(communications.read(map(_communication, range(start, start + PAGE))))
+        _say(time.monotonic() - began, number)
+    return known
+
+
+def _communication(number: int) -> Communication:
+    return Communication(operation="send.email", primary_id=f"email-{number:08}", listed_at=0)
+
+
+def _say(seconds: float, records: int) -> None:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kB on Linux (getrusage(2))
+    print(json.dumps({"seconds": seconds, "megabytes": peak, "records": records}))
+
+
+def _measured(what: str, argument: str) -> dict[str, float]:
+    """Run one measurement in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.collect", what, argument]
+    finished = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, timeout=1800)
+    measured: dict[str, float] = json.loads(finished.stdout)
+    return measured
+
+
+@contextmanager
+def _server() -> Iterator[str]:
+    command = [sys.executable, "-m", "benchmarks.pages"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process.stdout.readline().strip() if process.stdout else ""
+        finally:
+            process.kill()
+
+
+def beyond(size: int, loop: dict[str, float], ours: dict[str, float]) -> list[str]:
+    """Return which bounds the collector broke over a list of `size`, compared with the bare loop."""
+    ratio = ours["seconds"] / loop["seconds"]
+    slow = [f"{ratio:.2f} times the bare loop at {size:,}"] if ratio > MOST_TIMES else []
+    return slow + ([f"{ours['megabytes']:.0f} MB at {size:,}"] if ours["megabytes"] > MOST_MB else [])
+
+
+def main() -> int:
+    """Measure everything, print it, and return 1 if a bound is broken."""
+    broken = []
+    with _server() as url:
+        for size in SIZES:
+            loop, ours = (_measured(what, f"{url}/{size}") for what in ("bare", "collect"))
+            ratio = ours["seconds"] / loop["seconds"]
+            print(f"{size:>9,} records  bare loop    {loop['seconds']:6.1f} s  {loop['megabytes']:4.0f} MB")
+            print(f"{'':>9}          collector    {ours['seconds']:6.1f} s  {ours['megabytes']:4.0f} MB  x {ratio:.2f}")
+            broken += beyond(size, loop, ours)
+    for size in SIZES:
+        ledger = _measured("reads", str(size))
+        each = ledger["seconds"] / size * 1_000_000
+        print(f"{size:>9,} records  ledger reads {ledger['seconds']:6.1f} s  {each:.0f} us each (moto, apart)")
+    print(f"Beyond the bounds: {', '.join(broken)}" if broken else f"Within x {MOST_TIMES} and {MOST_MB} MB.")
+    return 1 if broken else 0
+
+
+def _one(what: str, argument: str) -> int:
+    if what == "reads":
+        return 0 if reads(int(argument)) else 1
+    began = time.monotonic()
+    records = {"bare": bare, "collect": collect}[what](argument)
+    _say(time.monotonic() - began, records)
+    return 0 if records == int(argument.rpartition("/")[2]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(_one(*sys.argv[1:]) if sys.argv[1:] else main())

@@ -1,0 +1,203 @@
+"""`deploy.py check`: what a person is told about endpoints that are right, and about those that are not."""
+
+import pytest
+
+from chalicelib import configuration, times
+from chalicelib.errors import ConfigurationError
+from chalicelib.ledger.claims import State
+from chalicelib.settings import Place
+from deployment import check
+from deployment.lines import line_of
+from deployment.stage import Stage
+from tests.fakes import FakeClock
+from tests.servers import always, nobody, reply, serving
+
+FILE = """\
+[[sources]]
+operation = "send.email"
+list = "${URL}/emails"
+items = "results"
+created = "created_at"
+created_by = "author"
+next = { url = "next" }
+total = "count"
+cool_down = "1h"
+min_age = "10m"
+max_age = "7d"
+
+[reprocess]
+url = "${URL}/communications"
+headers = { X-Tenant = "blue" }
+fields = { primaryId = "id" }
+"""
+
+
+@pytest.fixture(autouse=True)
+def _directly(monkeypatch):
+    """No proxy of the machine's stands between a test and its server."""
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+@pytest.fixture
+def told(tmp_path, capsys):
+    """Check a file against a server; return the number of problems and what was printed."""
+
+    def tell(url, file=FILE, states=lambda _: {}):
+        path = tmp_path / "application.toml"
+        path.write_text(file)
+        clock = FakeClock()
+        it = configuration.read({"URL": url}, path)
+        listing = check.Listing(it, check.Credentials(it.auth, str, clock), clock)
+        settings = check.Settings(resource_prefix="app-dev")
+        problems = check.Check(it, file, listing, settings).run(states, clock)
+        return problems, capsys.readouterr().out
+
+    return tell
+
+
+def record(number, minutes, author="Jo"):
+    """A record that was made this many minutes ago."""
+    return {"id": number, "created_at": times.iso(FakeClock()() - minutes * 60_000), "author": author, "text": "Dear"}
+
+
+def page(*records, **more):
+    return reply(200, {"count": len(records), "results": records} | more)
+
+
+def test_a_list_that_is_right_is_shown(told):
+    """How many, how old, what is in each field, what would be left alone and why, and the first POST."""
+    records = [record(1, 5), record(2, 60), record(3, 120, None), record(4, 20_000), record(5, 180)]
+    known = {("send.email", "2"): State(operation="send.email", primary_id="2", status="manual")}
+    with serving(always(page(*records, next="?p=2", count=812))) as server:
+        problems, text = told(server.url, states=lambda _: known)
+    assert problems == 0
+    for line in (
+        f"send.email: GET {server.url}/emails",
+        "  id          5 of 5 records   such as 1",
+        '  created     5 of 5 records   such as "2026-11-20T11:55:00.000Z"',
+        '  created_by  4 of 5 records   such as "Jo"',
+        "  5 on the first page, 812 in all; there is a next page",
+        "  failed (or made) 5 min to 13.9 d ago",
+        "  2 would be sent",
+        "  1 would not: too_fresh (younger than min_age)",
+        "  1 would not: manual (on the worklist)",
+        "  1 would not: expired (older than max_age: it goes to the worklist)",
+        "The first POST would be",
+        f"  POST {server.url}/communications",
+        "  X-Tenant: blue",
+        f"  {PAYLOAD}",
+    ):
+        assert line in text.splitlines()
+
+
+def test_nothing_is_changed(told):
+    """One GET for each source is all that the application sees."""
+    with serving(always(page(record(1, 60)))) as server:
+        told(server.url)
+    assert [request.method for request in server.requests] == ["GET"]
+
+
+def test_an_empty_list_is_no_problem(told):
+    """Nothing has failed, so there is nothing to send, and no ledger yet either."""
+    with serving(always(page())) as server:
+        problems, text = told(server.url, states=lambda _: None)
+    assert problems == 0
+    assert "The first POST: none, as nothing is due. It would go to" in text
+    assert "(there is no ledger yet: it will be made by `deploy.py deploy`)" in text
+
+
+PAYLOAD = (
+    '{"id": "3", "operation": "send.email", "createdBy": "(whoever asks for the run)", '
+    '"created": "2026-11-20T12:00:00.000Z"}'
+)
+
+PROBLEMS = {
+    "items": (
+        reply(200, {"data": [], "total": 0}),
+        "items = 'results' finds no list in the answer. The keys of the answer are: data, total",
+        'sources[0].items, line 4: items = "results"',
+    ),
+    "id": (
+        page({"created_at": None, "author": None, "key": 5}),
+        "id = 'id' finds nothing. The keys of a record are: created_at, author, key",
+        "sources[0].id, line 1: [[sources]]",
+    ),
+    "author": (
+        page({"id": 1, "user": "Jo"}),
+        "created_by = 'author' finds nothing. The keys of a record are: id, user",
+        'sources[0].created_by, line 6: created_by = "author"',
+    ),
+    "time": (
+        page({"id": 1, "created_at": 1_763_631_000, "author": "Jo"}),
+        "created = 'created_at' finds no ISO 8601 time",
+        'sources[0].created, line 5: created = "created_at"',
+    ),
+    "next": (
+        page(record(1, 60), count=500),
+        "the list holds 500, and no next page is found",
+        'sources[0].next, line 7: next = { url = "next" }',
+    ),
+    "host": (
+        page(record(1, 60), next="https://other.example/"),
+        "the list's next page is on https://other.example",
+        'sources[0].next, line 7: next = { url = "next" }',
+    ),
+    "not found": (reply(404), "/emails answered 404, not 200", 'sources[0].list, line 3: list = "${URL}/emails"'),
+    "login": (reply(200, b"<html>"), "/emails did not answer with JSON", 'sources[0].list, line 3: list = "${URL}'),
+    "refused": (reply(403), "/emails answered 403, not 200", "auth.secret"),
+}
+
+
+@pytest.mark.parametrize(("answer", "problem", "change"), PROBLEMS.values(), ids=PROBLEMS)
+def test_a_problem_is_told_with_the_line_to_change(told, answer, problem, change):
+    """In plain words, with the names that are there instead, and never with a value of the application's."""
+    with serving(always(answer)) as server:
+        problems, text = told(server.url)
+    assert problems >= 1
+    assert problem in text
+    assert f"    change {change}" in text
+
+
+def test_nobody_at_the_url_is_told(told):
+    """The other sources are checked all the same."""
+    with nobody() as url, serving(always(page(record(7, 60)))) as server:
+        sms = FILE[: FILE.index("[reprocess]")].replace("send.email", "send.sms").replace("${URL}", server.url)
+        problems, text = told(url, sms + FILE)
+    assert problems == 1
+    assert f"  PROBLEM: {url}/emails cannot be read: connection_refused (see list in application.toml)" in text
+    assert '    change sources[1].list, line 15: list = "${URL}/emails"' in text
+    assert "1 would be sent" in text
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("application.toml: sources[0].next.url: 'a[' is not", 7),
+        ("application.toml: sources[0].timeout: nothing", 1),
+        ("Expected `float` > 0.0 - at `$.reprocess.url`", 14),
+        ("application.toml: sources[1].id: nothing", None),
+        ("application.toml: auth.secret: is missing", None),
+        ("application.toml: Object missing required field `sources`", None),
+    ],
+)
+def test_the_line_of_a_message_is_found(message, line):
+    """That of the key, else of its table, else none."""
+    assert line_of(FILE, message) == line
+
+
+def test_a_mistake_in_the_file_is_told_with_its_line(tmp_path):
+    """Before anything is asked of anybody; a cool-down that outlasts the ledger's memory is one."""
+    (tmp_path / ".chalice").mkdir()
+    (tmp_path / ".chalice" / "config.json").write_text(
+        '{"app_name": "app", "stages": {"dev": {"environment_variables": '
+        '{"RESOURCE_PREFIX": "app-dev", "RETENTION": "5d", "URL": "https://app.example.com"}}}}'
+    )
+    file = tmp_path / "application.toml"
+    file.write_text(FILE)
+    stage = Stage(tmp_path, "dev", Place(partition="aws", region="eu-central-1", account="1"))
+    with pytest.raises(ConfigurationError) as caught:
+        check.check(stage, file)
+    assert str(caught.value) == (
+        "application.toml: sources[0].max_age: 7d must be shorter than the setting RETENTION (5 d): "
+        "what the ledger has forgotten may be sent again (line 11)"
+    )

@@ -1,0 +1,20 @@
+"""The benchmark of the collector judges what it measures."""
+
+import pytest
+
+from benchmarks.collect import beyond
+
+
+@pytest.mark.parametrize(
+    ("seconds", "megabytes", "expected"),
+    [
+        (15.0, 200.0, []),
+        (15.1, 200.0, ["1.51 times the bare loop at 1,000"]),
+        (10.0, 201.0, ["201 MB at 1,000"]),
+        (20.0, 300.0, ["2.00 times the bare loop at 1,000", "300 MB at 1,000"]),
+    ],
+)
+def test_a_broken_bound_is_told(seconds, megabytes, expected):
+    """1.5 times the time of the bare loop, and 200 MB, are the most that passes."""
+    loop = {"seconds": 10.0, "megabytes": 50.0}
+    assert beyond(1000, loop, {"seconds": seconds, "megabytes": megabytes}) == expected
