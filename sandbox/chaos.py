@@ -16,7 +16,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from rich.console import Console
 from rich.table import Table
 
-from chalicelib.models import CLOSED
+from chalicelib.models import AWAITING, CLOSED
 from sandbox.project import APPLICATION_TOML, ROOT
 from sandbox.system import System
 
@@ -58,6 +58,7 @@ def main() -> int:
         "COOL_DOWN": f"{_COOL_DOWN}s",
         "BREAKER_BATCHES": "5",
         "MAX_ATTEMPTS": "8",
+        "APPROVAL_THRESHOLD": str((EMAILS + SMS) // 2),
     }
     toml = APPLICATION_TOML.read_text(encoding="utf-8").replace("timeout = 10", "timeout = 2")
     with System(FOLDER, settings, toml, rounds=1, requeue_after=0.2) as system:
@@ -84,7 +85,7 @@ def _break(system: System, console: Console) -> None:
     dice = random.Random(_SEED)  # noqa: S311 (no secret)
     names = ("comms-reprocess-dev-reprocess", "comms-reprocess-dev-record")
     system.aws.lambdas.deliver_twice = lambda name: name in names and dice.random() < _DELIVERED_TWICE
-    token = system.token("operator", "chaos")
+    token, approver = system.token("operator", "chaos"), system.token("approver", "order")
     faults = _turns(_FAULTS)
     over = threading.Event()
     workers = [
@@ -93,6 +94,7 @@ def _break(system: System, console: Console) -> None:
         _every(_EACH_RUN, over, system.fire),
         _every(_EACH_RUN * 1.5, over, system.fire),
         _every(_EACH_RUN, over, lambda: _request(system, token, over)),
+        _every(_COOL_DOWN + 1, over, lambda: _approve(system, approver)),
     ]
     over.wait(_BREAKING)
     over.set()
@@ -120,6 +122,13 @@ def _request(system: System, token: str, over: threading.Event) -> None:
             return
 
 
+def _approve(system: System, token: str) -> None:
+    """Approve what waits, later than the cool-down of what another run has sent meanwhile."""
+    for run in system.call("GET", "/runs", token).json()["runs"]:
+        if run["status"] == AWAITING:
+            system.call("POST", f"/runs/{run['runId']}/approve", token)
+
+
 def _every(seconds: float, over: threading.Event, do: Callable[[], object]) -> threading.Thread:
     def work() -> None:
         while not over.wait(seconds):
@@ -133,9 +142,11 @@ def _every(seconds: float, over: threading.Event, do: Callable[[], object]) -> t
 def _mend(system: System, console: Console) -> None:
     console.print("All is mended; schedules go on until nothing is left to do ...")
     deadline = time.monotonic() + _MENDING
+    approver = system.token("approver", "order")
     while time.monotonic() < deadline:
         system.fire()
         time.sleep(_COOL_DOWN / 2)
+        _approve(system, approver)
         ledger = Ledger(system)
         if not ledger.open_runs and _left_over(system, ledger) == 0:
             return
