@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -45,8 +46,10 @@ def stage(system) -> Stage:
 def lint(found: dict, folder) -> str:
     file = folder / "merged.json"
     file.write_text(json.dumps(found))
-    command = [sys.executable, "-m", "cfnlint", str(file)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=200).stdout
+    command = [str(Path(sys.executable).with_name("cfn-lint")), str(file)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    assert bool(finished.returncode) == bool(finished.stdout), finished.stderr
+    return finished.stdout
 
 
 def test_cfn_lint_accepts_the_merged_template(system, package, tmp_path):
@@ -54,11 +57,14 @@ def test_cfn_lint_accepts_the_merged_template(system, package, tmp_path):
     found = package(template.template(stage(system), ["someone@example.com"]))
     assert lint(found, tmp_path) == ""
     assert found["Resources"]["Collector"]["Properties"]["FunctionName"] == "comms-reprocess-dev-collector"
-    rendered = package(template.template(stage(system), [], PLACE))
-    assert lint(rendered, tmp_path) == ""
-    machine = rendered["Resources"]["StateMachine"]["Properties"]
+    rendered = template.template(stage(system), [], PLACE)
+    assert lint(package(rendered), tmp_path) == ""
+    # With SAM's transform in it cfn-lint does not look into the definition: so once more without Chalice's resources.
+    ours = {"Resources": {name: each for name, each in rendered["Resources"].items() if "Type" in each}}
+    assert lint(ours, tmp_path) == ""
+    machine = ours["Resources"]["StateMachine"]["Properties"]
     machine["DefinitionString"] = machine["DefinitionString"].replace('"StartAt": "Rep', '"StartAt": "Nowhere')
-    assert "Missing 'Next' target" in lint(rendered, tmp_path)
+    assert "Missing 'Next' target" in lint(ours, tmp_path)
 
 
 @pytest.mark.skipif(not VALIDATOR.exists(), reason="npm is not installed, or make setup has not run: no asl-validator")
