@@ -80,7 +80,7 @@ def _change_the_state_machine(stage) -> None:
 
 def _look_at_the_status(system, stage) -> None:
     printed = stage.run("status")
-    assert "6 of 6" in printed
+    assert "7 of 7" in printed
     assert "rate(1 hour), enabled" in printed
     assert "6, none rings" in printed
     assert "0 need a person" in printed
