@@ -11,9 +11,11 @@ help:  ## list the targets
 
 setup: $(VENV)/.installed  ## a virtual environment with everything in it (.venv)
 
-$(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt
+$(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt package.json
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund; \
+	else echo "npm is not installed: the state machine is checked without asl-validator"; fi
 	touch $@
 
 lint: setup  ## ruff and mypy, strict
@@ -45,4 +47,4 @@ bench-collect: setup  ## the collector over a million records: time and memory, 
 	@$(BIN)/python -m benchmarks.collect
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) .sandbox .chalice/deployments .chalice/deployed .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) node_modules .sandbox .chalice/deployments .chalice/deployed .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,12 +6,13 @@ from typing import Any
 import msgspec
 from chalice.app import Chalice, CloudWatchEvent
 
-from chalicelib import approvals, parts, record, reprocessor, runs
+from chalicelib import approvals, logs, metrics, parts, record, reprocessor, runs
 from chalicelib.api import api
 from chalicelib.models import Batch, Result, Task, as_json
 
 app = Chalice(app_name="comms-reprocess")
 app.register_blueprint(api)
+app.register_middleware(logs.watch, "all")
 
 
 @app.schedule(os.environ.get("SCHEDULE", "rate(15 minutes)"))
@@ -24,7 +25,10 @@ def collector(event: CloudWatchEvent) -> None:
     run = runs.begin(body, it.ledger, it.clock)
     if run:
         collecting = it.collector(context.get_remaining_time_in_millis)
-        runs.collect(run, collecting, it.ledger, it.store, it.settings.remind_after_ms, it.notify)
+        run = runs.collect(run, collecting, it.ledger, it.store, it.settings.remind_after_ms, it.notify)
+    if "runId" not in body["detail"]:
+        worklist = it.ledger.communications.worklist_size(metrics.MOST_COUNTED)
+        metrics.collected(it.settings.resource_prefix, run, worklist, it.clock())
 
 
 @app.lambda_function(name="reprocess")
@@ -46,6 +50,7 @@ def record_batch(event: dict[str, Any], context: Any) -> dict[str, Any]:
     results = msgspec.convert(event.get("results", []), list[Result])
     halted = bool(event.get("halted"))
     recorded = record.record_batch(event["runId"], batch, results, it.ledger, it.settings, it.clock, begun=not halted)
+    metrics.batch_ended(it.settings.resource_prefix, recorded.outcomes)
     return record.count(recorded.outcomes)
 
 
@@ -56,7 +61,9 @@ def report_run(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if "declined" in event:
         it.ledger.approvals.expire(event["runId"])
     failure = event.get("failure", {}).get("Error")
-    return as_json(it.report(event["runId"], failure))
+    notification = it.report(event["runId"], failure)
+    metrics.run_ended(it.settings.resource_prefix, it.ledger.runs.read(event["runId"]))
+    return as_json(notification)
 
 
 @app.lambda_function(name="request_approval")

@@ -1,27 +1,34 @@
 #!/usr/bin/env python3
 """Deploy comms-reprocess: what `chalice deploy` does not do (table, bucket, topics, role, state machine), around it.
 
+python deploy.py plan --stage dev
 python deploy.py deploy --stage dev --notify someone@example.com
 python deploy.py check --stage dev
+python deploy.py status --stage dev
 python deploy.py token add --stage dev --name support --role operator
 python deploy.py token list --stage dev
 python deploy.py token revoke --stage dev --id 0123456789ab
+python deploy.py destroy --stage dev
 """
 
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
-
-import boto3
 
 from chalicelib import configuration
 from chalicelib.errors import ConfigurationError
 from chalicelib.ledger.tokens import ROLES
-from deployment import bucket, check, definition, functions, machine, table, tokens, topics, worst_case
+from deployment import api, check, definition, destroy, everything, functions, status, template, tokens, worst_case
+from deployment.clients import Clients
 from deployment.functions import ChaliceFailed
+from deployment.plan import Plan
 from deployment.stage import Stage, place
-from deployment.steps import Step, StepFailed, summary, take
+from deployment.steps import StepFailed, summary, take
+
+# What ends a command with one sentence.
+_REFUSALS = (ConfigurationError, StepFailed, ChaliceFailed, ValueError, status.NotDeployed, destroy.Declined)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,9 +37,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         stage = Stage(options.project, options.stage, place())
         options.run(stage, options)
-    except (ConfigurationError, StepFailed, ChaliceFailed, ValueError) as error:
+    except _REFUSALS as error:
         print(f"deploy.py: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\ndeploy.py: interrupted. What is done stays; run the same command again.", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -44,11 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--stage", required=True, help="a stage of .chalice/config.json")
     common.add_argument("--project", type=Path, default=Path(__file__).parent, help="the checkout to deploy")
     commands = parser.add_subparsers(required=True, metavar="command")
-
-    deploy = commands.add_parser("deploy", parents=[common], help="make or update everything; may be repeated")
-    deploy.add_argument("--notify", action="append", default=[], metavar="EMAIL", help="who gets the result mails")
-    deploy.add_argument("--child-execution-type", default=definition.EXPRESS, choices=["EXPRESS", "STANDARD"])
-    deploy.set_defaults(run=_deploy)
+    _add_deployment(commands, common)
 
     checked = commands.add_parser("check", parents=[common], help="ask the application what it lists; changes nothing")
     checked.set_defaults(run=_check)
@@ -67,16 +73,53 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _deploy(stage: Stage, options: argparse.Namespace) -> None:
-    application = configuration.read(stage.environment, _file(options), stage.settings.retention_ms)
-    machine_text = definition.render(
-        stage.project / "statemachine.json", definition.placeholders(stage.names, options.child_execution_type)
+def _add_deployment(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser
+) -> None:
+    wanted = argparse.ArgumentParser(add_help=False)
+    wanted.add_argument("--notify", action="append", default=[], metavar="EMAIL", help="who gets the mails")
+    wanted.add_argument("--child-execution-type", default=definition.EXPRESS, choices=["EXPRESS", "STANDARD"])
+    deploy = commands.add_parser("deploy", parents=[common, wanted], help="make or update everything; may be repeated")
+    deploy.set_defaults(run=_deploy)
+    look = commands.add_parser("plan", parents=[common, wanted], help="show what deploy would do; changes nothing")
+    look.set_defaults(run=_plan)
+    cloud = commands.add_parser("template", parents=[common], help="write a template for chalice package")
+    cloud.add_argument("--notify", action="append", default=[], metavar="EMAIL", help="who gets the mails")
+    cloud.add_argument("--out", type=Path, default=Path("template.json"), help="the file (default: template.json)")
+    cloud.set_defaults(run=lambda stage, it: template.write(stage, it.notify, it.out.write_text))
+    show = commands.add_parser("status", parents=[common], help="show what is deployed, and how it goes")
+    show.set_defaults(run=lambda stage, _: status.show(stage, Clients()))
+    remove = commands.add_parser("destroy", parents=[common], help="remove it all; asks first")
+    remove.add_argument(
+        "--with-data", action="store_true", help="the table and the bucket too: what was sent is forgotten"
     )
-    worst_case.check(json.loads(machine_text), stage.timeouts, application.reprocess.timeout)
+    remove.add_argument("--yes", action="store_true", help="do not ask")
+    remove.set_defaults(run=_destroy)
+
+
+def _deploy(stage: Stage, options: argparse.Namespace) -> None:
+    _check_files(stage, options)
     print(f"Deploying {stage.names.prefix} to account {stage.names.place.account}, {stage.names.place.region}")
-    done = take(_steps(stage, options.notify, machine_text))
-    print(f"Done: {summary(done)}.")
-    print(f"API: {functions.rest_api(stage.project, stage.name)['rest_api_url']}")
+    clients = Clients()
+    chalice = partial(functions.ensure, clients, stage)
+    steps = everything.steps(stage, clients, options.notify, options.child_execution_type, chalice)
+    print(f"Done: {summary(take(steps))}.")
+    print(f"API: {api.url(api.find(clients('apigateway'), stage) or '', stage)}")
+
+
+def _plan(stage: Stage, options: argparse.Namespace) -> None:
+    _check_files(stage, options)
+    print(f"What deploy would do to {stage.names.prefix} in {stage.names.place.account}, {stage.names.place.region}")
+    plan = Plan()
+    compare = partial(functions.compare, plan.clients, stage)
+    plan.show(everything.steps(stage, plan.clients, options.notify, options.child_execution_type, compare))
+
+
+def _check_files(stage: Stage, options: argparse.Namespace) -> None:
+    """Refuse what is wrong in application.toml, and times that cannot hold, before anything is touched."""
+    application = configuration.read(stage.environment, _file(options), stage.settings.retention_ms)
+    machine = definition.render(stage.project / "statemachine.json", definition.placeholders(stage.names))
+    worst_case.check(json.loads(machine), stage.timeouts, application.reprocess.timeout)
 
 
 def _check(stage: Stage, options: argparse.Namespace) -> None:
@@ -91,34 +134,23 @@ def _file(options: argparse.Namespace) -> Path:
     return file
 
 
-def _steps(stage: Stage, addresses: list[str], machine_text: str) -> list[Step]:
-    """Return what a deployment takes, in an order in which each step finds what it needs; the state machine last."""
-    names = stage.names
-    sns = boto3.client("sns")
-    lambdas = boto3.client("lambda")
-    return [
-        Step("table", names.table, lambda: table.ensure(boto3.client("dynamodb"), names.table)),
-        Step("bucket", names.bucket, lambda: bucket.ensure(boto3.client("s3"), names)),
-        *(_topic(sns, arn) for arn in (names.succeeded_topic, names.failed_topic)),
-        *(_subscription(sns, arn, to) for to in addresses for arn in (names.succeeded_topic, names.failed_topic)),
-        Step("chalice deploy", stage.name, lambda: functions.ensure(lambdas, names, stage.project, stage.name)),
-        Step("retries off", names.function("collector"), lambda: functions.ensure_no_retries(lambdas, names)),
-        Step("role", machine.role_name(names), lambda: machine.ensure_role(boto3.client("iam"), names)),
-        Step(
-            "state machine",
-            names.prefix,
-            lambda: machine.ensure_machine(boto3.client("stepfunctions"), names, machine_text),
-        ),
-    ]
+def _destroy(stage: Stage, options: argparse.Namespace) -> None:
+    clients = Clients()
+    steps = everything.steps(stage, clients, [], definition.EXPRESS, partial(functions.ensure, clients, stage))
+    destroy.destroy(
+        steps, stage.names.prefix, with_data=options.with_data, ask=_agreed(stage) if options.yes else _answer
+    )
 
 
-def _topic(sns: object, arn: str) -> Step:
-    return Step("topic", arn.rpartition(":")[2], lambda: topics.ensure_topic(sns, arn))
+def _agreed(stage: Stage) -> destroy.Ask:
+    return lambda _question: stage.names.prefix
 
 
-def _subscription(sns: object, arn: str, address: str) -> Step:
-    label = f"{address} to {arn.rpartition(':')[2]}"
-    return Step("mail", label, lambda: topics.ensure_subscription(sns, arn, address))
+def _answer(question: str) -> str:
+    try:
+        return input(question)
+    except EOFError:
+        return ""
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Measurements that fail beyond their bounds: `make bench-collect`."""
+"""What it costs, and how fast it is: `python benchmarks/cost.py` and `make bench-collect`."""

@@ -146,6 +146,7 @@ class Collector:
             found.matched += 1
             state = states.get((it.operation, it.primary_id))
             reason = due.against(source, it, state, self._clock(), self._settings.max_attempts)
+            found.waits(it, reason)
             if reason == MANUAL and found.selection.include_manual:
                 reason = self._ledger.worklist.retry(
                     it.operation, it.primary_id, run.requested_by, source.cool_down_ms, listed_at=it.listed_at

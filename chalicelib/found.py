@@ -2,6 +2,7 @@
 
 from chalicelib import times
 from chalicelib.description import Source
+from chalicelib.ledger.worklist import DISMISSED, MANUAL
 from chalicelib.models import Communication, Selection
 from chalicelib.pages import Page
 from chalicelib.queries import Place
@@ -11,13 +12,18 @@ FIELDS = {"createdAfter": "created", "createdBefore": "created", "createdBy": "c
 
 
 class Found:
-    """Counts for one selection; `stopped` is the source and the place at which a limit ended the collection."""
+    """Counts for one selection.
+
+    `stopped` is the source and the place at which a limit ended the collection; `oldest` is since when the oldest
+    failure waits that no person has ruled on.
+    """
 
     def __init__(self, selection: Selection) -> None:
         self.selection = selection
         self.pages = 0
         self.matched = 0
         self.skipped: dict[str, int] = {}
+        self.oldest: int | None = None
         self.left_out = False
         self.left_out_count: int | None = None
         self.stopped: tuple[Source, Place | None] | None = None
@@ -68,6 +74,11 @@ class Found:
         """Count a communication that is left alone."""
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
 
+    def waits(self, it: Communication, reason: str | None) -> None:
+        """Note since when a communication waits, unless it is a person's by now."""
+        if it.since is not None and reason not in (MANUAL, DISMISSED):
+            self.oldest = it.since if self.oldest is None else min(self.oldest, it.since)
+
     # -- what is left out
 
     def begin(self, source: Source, start: Place | None) -> None:
@@ -110,6 +121,7 @@ class Found:
             "matched": self.matched,
             "skipped": self.skipped,
             "leftOut": self.left_out,
+            "oldest": self.oldest,
             "notListed": missing[:20],
             "notListedCount": len(missing),
         }

@@ -129,6 +129,7 @@ class Run(Record, frozen=True):
     `decision` is `approved`, `declined` or `expired`, of a run that had to wait for one. `collections` counts the
     collectors that began on it, the last one at
     `collected_at`. `told` is why people were told of it, `trouble` what kind of trouble it met (see chalicelib.alerts).
+    `oldest` is since when the oldest communication waits that was seen and that no person has ruled on.
     """
 
     run_id: str
@@ -153,6 +154,7 @@ class Run(Record, frozen=True):
     decided_at: int | None = None
     told: str | None = None
     trouble: str | None = None
+    oldest: int | None = None
     ended_at: int | None = None
     error: str | None = None
     counts: dict[str, int] = {}

@@ -30,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_per_run: Count = 100_000
     breaker_batches: Count = 3
     remind_after: str = "6h"
+    alarm_oldest_failure: str = "1d"
     retention: str = "90d"
     approval_threshold: Annotated[int, Meta(ge=0)] = 10_000
     approval_timeout: str = "24h"
@@ -46,6 +47,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return times.duration(self.remind_after)
 
     @property
+    def alarm_oldest_failure_s(self) -> int:
+        """The age of the oldest failure, in seconds, at which an alarm rings."""
+        return times.duration(self.alarm_oldest_failure) // 1000
+
+    @property
     def retention_ms(self) -> int:
         """How long the ledger remembers what needs no person."""
         return times.duration(self.retention)
@@ -59,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         except msgspec.ValidationError as error:
             raise ConfigurationError(_sentence(str(error))) from None
         _check_duration("REMIND_AFTER", settings.remind_after)
+        _check_duration("ALARM_OLDEST_FAILURE", settings.alarm_oldest_failure)
         _check_duration("RETENTION", settings.retention)
         _check_duration("APPROVAL_TIMEOUT", settings.approval_timeout)
         if not 0 < settings.approval_timeout_s <= _LONGEST_WAIT:

@@ -9,9 +9,9 @@ from chalicelib.settings import Names
 from deployment.steps import Done
 
 # Manifests and results are needed while a run goes and looked at for a while afterwards.
-_DAYS = 90
+DAYS = 90
 
-_BLOCKED = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
+BLOCKED = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
 
 _LIFECYCLE = {
     "Rules": [
@@ -19,7 +19,7 @@ _LIFECYCLE = {
             "ID": "expire",
             "Status": "Enabled",
             "Filter": {"Prefix": ""},
-            "Expiration": {"Days": _DAYS},
+            "Expiration": {"Days": DAYS},
             "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
         }
     ]
@@ -31,7 +31,7 @@ def ensure(client: Any, names: Names) -> Done:
     done = _ensure_bucket(client, names)
     changed = [
         _ensure_access_block(client, names.bucket),
-        _ensure_policy(client, names.bucket, _tls_only(names)),
+        _ensure_policy(client, names.bucket, tls_only(names)),
         _ensure_lifecycle(client, names.bucket),
     ]
     return Done.CHANGED if done is Done.UNCHANGED and any(changed) else done
@@ -53,9 +53,9 @@ def _ensure_bucket(client: Any, names: Names) -> Done:
 
 def _ensure_access_block(client: Any, bucket: str) -> bool:
     found = _read(lambda: client.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"])
-    if found == _BLOCKED:
+    if found == BLOCKED:
         return False
-    client.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=_BLOCKED)
+    client.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=BLOCKED)
     return True
 
 
@@ -68,9 +68,25 @@ def _ensure_policy(client: Any, bucket: str, policy: dict[str, Any]) -> bool:
 
 def _ensure_lifecycle(client: Any, bucket: str) -> bool:
     rules = _read(lambda: client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]) or []
-    if [(rule.get("ID"), rule.get("Expiration", {}).get("Days")) for rule in rules] == [("expire", _DAYS)]:
+    if [(rule.get("ID"), rule.get("Expiration", {}).get("Days")) for rule in rules] == [("expire", DAYS)]:
         return False
     client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=_LIFECYCLE)
+    return True
+
+
+def remove(client: Any, names: Names) -> bool:
+    """Delete the bucket and what it holds; return whether there was one."""
+    try:
+        client.head_bucket(Bucket=names.bucket, ExpectedBucketOwner=names.place.account)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:  # noqa: PLR2004 (a status)
+            raise
+        return False
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=names.bucket):
+        keys = [{"Key": each["Key"]} for each in page.get("Contents", [])]
+        if keys:
+            client.delete_objects(Bucket=names.bucket, Delete={"Objects": keys, "Quiet": True})
+    client.delete_bucket(Bucket=names.bucket)
     return True
 
 
@@ -84,7 +100,8 @@ def _read(call: Any) -> Any:
         return None
 
 
-def _tls_only(names: Names) -> dict[str, Any]:
+def tls_only(names: Names) -> dict[str, Any]:
+    """Return the policy that refuses whoever comes without TLS."""
     arn = f"arn:{names.place.partition}:s3:::{names.bucket}"
     return {
         "Version": "2012-10-17",

@@ -1,45 +1,100 @@
 """The Lambdas, the API and the schedule: Chalice's part, `chalice deploy`."""
 
+import base64
+import hashlib
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from chalicelib.settings import Names
+from deployment import api, naming, roles
+from deployment.clients import Clients
+from deployment.stage import Stage
 from deployment.steps import Done
-
-# The functions of app.py; that of the HTTP API bears the app's own name.
-FUNCTIONS = ("", "authorizer", "collector", "reprocess", "record", "report", "request_approval")
 
 _CHALICE = "import sys; from chalice.cli import main; sys.exit(main())"
 
 # What of a function's configuration a deployment may change.
-_WATCHED = ("CodeSha256", "Environment", "Timeout", "MemorySize", "Handler", "Runtime")
+_WATCHED = ("CodeSha256", "Environment", "Timeout", "MemorySize", "Handler", "Runtime", "TracingConfig")
 
 
 class ChaliceFailed(Exception):
     """`chalice deploy` did not succeed; the message is what it printed last."""
 
 
-def ensure(client: Any, names: Names, project: Path, stage: str) -> Done:
+def ensure(clients: Clients, stage: Stage) -> Done:
     """Run `chalice deploy` and tell what it changed of the functions."""
+    client, names = clients("lambda"), stage.names
     before = _deployed(client, names)
-    arguments = [sys.executable, "-c", _CHALICE, "deploy", "--stage", stage]
-    finished = subprocess.run(arguments, cwd=project, capture_output=True, text=True, check=False)
-    if finished.returncode:
-        last = "\n".join((finished.stdout + finished.stderr).strip().splitlines()[-15:])
-        raise ChaliceFailed(f"chalice deploy --stage {stage} failed:\n{last}")
+    api.adopt(clients("apigateway"), stage)
+    _chalice(stage, "deploy", "--stage", stage.name)
     if not before:
         return Done.CREATED
     return Done.UNCHANGED if _deployed(client, names) == before else Done.CHANGED
 
 
+def compare(clients: Clients, stage: Stage) -> Done:
+    """Tell what `chalice deploy` would change of the functions: it packages them, and uploads nothing."""
+    found = _deployed(clients("lambda"), stage.names)
+    if len(found) < len(naming.FUNCTIONS):
+        return Done.CHANGED if found else Done.CREATED
+    with tempfile.TemporaryDirectory() as folder:
+        _chalice(stage, "package", "--stage", stage.name, folder)
+        wanted = _packaged(Path(folder), stage.names)
+    deployed = {name: _comparable(each) for name, each in found.items()}
+    return Done.UNCHANGED if wanted == deployed else Done.CHANGED
+
+
+def _chalice(stage: Stage, *arguments: str) -> None:
+    command = [sys.executable, "-c", _CHALICE, *arguments]
+    finished = subprocess.run(command, cwd=stage.project, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        last = "\n".join((finished.stdout + finished.stderr).strip().splitlines()[-15:])
+        raise ChaliceFailed(
+            f"chalice {arguments[0]} for stage {stage.name} failed:\n{last}\n"
+            "What is done stays. Mend what it says, then run the same command again."
+        )
+
+
+def _packaged(folder: Path, names: Names) -> dict[str, Any]:
+    """Return what a package would deploy, by function name, in the shape of `_comparable`."""
+    digest = base64.b64encode(hashlib.sha256((folder / "deployment.zip").read_bytes()).digest()).decode()
+    resources = json.loads((folder / "sam.json").read_text(encoding="utf-8"))["Resources"]
+    found = {}
+    for logical, resource in resources.items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            it = resource["Properties"]
+            name = names.function(_FUNCTION_OF.get(logical, "")).rstrip("-")
+            found[name] = {
+                "code": digest,
+                "environment": it["Environment"]["Variables"],
+                "timeout": it["Timeout"],
+                "memory": it["MemorySize"],
+                "tracing": it.get("Tracing", "PassThrough"),
+            }
+    return found
+
+
+_FUNCTION_OF = {naming.logical(name): name for name in naming.FUNCTIONS}
+
+
+def _comparable(deployed: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "code": deployed["CodeSha256"],
+        "environment": deployed["Environment"]["Variables"],
+        "timeout": deployed["Timeout"],
+        "memory": deployed["MemorySize"],
+        "tracing": (deployed["TracingConfig"] or {}).get("Mode", "PassThrough"),
+    }
+
+
 def _deployed(client: Any, names: Names) -> dict[str, Any]:
     """Return what is deployed now, by function name."""
     found = {}
-    for function in FUNCTIONS:
-        name = names.function(function).rstrip("-")
+    for name in naming.functions(names):
         try:
             configuration = client.get_function_configuration(FunctionName=name)
         except client.exceptions.ResourceNotFoundException:
@@ -59,6 +114,37 @@ def ensure_no_retries(client: Any, names: Names) -> Done:
         return Done.UNCHANGED
     client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
     return Done.CREATED if found is None else Done.CHANGED
+
+
+def remove(clients: Clients, stage: Stage) -> bool:
+    """Remove the API, the schedule, the functions and their roles; return whether there was anything."""
+    names = stage.names
+    found = [api.remove(clients("apigateway"), stage), _remove_rule(clients("events"), names)]
+    for name, function in naming.functions(names).items():
+        found.append(_remove_function(clients("lambda"), name))
+        found.append(roles.remove(clients("iam"), naming.role(names, function)))
+    stage.deployed.unlink(missing_ok=True)
+    return any(found)
+
+
+def _remove_rule(client: Any, names: Names) -> bool:
+    rule = naming.schedule_rule(names)
+    try:
+        targets = client.list_targets_by_rule(Rule=rule)["Targets"]
+        if targets:
+            client.remove_targets(Rule=rule, Ids=[target["Id"] for target in targets])
+        client.delete_rule(Name=rule)
+    except client.exceptions.ResourceNotFoundException:
+        return False
+    return True
+
+
+def _remove_function(client: Any, name: str) -> bool:
+    try:
+        client.delete_function(FunctionName=name)
+    except client.exceptions.ResourceNotFoundException:
+        return False
+    return True
 
 
 def rest_api(project: Path, stage: str) -> dict[str, str]:

@@ -7,20 +7,36 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from chalicelib.settings import Names
+from deployment import logs
 from deployment.steps import Done
 
-_TRUST = {
+TRUST = {
     "Version": "2012-10-17",
     "Statement": [
         {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"},
     ],
 }
 
-_POLICY = "state-machine"
+POLICY = "state-machine"
+
+_LOG_DELIVERY = (
+    "CreateLogDelivery",
+    "GetLogDelivery",
+    "UpdateLogDelivery",
+    "DeleteLogDelivery",
+    "ListLogDeliveries",
+    "PutResourcePolicy",
+    "DescribeResourcePolicies",
+    "DescribeLogGroups",
+)
+_TRACING = ("PutTraceSegments", "PutTelemetryRecords", "GetSamplingRules", "GetSamplingTargets")
 
 # A new role is not known everywhere at once; Step Functions refuses it for some seconds (IAM User Guide,
 # "Troubleshoot IAM: changes that I make are not always immediately visible").
 _ROLE_TRIES, _ROLE_WAIT = 10, 3.0
+
+# AWS deletes a state machine behind, and lets none of its name be made meanwhile.
+_DELETION_TRIES = 40
 
 
 def role_name(names: Names) -> str:
@@ -54,6 +70,10 @@ def policy(names: Names) -> dict[str, Any]:
             _allow(["sns:Publish"], names.succeeded_topic, names.failed_topic),
             _allow(["states:StartExecution"], names.state_machine),
             _allow(["states:DescribeExecution", "states:StopExecution"], map_runs),
+            # Neither log delivery nor tracing knows resources: AWS allows nothing but "*" here (AWS Step Functions
+            # Developer Guide, "Logging in CloudWatch Logs" and "Trace state machines with X-Ray").
+            _allow([f"logs:{action}" for action in _LOG_DELIVERY], "*"),
+            _allow([f"xray:{action}" for action in _TRACING], "*"),
         ],
     }
 
@@ -74,41 +94,84 @@ def ensure_role(client: Any, names: Names) -> Done:
         client.get_role(RoleName=name)
         done = Done.UNCHANGED
     except client.exceptions.NoSuchEntityException:
-        client.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(_TRUST))
+        client.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
         done = Done.CREATED
     wanted = policy(names)
     if _attached(client, name) == wanted:
         return done
-    client.put_role_policy(RoleName=name, PolicyName=_POLICY, PolicyDocument=json.dumps(wanted))
+    client.put_role_policy(RoleName=name, PolicyName=POLICY, PolicyDocument=json.dumps(wanted))
     return Done.CREATED if done is Done.CREATED else Done.CHANGED
 
 
 def _attached(client: Any, name: str) -> Any:
     try:
-        return client.get_role_policy(RoleName=name, PolicyName=_POLICY)["PolicyDocument"]
+        return client.get_role_policy(RoleName=name, PolicyName=POLICY)["PolicyDocument"]
     except client.exceptions.NoSuchEntityException:
         return None
 
 
-def ensure_machine(client: Any, names: Names, definition: str) -> Done:
+def settings(names: Names, *, traced: bool) -> dict[str, Any]:
+    """Return what a state machine has besides its definition, as CreateStateMachine takes it.
+
+    Errors are logged, without what the executions were given: EXPRESS children have no other history.
+    """
+    return {
+        "roleArn": role_arn(names),
+        "loggingConfiguration": {
+            "level": "ERROR",
+            "includeExecutionData": False,
+            "destinations": [{"cloudWatchLogsLogGroup": {"logGroupArn": logs.children_arn(names)}}],
+        },
+        "tracingConfiguration": {"enabled": traced},
+    }
+
+
+def ensure_machine(client: Any, names: Names, definition: str, *, traced: bool) -> Done:
     """Make sure of the state machine; executions that run go on with the definition that they began with."""
+    wanted = settings(names, traced=traced)
     try:
         found = client.describe_state_machine(stateMachineArn=names.state_machine)
     except client.exceptions.StateMachineDoesNotExist:
         _patiently(
-            lambda: client.create_state_machine(
-                name=names.prefix, type="STANDARD", definition=definition, roleArn=role_arn(names)
-            )
+            lambda: client.create_state_machine(name=names.prefix, type="STANDARD", definition=definition, **wanted)
         )
         return Done.CREATED
-    if json.loads(found["definition"]) == json.loads(definition) and found["roleArn"] == role_arn(names):
+    same = all(found.get(key) == value for key, value in wanted.items())
+    if same and json.loads(found["definition"]) == json.loads(definition):
         return Done.UNCHANGED
     _patiently(
-        lambda: client.update_state_machine(
-            stateMachineArn=names.state_machine, definition=definition, roleArn=role_arn(names)
-        )
+        lambda: client.update_state_machine(stateMachineArn=names.state_machine, definition=definition, **wanted)
     )
     return Done.CHANGED
+
+
+def running(client: Any, names: Names) -> list[str]:
+    """Return the ARNs of the executions under way."""
+    try:
+        pages = client.get_paginator("list_executions").paginate(
+            stateMachineArn=names.state_machine, statusFilter="RUNNING"
+        )
+        return [each["executionArn"] for page in pages for each in page["executions"]]
+    except client.exceptions.StateMachineDoesNotExist:
+        return []
+
+
+def remove_machine(client: Any, names: Names) -> bool:
+    """Stop what runs and delete the state machine; return whether there was one, once there is none."""
+    for execution in running(client, names):
+        client.stop_execution(executionArn=execution, error="Destroyed", cause="deploy.py destroy")
+    try:
+        client.describe_state_machine(stateMachineArn=names.state_machine)
+    except client.exceptions.StateMachineDoesNotExist:
+        return False
+    client.delete_state_machine(stateMachineArn=names.state_machine)
+    for _ in range(_DELETION_TRIES):
+        try:
+            client.describe_state_machine(stateMachineArn=names.state_machine)
+        except client.exceptions.StateMachineDoesNotExist:
+            break
+        time.sleep(_ROLE_WAIT)
+    return True
 
 
 def _patiently(call: Any) -> None:

@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.errors import ConfigurationError
 from chalicelib.settings import Names, Place, Settings
+from deployment import hints
 
 
 class Stage:
@@ -17,15 +18,23 @@ class Stage:
     def __init__(self, project: Path, name: str, place: Place) -> None:
         self.project = project
         self.name = name
-        self.environment = _environment(project, name)
-        self.timeouts = _timeouts(project, name)
+        config = _config(project)
+        self.environment = _environment(config, name)
+        self.app_name = str(config["app_name"])
+        self.api_stage = str(config["stages"][name].get("api_gateway_stage", config.get("api_gateway_stage", "api")))
+        self.traced = bool(config["stages"][name].get("xray", config.get("xray", False)))
+        self.timeouts = _timeouts(config, name)
         self.settings = Settings.read(self.environment)
         self.names = Names(self.settings.resource_prefix, place)
 
+    @property
+    def deployed(self) -> Path:
+        """Where Chalice notes what it has deployed; it is not committed, so another checkout has none."""
+        return self.project / ".chalice" / "deployed" / f"{self.name}.json"
 
-def _environment(project: Path, stage: str) -> dict[str, str]:
+
+def _environment(config: dict[str, Any], stage: str) -> dict[str, str]:
     """Return the environment variables of a stage. ConfigurationError if the stage or its prefix is wrong."""
-    config = _config(project)
     stages = config.get("stages", {})
     if stage not in stages:
         raise ConfigurationError(f"there is no stage {stage!r} in .chalice/config.json; there are {', '.join(stages)}")
@@ -39,9 +48,8 @@ def _environment(project: Path, stage: str) -> dict[str, str]:
     return environment
 
 
-def _timeouts(project: Path, stage: str) -> dict[str, int]:
+def _timeouts(config: dict[str, Any], stage: str) -> dict[str, int]:
     """Return the seconds that each function of a stage may run; Chalice's own default is 60."""
-    config = _config(project)
     functions: dict[str, dict[str, Any]] = config.get("lambda_functions", {})
     of_stage: dict[str, dict[str, Any]] = config["stages"][stage].get("lambda_functions", {})
     names = {*functions, *of_stage}
@@ -62,12 +70,13 @@ def _config(project: Path) -> dict[str, Any]:
 
 def place() -> Place:
     """Return where the caller's AWS credentials and region lead. ConfigurationError says what is missing."""
-    session = boto3.session.Session()
-    if not session.region_name:
-        raise ConfigurationError("no AWS region: set AWS_DEFAULT_REGION, or region in ~/.aws/config")
     try:
+        session = boto3.session.Session()
+        if not session.region_name:
+            raise ConfigurationError("no AWS region: set AWS_DEFAULT_REGION, or region in ~/.aws/config")
         arn = session.client("sts").get_caller_identity()["Arn"]
     except (BotoCoreError, ClientError) as error:
-        raise ConfigurationError(f"no access to AWS: {error}") from None
+        hint = hints.hint(error)
+        raise ConfigurationError(hint if hints.known(error) else f"no access to AWS: {error}. {hint}") from None
     _, partition, _, _, account, _ = arn.split(":", 5)
     return Place(partition, session.region_name, account)

@@ -1,10 +1,16 @@
-"""The steps of a deployment: each makes sure of one thing and says what it had to do."""
+"""The steps of a deployment: each makes sure of one thing and says what it had to do, or removes it again."""
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
+
+from deployment import hints
+
+T = TypeVar("T")
 
 
 class Done(Enum):
@@ -15,13 +21,24 @@ class Done(Enum):
     CHANGED = "changed"
 
 
+@dataclass(frozen=True)
 class Step:
-    """Something that must be so: `ensure` makes it so, may be repeated at any time, and returns what it did."""
+    """Something that must be so: `ensure` makes it so, may be repeated at any time, and returns what it did.
 
-    def __init__(self, kind: str, name: str, ensure: Callable[[], Done]) -> None:
-        self.kind = kind
-        self.name = name
-        self.ensure = ensure
+    `remove` takes it away, may be repeated too, and returns whether there was anything; None: it goes with another
+    step's. `holds_data` says that it is kept unless told otherwise.
+    """
+
+    kind: str
+    name: str
+    ensure: Callable[[], Done]
+    remove: Callable[[], bool] | None = None
+    holds_data: bool = False
+
+    @property
+    def label(self) -> str:
+        """What a person reads."""
+        return f"{self.kind} {self.name}"
 
 
 class StepFailed(Exception):
@@ -30,25 +47,28 @@ class StepFailed(Exception):
 
 def take(steps: Sequence[Step]) -> list[Done]:
     """Take the steps in their order, a line for each as it happens. Nothing changed the second time says so."""
-    width = max(len(f"{step.kind} {step.name}") for step in steps)
     done = []
     for step in steps:
-        label = f"{step.kind} {step.name}"
-        print(f"  {label} {'.' * (width - len(label) + 3)} ", end="")
-        sys.stdout.flush()
-        done.append(_take(step))
+        announce(step.label, steps)
+        done.append(guarded(step.label, step.ensure, "What is done stays. Then run the same command again."))
         print(done[-1].value)
     return done
 
 
-def _take(step: Step) -> Done:
+def announce(label: str, steps: Sequence[Step]) -> None:
+    """Print the beginning of a step's line, dots up to a common column."""
+    width = max(len(step.label) for step in steps)
+    print(f"  {label} {'.' * (width - len(label) + 3)} ", end="")
+    sys.stdout.flush()
+
+
+def guarded(label: str, call: Callable[[], T], afterwards: str) -> T:
+    """Return what a call returns; turn AWS's error into a StepFailed that says what to do."""
     try:
-        return step.ensure()
+        return call()
     except (ClientError, BotoCoreError) as error:
         print("failed")
-        raise StepFailed(
-            f"{step.kind} {step.name}: {error}\nWhat is done stays. Mend this and run the same command again."
-        ) from None
+        raise StepFailed(f"{label}: {error}\n{hints.hint(error)} {afterwards}") from None
 
 
 def summary(done: Sequence[Done]) -> str:

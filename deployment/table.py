@@ -4,7 +4,7 @@ from typing import Any
 
 from deployment.steps import Done
 
-_TTL = {"Enabled": True, "AttributeName": "expiresAt"}
+TTL = {"Enabled": True, "AttributeName": "expiresAt"}
 
 # Sparse indexes: only items with the attribute stand in them. Name, which is the partition key, and sort key.
 _INDEXES = (("runs", "requestedAt"), ("open", "requestedAt"), ("worklist", "manualSince"))
@@ -37,7 +37,7 @@ def ensure(client: Any, name: str) -> Done:
     """Make sure of the table, its expiry and its backups; it is never changed otherwise, as it holds the truth."""
     done = _ensure_table(client, name)
     if client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]["TimeToLiveStatus"] == "DISABLED":
-        client.update_time_to_live(TableName=name, TimeToLiveSpecification=_TTL)
+        client.update_time_to_live(TableName=name, TimeToLiveSpecification=TTL)
         done = done if done is Done.CREATED else Done.CHANGED
     backups = client.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
     if backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "DISABLED":
@@ -58,3 +58,13 @@ def _ensure_table(client: Any, name: str) -> Done:
     # An earlier deployment may have been interrupted just after it asked for the table.
     client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 2, "MaxAttempts": 60})
     return done
+
+
+def remove(client: Any, name: str) -> bool:
+    """Delete the table and what it holds; return whether there was one. Point-in-time backups stay for 35 days."""
+    try:
+        client.delete_table(TableName=name)
+    except client.exceptions.ResourceNotFoundException:
+        return False
+    client.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig={"Delay": 2, "MaxAttempts": 60})
+    return True

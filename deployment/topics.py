@@ -5,7 +5,7 @@ from typing import Any
 from deployment.steps import Done
 
 # The key that SNS manages itself: nobody but us publishes here.
-_KEY = "alias/aws/sns"
+KEY = "alias/aws/sns"
 
 
 def ensure_topic(client: Any, arn: str) -> Done:
@@ -13,11 +13,11 @@ def ensure_topic(client: Any, arn: str) -> Done:
     try:
         attributes = client.get_topic_attributes(TopicArn=arn)["Attributes"]
     except client.exceptions.NotFoundException:
-        client.create_topic(Name=arn.rpartition(":")[2], Attributes={"KmsMasterKeyId": _KEY})
+        client.create_topic(Name=arn.rpartition(":")[2], Attributes={"KmsMasterKeyId": KEY})
         return Done.CREATED
-    if attributes.get("KmsMasterKeyId") == _KEY:
+    if attributes.get("KmsMasterKeyId") == KEY:
         return Done.UNCHANGED
-    client.set_topic_attributes(TopicArn=arn, AttributeName="KmsMasterKeyId", AttributeValue=_KEY)
+    client.set_topic_attributes(TopicArn=arn, AttributeName="KmsMasterKeyId", AttributeValue=KEY)
     return Done.CHANGED
 
 
@@ -29,3 +29,18 @@ def ensure_subscription(client: Any, arn: str, address: str) -> Done:
         return Done.UNCHANGED
     client.subscribe(TopicArn=arn, Protocol="email", Endpoint=address)
     return Done.CREATED
+
+
+def remove(client: Any, arn: str) -> bool:
+    """Remove a topic with its subscriptions; return whether there was one."""
+    try:
+        client.get_topic_attributes(TopicArn=arn)
+    except client.exceptions.NotFoundException:
+        return False
+    for page in client.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=arn):
+        for each in page["Subscriptions"]:
+            # Those that nobody has confirmed have no ARN yet, and SNS forgets them by itself.
+            if each["SubscriptionArn"].startswith("arn:"):
+                client.unsubscribe(SubscriptionArn=each["SubscriptionArn"])
+    client.delete_topic(TopicArn=arn)
+    return True

@@ -127,6 +127,10 @@ class Communications:
         key = key_of(state.operation, state.primary_id)
         return _state(self._table.update(key, expression, values, "#claimId = :oldClaim AND #status = :oldStatus"))
 
+    def worklist_size(self, at_most: int) -> int:
+        """Return how many communications need a person; it is not counted much further than `at_most`."""
+        return self._table.count_index("worklist", "manual", at_most)
+
     def to_worklist(self, it: Communication, owner: str, reason: str) -> bool:
         """Hand a communication over to a person; return whether it is this owner that did so, now or before.
 

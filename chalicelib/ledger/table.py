@@ -136,6 +136,23 @@ class Table:
             ScanIndexForward=oldest_first,
         )
 
+    def count_index(self, index: str, value: str, at_most: int) -> int:
+        """Return how many items stand in a sparse index; it stops to count at the page that reaches `at_most`."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._name,
+            IndexName=index,
+            KeyConditionExpression="#index = :value",
+            ExpressionAttributeNames={"#index": index},
+            ExpressionAttributeValues=_encode({":value": value}),
+            Select="COUNT",
+        )
+        total = 0
+        for page in pages:
+            total += page["Count"]
+            if total >= at_most:
+                break
+        return total
+
     def page(
         self,
         index: tuple[str, str, str],

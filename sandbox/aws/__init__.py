@@ -17,6 +17,7 @@ from sandbox.aws.model import ACCOUNT, REGION, Pace
 from sandbox.aws.moto_setup import moto_settings, without_proxy
 from sandbox.aws.notifications import Postman
 from sandbox.aws.packages import Packages
+from sandbox.aws.rights import Requests
 from sandbox.aws.schedule import DisabledRuleError, Schedule, UnknownRuleError
 from sandbox.aws.server import Server
 
@@ -83,6 +84,10 @@ class EmbeddedAws:
         """Return where the gateway serves a deployed REST API."""
         return f"{self.endpoint}{PREFIX}{rest_api_id}/{stage}"
 
+    def confirm_subscriptions(self, confirmed: bool) -> None:
+        """Have people confirm all email subscriptions, or none."""
+        self._post.confirmed = confirmed
+
     def fire(self, rule: str) -> None:
         """Fire an EventBridge rule now, by the same path as its schedule."""
         self._schedule.fire(rule)
@@ -101,12 +106,14 @@ class EmbeddedAws:
         self._logs = FunctionLogs(self._log)
         stack.callback(self._logs.close)
         apis, post = Apis(), Postman(self._smtp, confirmed=self._confirm)
+        self._post = post
         self.lambdas = Lambdas(Packages(directory), self.endpoint, self._processes, self._logs, self._pace)
         gateway = Gateway(apis, self.lambdas, self._pace)
         self._schedule = Schedule(self.lambdas, self._pace)
         post.start()
         stack.callback(post.stop)
-        server.serve(Front(Invocations(self.lambdas), gateway, apis, self._schedule, post))
+        self.requests = Requests(Front(Invocations(self.lambdas), gateway, apis, self._schedule, post))
+        server.serve(self.requests)
         stack.callback(server.stop)
         stack.callback(executions.join_threads)
         stack.callback(gateway.close)

@@ -2,10 +2,15 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from moto.apigateway.models import apigateway_backends
 from werkzeug import Request, Response
+
+from sandbox.aws.model import ACCOUNT, REGION
 
 LAMBDA_IN_URI = re.compile(r"/functions/(.+)/invocations$")
 TTL = 300  # seconds; API Gateway's default for authorizerResultTtlInSeconds
@@ -100,6 +105,17 @@ class Apis:
             self._live[api_id, document["stageName"]] = Api(self._imported[api_id])
         elif api_id and not is_deployment and request.method == "DELETE":
             self._live = {key: api for key, api in self._live.items() if key[0] != api_id}
+
+
+@contextmanager
+def kept_settings(api_id: str | None) -> Iterator[None]:
+    """Keep the settings of an API's stages over a deployment, as AWS does and moto does not."""
+    api = apigateway_backends[ACCOUNT][REGION].apis.get(api_id or "")
+    before = {name: stage.method_settings for name, stage in api.stages.items()} if api else {}
+    yield
+    for name, settings in before.items():
+        assert api
+        api.stages[name].method_settings = settings
 
 
 def _document(body: bytes) -> Json:

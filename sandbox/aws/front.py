@@ -11,7 +11,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug import Request, Response
 
 from sandbox.aws import executions, notifications
-from sandbox.aws.apis import Apis
+from sandbox.aws.apis import Apis, kept_settings
 from sandbox.aws.bucket_policies import BucketPolicies
 from sandbox.aws.gateway import PREFIX, Gateway
 from sandbox.aws.invocations import PATH as INVOCATIONS
@@ -97,7 +97,7 @@ class Front:
         refused = notifications.refusal(request)
         if refused:
             return refused
-        response = self._forward(request, body)
+        response = self._mail.confirmations(request, self._forward(request, body))
         if notifications.is_publish(request):
             self._mail.published(request, response)
         return response
@@ -106,7 +106,8 @@ class Front:
         match = REST_API.fullmatch(request.path)
         assert match
         body = self._apis.for_moto(request.get_data())
-        response = self._forward(request, body)
+        with kept_settings(match["api"] if match["deployments"] else None):
+            response = self._forward(request, body)
         if response.status_code < 300:  # noqa: PLR2004 (success, in HTTP)
             self._apis.note(request, match["api"], response, is_deployment=bool(match["deployments"]))
         return response

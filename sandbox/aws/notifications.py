@@ -19,6 +19,7 @@ from sandbox.aws.model import ACCOUNT
 RETRY = 0.5  # seconds until a mail that could not be handed over is tried again
 # ASCII, one line, no longer than 100: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 SUBJECT = re.compile(r"[!-~][ -~]{0,99}")
+SUBSCRIPTION = re.compile(r"<member>.*?</member>", re.DOTALL)
 MESSAGE_ID = re.compile(r"<MessageId>([^<]+)</MessageId>")
 
 
@@ -42,7 +43,7 @@ class Postman:
 
     def __init__(self, smtp: tuple[str, int] | None, *, confirmed: bool) -> None:
         self._smtp = smtp
-        self._confirmed = confirmed
+        self.confirmed = confirmed
         self._letters: queue.SimpleQueue[EmailMessage | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._carry, daemon=True)
@@ -59,11 +60,17 @@ class Postman:
 
     def published(self, request: Request, response: Response) -> None:
         """Write to the email subscribers what moto has accepted for the topic."""
-        if self._smtp is None or not self._confirmed:
+        if self._smtp is None or not self.confirmed:
             return
         for message_id in MESSAGE_ID.findall(response.get_data(as_text=True)):
             for letter in _letters(message_id, request.form.get("MessageStructure")):
                 self._letters.put(letter)
+
+    def confirmations(self, request: Request, response: Response) -> Response:
+        """Have a list of subscriptions say, as Amazon's does, which addresses have not been confirmed."""
+        if not self.confirmed and request.form.get("Action") == "ListSubscriptionsByTopic":
+            response.set_data(SUBSCRIPTION.sub(_unconfirmed, response.get_data(as_text=True)))
+        return response
 
     def _carry(self) -> None:
         while letter := self._letters.get():
@@ -78,6 +85,12 @@ class Postman:
         except (OSError, smtplib.SMTPException):
             return False
         return True
+
+
+def _unconfirmed(member: re.Match[str]) -> str:
+    if "<Protocol>email</Protocol>" not in member[0]:
+        return member[0]
+    return re.sub(r"(<SubscriptionArn>)[^<]*", r"\1PendingConfirmation", member[0])
 
 
 def _letters(message_id: str, structure: str | None) -> Iterator[EmailMessage]:

@@ -38,5 +38,9 @@ def test_a_policy_names_actions_and_its_own_stage(policy):
     prefix = f"comms-reprocess-{policy.parent.name}"
     for statement in json.loads(policy.read_text(encoding="utf-8"))["Statement"]:
         assert all("*" not in action for action in statement["Action"])
+        if all(action.startswith("xray:") for action in statement["Action"]):
+            # X-Ray has no resource that a trace is put to: AWS takes nothing but "*" here.
+            assert statement["Resource"] == ["*"]
+            continue
         for resource in statement["Resource"]:
             assert prefix in resource.split(":", 5)[5]

@@ -1,0 +1,89 @@
+"""The HTTP API, where Chalice leaves something to do: finding it again, its limits, its removal.
+
+Chalice knows its API only by an id in a file that is not committed, and that it writes when all is done. Without the
+file, because it was interrupted or another checkout deployed, it would make a second API. So it is looked up in AWS.
+"""
+
+import json
+from typing import Any
+
+from deployment.stage import Stage
+from deployment.steps import Done
+
+# Calls a second, and at once, for all routes together: far above what people and scripts need, far below what one
+# account has for all its APIs (10,000 a second; API Gateway Developer Guide, "Quotas").
+RATE, BURST = 50.0, 100
+
+
+def find(client: Any, stage: Stage) -> str | None:
+    """Return the id of the stage's API: the one of the app's name whose methods call this stage's function."""
+    mine = f":function:{stage.names.prefix}/invocations"
+    for page in client.get_paginator("get_rest_apis").paginate():
+        for each in page["items"]:
+            if each["name"] == stage.app_name and mine in _methods(client, each["id"]):
+                return str(each["id"])
+    return None
+
+
+def _methods(client: Any, api_id: str) -> str:
+    pages = client.get_paginator("get_resources").paginate(restApiId=api_id, embed=["methods"])
+    return json.dumps([page["items"] for page in pages], default=str)
+
+
+def url(api_id: str, stage: Stage) -> str:
+    """Return where AWS serves an API."""
+    suffix = "amazonaws.com.cn" if stage.names.place.partition == "aws-cn" else "amazonaws.com"
+    return f"https://{api_id}.execute-api.{stage.names.place.region}.{suffix}/{stage.api_stage}/"
+
+
+def adopt(client: Any, stage: Stage) -> None:
+    """Tell Chalice of an API that it does not know of, so that it updates that one and makes no second."""
+    noted = _noted(stage)
+    if any(each["resource_type"] == "rest_api" for each in noted["resources"]):
+        return
+    api_id = find(client, stage)
+    if api_id:
+        found = {
+            "name": "rest_api",
+            "resource_type": "rest_api",
+            "rest_api_id": api_id,
+            "rest_api_url": url(api_id, stage),
+        }
+        noted["resources"].append(found)
+        stage.deployed.parent.mkdir(parents=True, exist_ok=True)
+        stage.deployed.write_text(json.dumps(noted), encoding="utf-8")
+
+
+def _noted(stage: Stage) -> dict[str, Any]:
+    if not stage.deployed.exists():
+        return {"resources": [], "schema_version": "2.0", "backend": "api"}
+    noted: dict[str, Any] = json.loads(stage.deployed.read_text(encoding="utf-8"))
+    return noted
+
+
+def ensure_limits(client: Any, stage: Stage) -> Done:
+    """Make sure that the API takes no more calls than it should."""
+    api_id = find(client, stage)
+    if api_id is None:
+        return Done.CREATED  # a plan before the first deployment: there is nothing to look at yet
+    found = client.get_stage(restApiId=api_id, stageName=stage.api_stage).get("methodSettings", {}).get("*/*", {})
+    if (found.get("throttlingRateLimit"), found.get("throttlingBurstLimit")) == (RATE, BURST):
+        return Done.UNCHANGED
+    values = {"rateLimit": RATE, "burstLimit": BURST}
+    client.update_stage(
+        restApiId=api_id,
+        stageName=stage.api_stage,
+        patchOperations=[
+            {"op": "replace", "path": f"/*/*/throttling/{name}", "value": str(value)} for name, value in values.items()
+        ],
+    )
+    return Done.CHANGED if found else Done.CREATED
+
+
+def remove(client: Any, stage: Stage) -> bool:
+    """Remove the API, and any other that an interrupted deployment of this stage left behind."""
+    found = False
+    while api_id := find(client, stage):
+        client.delete_rest_api(restApiId=api_id)
+        found = True
+    return found

@@ -1,0 +1,88 @@
+"""A stage of its own next to the system's, for tests that deploy, interrupt and destroy."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from sandbox.project import ROOT
+
+DEV, NAME = "comms-reprocess-dev", "other"
+PREFIX = f"comms-reprocess-{NAME}"
+COMMAND = [sys.executable, str(ROOT / "deploy.py")]
+
+
+class OtherStage:
+    """A copy of the system's project that has one stage, `other`, as README says how to make one."""
+
+    def __init__(self, system, folder: Path) -> None:
+        self.system = system
+        self.project = folder / "project"
+        shutil.copytree(system.folder / "project", self.project, ignore=shutil.ignore_patterns("deployed"))
+        settings = self.project / ".chalice"
+        shutil.move(settings / "dev", settings / NAME)
+        for file in [settings / "config.json", *(settings / NAME).iterdir()]:
+            text = file.read_text().replace(DEV, PREFIX).replace('"dev/', f'"{NAME}/').replace('"dev"', f'"{NAME}"')
+            # The application's secret stays the one that is there.
+            file.write_text(text.replace(f'"APPLICATION_SECRET": "{PREFIX}', f'"APPLICATION_SECRET": "{DEV}'))
+
+    def change(self, change) -> None:
+        """Change the stage's config.json."""
+        file = self.project / ".chalice" / "config.json"
+        config = json.loads(file.read_text())
+        change(config["stages"][NAME])
+        file.write_text(json.dumps(config))
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Run deploy.py for the stage, with nothing to read at its standard input."""
+        return subprocess.Popen(
+            [*COMMAND, *arguments, "--stage", NAME, "--project", str(self.project)],
+            env=self.system.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        """Run deploy.py to its end and return what it printed."""
+        process = self.start(*arguments)
+        printed, _ = process.communicate(timeout=200)
+        assert process.returncode == status, printed
+        return printed
+
+    def deploy(self) -> str:
+        return self.run("deploy", "--notify", "someone@example.com", "--child-execution-type", "STANDARD")
+
+    def plan(self) -> str:
+        return self.run("plan", "--notify", "someone@example.com", "--child-execution-type", "STANDARD")
+
+
+def snapshot(system) -> dict[str, list[str]]:
+    """The names of all that is in the account, by kind."""
+    aws = system.client
+    return {
+        "tables": aws("dynamodb").list_tables()["TableNames"],
+        "buckets": sorted(each["Name"] for each in aws("s3").list_buckets()["Buckets"]),
+        "topics": sorted(each["TopicArn"] for each in aws("sns").list_topics()["Topics"]),
+        "mails": sorted(each["SubscriptionArn"] for each in aws("sns").list_subscriptions()["Subscriptions"]),
+        "functions": sorted(each["FunctionName"] for each in aws("lambda").list_functions()["Functions"]),
+        "roles": sorted(each["RoleName"] for each in aws("iam").list_roles()["Roles"]),
+        "rules": sorted(each["Name"] for each in aws("events").list_rules()["Rules"]),
+        "apis": sorted(each["id"] for each in aws("apigateway").get_rest_apis()["items"]),
+        "logs": sorted(each["logGroupName"] for each in aws("logs").describe_log_groups()["logGroups"]),
+        "alarms": sorted(each["AlarmName"] for each in aws("cloudwatch").describe_alarms()["MetricAlarms"]),
+        "machines": sorted(each["name"] for each in aws("stepfunctions").list_state_machines()["stateMachines"]),
+    }
+
+
+def run_without(system, *missing: str, **more: str) -> subprocess.CompletedProcess:
+    """Run `deploy.py plan` in an environment that lacks variables, or has others."""
+    environment = system.environment() | more | {"HOME": os.devnull}
+    for name in missing:
+        environment.pop(name, None)
+    command = [*COMMAND, "plan", "--stage", "dev"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=100)

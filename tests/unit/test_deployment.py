@@ -1,0 +1,99 @@
+"""The steps of a deployment: what a failed one says, what a plan does not do; the alarms' schedules."""
+
+import pytest
+from botocore.exceptions import ClientError, NoCredentialsError
+
+from chalicelib.errors import ConfigurationError
+from chalicelib.settings import Names, Place, Settings
+from deployment import alarms, hints
+from deployment.clients import Reader, WouldCreate
+from deployment.steps import Done, Step, StepFailed, take
+
+NAMES = Names("app-dev", Place("aws", "eu-west-1", "123456789012"))
+
+
+def refused(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "No."}}, "CreateTable")
+
+
+def test_a_failed_step_names_the_resource_the_error_and_what_to_do():
+    """Whoever reads it knows what failed, why, and how to go on; the steps before it were taken."""
+
+    def fail() -> Done:
+        raise refused("AccessDeniedException")
+
+    taken = []
+    steps = [Step("bucket", "b", lambda: taken.append(1) or Done.CREATED), Step("table", "app-dev", fail)]
+    with pytest.raises(StepFailed) as failure:
+        take(steps)
+    text = str(failure.value)
+    assert text.startswith("table app-dev: An error occurred (AccessDeniedException) when calling the CreateTable")
+    assert "lacks this right" in text
+    assert "run the same command again" in text
+    assert taken == [1]
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "ExpiredTokenException", "RequestExpired"])
+def test_an_expired_session_says_to_log_in(code):
+    """Each service has its own name for it."""
+    assert "log in again" in hints.hint(refused(code))
+    assert hints.known(refused(code))
+
+
+def test_an_unknown_error_is_shown_as_it_is():
+    """A hint is no guess."""
+    assert hints.hint(refused("Whatever")) == "Mend what AWS says."
+    assert not hints.known(refused("Whatever"))
+    assert "no AWS credentials" in hints.hint(NoCredentialsError())
+
+
+class Client:
+    """A client that counts the calls that would have changed something."""
+
+    def __init__(self) -> None:
+        self.changed = 0
+
+    def describe_thing(self, name: str) -> str:
+        return f"the thing {name}"
+
+    def put_thing(self, **_) -> None:
+        self.changed += 1
+
+    create_thing = delete_thing = put_thing
+
+
+def test_a_reader_reads_and_changes_nothing():
+    """Reading calls get through; others are noted, and one whose answer would be needed ends the step."""
+    client, noted = Client(), []
+    reader = Reader(client, noted)
+    assert reader.describe_thing("x") == "the thing x"
+    reader.put_thing(name="x")
+    for call in (reader.create_thing, reader.delete_thing):
+        with pytest.raises(WouldCreate):
+            call(name="y")
+    assert [name for name, _ in noted] == ["put_thing", "create_thing", "delete_thing"]
+    assert client.changed == 0
+
+
+@pytest.mark.parametrize(
+    ("expression", "seconds"),
+    [
+        ("rate(1 minute)", 60),
+        ("rate(15 minutes)", 900),
+        ("rate(6 hours)", 21_600),
+        ("rate(30 days)", 172_800),
+        ("cron(0 6 * * ? *)", 86_400),
+    ],
+)
+def test_the_collectors_alarm_goes_by_the_schedule(expression, seconds):
+    """Three schedules without a collector ring, as far as an alarm can look back: seven days."""
+    settings = Settings(resource_prefix=NAMES.prefix, schedule=expression)
+    alarm = next(each for each in alarms.alarms(NAMES, settings) if each.name == "collector-missing")
+    assert (alarm.period, alarm.periods, alarm.missing) == (seconds, 3, "breaching")
+    assert alarm.period * alarm.periods <= 7 * 86_400
+
+
+def test_a_wrong_alarm_setting_is_named():
+    """The sentence names the setting."""
+    with pytest.raises(ConfigurationError, match="ALARM_OLDEST_FAILURE"):
+        Settings.read({"RESOURCE_PREFIX": NAMES.prefix, "ALARM_OLDEST_FAILURE": "soon"})
