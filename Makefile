@@ -14,7 +14,7 @@ setup: $(VENV)/.installed  ## a virtual environment with everything in it (.venv
 $(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt package.json
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund; \
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund; \
 	else echo "npm is not installed: the state machine is checked without asl-validator"; fi
 	touch $@
 
