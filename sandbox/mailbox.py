@@ -27,6 +27,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.down = False
+        self._contents: list[bytes] = []
         self._messages: list[EmailMessage] = []
         self._arrived = threading.Condition()
         self._controller = _Controller(self, hostname="127.0.0.1", port=0)
@@ -61,19 +62,25 @@ class Mailbox:
     def messages(self) -> list[EmailMessage]:
         """All that arrived, oldest first."""
         with self._arrived:
-            return list(self._messages)
+            return list(self._read())
 
     def wait_for(self, wanted: Callable[[EmailMessage], bool], timeout: float = 30) -> EmailMessage:
         """Return the first message that is wanted, now or within `timeout` seconds; TimeoutError names what came."""
         deadline = time.monotonic() + timeout
         with self._arrived:
             while True:
-                found = next((message for message in self._messages if wanted(message)), None)
+                found = next((message for message in self._read() if wanted(message)), None)
                 if found is not None:
                     return found
                 if not self._arrived.wait(max(0, deadline - time.monotonic())):
                     subjects = [str(message["Subject"]) for message in self._messages]
                     raise TimeoutError(f"no such mail within {timeout} s; what arrived: {subjects}")
+
+    def _read(self) -> list[EmailMessage]:
+        """Parse what has come since somebody last looked: done at its arrival, it would hold up the senders."""
+        new = self._contents[len(self._messages) :]
+        self._messages += [message_from_bytes(each, EmailMessage, policy=policy.default) for each in new]
+        return self._messages
 
     async def handle_RCPT(  # noqa: N802 (aiosmtpd's name)
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
@@ -86,8 +93,7 @@ class Mailbox:
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         """Keep a message."""
-        message = message_from_bytes(envelope.original_content or b"", EmailMessage, policy=policy.default)
         with self._arrived:
-            self._messages.append(message)
+            self._contents.append(envelope.original_content or b"")
             self._arrived.notify_all()
         return "250 2.0.0 kept"

@@ -142,7 +142,7 @@ class Pool:
     def _has_share(self, caller: _Caller) -> bool:
         """Whether the caller's function has all the processes that it may have."""
         running = [one.function for one in self._busy + self._idle] + self._starting
-        share = sum(function == caller.function for function in running)
+        share = sum(function.arn == caller.function.arn for function in running)
         return share >= self._each and not caller.waited(self._patience.deadlock)
 
     def _has_room(self, caller: _Caller) -> bool:
