@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,9 @@ from chalice.app import ChaliceViewError, CloudWatchEvent, Request
 
 from chalicelib import runs
 from chalicelib.errors import ReprocessError
+
+# What chalicelib.runs makes. What else stands in a path is what somebody typed: that is in no log.
+_RUN_ID = re.compile(r"[0-9TZ]+-[0-9A-Za-z]{1,12}|key-[0-9a-f]{40}")
 
 
 def watch(event: Any, get_response: Callable[[Any], Any]) -> Any:
@@ -40,7 +44,8 @@ def _identity(event: Any) -> dict[str, Any]:
     """Return what tells a call from others: function, request, run, communication or route."""
     if isinstance(event, Request):
         context, route = event.lambda_context, f"{event.method} {event.context.get('resourcePath', '')}"
-        return _call(context) | {"route": route, "run_id": (event.uri_params or {}).get("run_id")}
+        run_id = (event.uri_params or {}).get("run_id", "")
+        return _call(context) | {"route": route, "run_id": run_id if _RUN_ID.fullmatch(run_id) else None}
     if isinstance(event, CloudWatchEvent):
         body = event.to_dict()
         run_id = body["detail"].get("runId") or runs.scheduled_id(body["id"], body["time"])

@@ -36,11 +36,20 @@ def test_serve_runs_until_ctrl_c_and_leaves_no_process(tmp_path):
         command = [sys.executable, "-m", "sandbox", "serve"]
         environment = {**os.environ, "SANDBOX_FOLDER": str(tmp_path / "serve")}
         serving = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out, start_new_session=True)
+    try:
+        _try_it(serving, log)
+    finally:
+        if serving.poll() is None:
+            os.killpg(serving.pid, signal.SIGKILL)
+            serving.wait()
+
+
+def _try_it(serving, log):
     deadline = time.monotonic() + PATIENCE
     while "Mails to the person on duty" not in log.read_text() and serving.poll() is None:
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.1)
-    api = re.search(r"API +(\S+)", log.read_text())[1]
+    api = re.search(r"^ *API +(http\S+)", log.read_text(), re.MULTILINE)[1]
     token = re.search(r"token +(\S+)", log.read_text())[1]
     headers = {"Authorization": f"Bearer {token}"}
     assert requests.get(f"{api}/health", timeout=60).status_code == 200

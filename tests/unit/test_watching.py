@@ -4,9 +4,9 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from chalice.app import LambdaFunctionEvent
+from chalice.app import LambdaFunctionEvent, Request
 
-from chalicelib import logs, metrics
+from chalicelib import logs, metrics, runs
 from chalicelib.errors import CommunicationRejected
 from chalicelib.models import Outcome, Run
 
@@ -43,6 +43,29 @@ def test_a_call_is_one_line_with_its_run_and_no_person(capsys):
     assert line["function"] == "app-dev-reprocess"
     assert "duration_ms" in line
     assert "somebody" not in json.dumps(line)
+
+
+@pytest.mark.parametrize(
+    "made", [runs.scheduled_id("5f0e", "2026-11-20T12:00:00Z"), runs.requested_id("olga", "once", 0)]
+)
+@pytest.mark.usefixtures("fresh")
+def test_what_somebody_types_is_not_logged(capsys, made):
+    """A run's id is, but not just anything that stands in its place in the path."""
+    for typed in (made, "someone@example.com"):
+        event = {
+            "requestContext": {"httpMethod": "GET", "resourcePath": "/runs/{run_id}"},
+            "pathParameters": {"run_id": typed},
+            "headers": {},
+            "body": None,
+            "stageVariables": None,
+            "isBase64Encoded": False,
+            "multiValueQueryStringParameters": None,
+        }
+        logs.watch(Request(event, CONTEXT), lambda _: {})
+    known, unknown = printed(capsys)
+    assert (known["run_id"], known["route"]) == (made, "GET /runs/{run_id}")
+    assert "run_id" not in unknown
+    assert "example.com" not in json.dumps(unknown)
 
 
 @pytest.mark.usefixtures("fresh")
