@@ -86,7 +86,7 @@ def _add_deployment(
     cloud = commands.add_parser("template", parents=[common], help="write a template for chalice package")
     cloud.add_argument("--notify", action="append", default=[], metavar="EMAIL", help="who gets the mails")
     cloud.add_argument("--out", type=Path, default=Path("template.json"), help="the file (default: template.json)")
-    cloud.set_defaults(run=lambda stage, it: template.write(stage, it.notify, it.out.write_text))
+    cloud.set_defaults(run=_template)
     show = commands.add_parser("status", parents=[common], help="show what is deployed, and how it goes")
     show.set_defaults(run=lambda stage, _: status.show(stage, Clients()))
     remove = commands.add_parser("destroy", parents=[common], help="remove it all; asks first")
@@ -113,6 +113,11 @@ def _plan(stage: Stage, options: argparse.Namespace) -> None:
     plan = Plan()
     compare = partial(functions.compare, plan.clients, stage)
     plan.show(everything.steps(stage, plan.clients, options.notify, options.child_execution_type, compare))
+
+
+def _template(stage: Stage, options: argparse.Namespace) -> None:
+    _check_files(stage, options)
+    template.write(stage, options.notify, options.out.write_text)
 
 
 def _check_files(stage: Stage, options: argparse.Namespace) -> None:

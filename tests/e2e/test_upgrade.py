@@ -19,6 +19,14 @@ def recorded(version: str, name: str):
     return json.loads((DATA / version / f"{name}.json").read_text())
 
 
+def invoke(system, name: str, body: dict) -> str | None:
+    """Call a function; return the name of its error, if it ended with one."""
+    answer = system.client("lambda").invoke(
+        FunctionName=f"comms-reprocess-dev-{name}", Payload=json.dumps(body).encode()
+    )
+    return json.loads(answer["Payload"].read())["errorType"] if "FunctionError" in answer else None
+
+
 @pytest.fixture
 def half_done(system, request):
     """A run of an earlier version as a deployment finds it: nothing of it has been recorded yet."""
@@ -50,11 +58,18 @@ def test_new_functions_take_what_earlier_executions_send(system, viewer, half_do
         body = recorded(version, event)
         if name == "collector":
             body["id"] = str(uuid.uuid4())  # the recorded one's run has ended
-        answer = system.client("lambda").invoke(
-            FunctionName=f"comms-reprocess-dev-{name}", Payload=json.dumps(body).encode()
-        )
-        body = json.loads(answer["Payload"].read())
-        assert "FunctionError" not in answer or body["errorType"] in REPROCESS_ERRORS, (name, body)
+        error = invoke(system, name, body)
+        assert error in (None, *REPROCESS_ERRORS), name
     run = system.call("GET", f"/runs/{run_id}", viewer).json()
     assert run["status"] in ("partial", "succeeded"), run
     assert sum(run["counts"].values()) == run["matched"]
+
+
+@pytest.mark.parametrize("half_done", VERSIONS, indirect=True)
+def test_new_functions_take_what_an_earlier_wait_for_approval_sends(system, viewer, half_done):
+    """An earlier version's execution asks for approval, and ends declined."""
+    version, run_id = half_done
+    assert invoke(system, "request_approval", recorded(version, "request_approval")) is None
+    assert invoke(system, "report", recorded(version, "report-declined")) is None
+    run = system.call("GET", f"/runs/{run_id}", viewer).json()
+    assert run["status"] == "declined", run
