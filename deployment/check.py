@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -29,6 +30,8 @@ from deployment import first_post
 from deployment.lines import line_of
 from deployment.stage import Stage
 from deployment.steps import StepFailed
+
+_OWN = ("127.0.0.1", "::1", "localhost")
 
 FIELDS = ("id", "created", "created_by", "failed_at")
 
@@ -78,6 +81,8 @@ class Check:
             except ListingFailed as error:
                 self._problem(str(error).partition(": ")[2], _where(number, error.key))
         first_post.show(self._configuration, self._first, clock())
+        for url in _unencrypted(self._configuration):
+            print(f"\nNote: the secret goes to {url} unencrypted, for whoever is on the way to read: use https://.")
         return self.problems
 
     def _problem(self, text: str, where: str) -> None:
@@ -96,6 +101,7 @@ class Check:
         found = pages.communications(source, answer, listed_at)
         page = Page(found, place, pages.following(source, answer, place, link), pages.total(source, answer))
         self._length(source, page, len(records), number)
+        self._end(source, page, answer)
         self._ages(found, listed_at)
         self._skips(source, found, states(found), listed_at)
 
@@ -126,6 +132,13 @@ class Check:
             self._problem(f"the list holds {page.total}, and no next page is found", _where(number, "next"))
         elif page.following:
             self._listing.check_host(source, page.following.url)
+
+    def _end(self, source: Source, page: Page, answer: Any) -> None:
+        """Show what a mistyped `next` looks like, too: the end of the list."""
+        expression = source.next and (source.next.url or source.next.cursor)
+        if expression and page.communications and page.following is None and page.total is None:
+            print(f"  note: nothing at {expression!r}, so the list ends here. {_holds('the answer', answer)}")
+            print("    With `total` this would be checked")
 
     def _ages(self, found: list[Communication], now: int) -> None:
         ages = sorted(now - it.since for it in found if it.since is not None)
@@ -166,6 +179,14 @@ def _holds(what: str, data: Any) -> str:
     if isinstance(data, dict):
         return f"The keys of {what} are: {', '.join(map(str, data))[:300]}"
     return f"{what[0].upper()}{what[1:]} is a {'list' if isinstance(data, list) else type(data).__name__}"
+
+
+def _unencrypted(it: Configuration) -> list[str]:
+    """Return the URLs to which a secret goes as plain text, other than this machine's own."""
+    if it.auth.type == "none":
+        return []
+    urls = [*(source.list for source in it.sources), it.reprocess.url, it.auth.token_url or ""]
+    return [url for url in urls if url.startswith("http://") and urlsplit(url).hostname not in _OWN]
 
 
 def _where(number: int, key: str) -> str:

@@ -106,6 +106,36 @@ def test_an_empty_list_is_no_problem(told):
     assert "(there is no ledger yet: it will be made by `deploy.py deploy`)" in text
 
 
+def test_an_end_that_may_be_a_typing_error_is_noted(told):
+    """Nothing where the next page should be: the keys that there are, unless a total tells that this is the end."""
+    answer = reply(200, {"results": [record(1, 60)], "next_page": "?p=2"})
+    with serving(always(answer)) as server:
+        problems, text = told(server.url, FILE.replace('total = "count"\n', ""))
+    assert problems == 0
+    assert "nothing at 'next', so the list ends here. The keys of the answer are: results, next_page" in text
+    with serving(always(page(record(1, 60)))) as server:
+        assert "so the list ends here" not in told(server.url)[1]
+
+
+def test_a_secret_that_travels_unencrypted_is_noted(told, monkeypatch):
+    """For each URL that is not this machine's own, and only where there is a secret."""
+    monkeypatch.setattr(check.Listing, "page", lambda *_: ({"count": 0, "results": []}, None))
+    notes = [line for line in told("http://app.example", FILE + SECRET)[1].splitlines() if line.startswith("Note")]
+    assert [line.split()[5] for line in notes] == ["http://app.example/emails", "http://app.example/communications"]
+    for url, file in (
+        ("http://app.example", FILE),
+        ("https://app.example", FILE + SECRET),
+        ("http://127.0.0.1", FILE + SECRET),
+    ):
+        assert "Note" not in told(url, file)[1]
+
+
+SECRET = """
+[auth]
+type = "bearer"
+secret = "app"
+"""
+
 PAYLOAD = (
     '{"id": "3", "operation": "send.email", "createdBy": "(whoever asks for the run)", '
     '"created": "2026-11-20T12:00:00.000Z"}'
