@@ -35,8 +35,8 @@ class Alarm:
     dimensions: Mapping[str, str]
     period: int
     periods: int
-    comparison: str
-    threshold: float
+    comparison: str = "GreaterThanOrEqualToThreshold"
+    threshold: float = 1
     statistic: str = "Maximum"
     missing: str = "notBreaching"
     growth: bool = False
@@ -50,57 +50,51 @@ def topic(names: Names) -> str:
 def alarms(names: Names, settings: Settings) -> list[Alarm]:
     """Return the alarms of a stage."""
     ours = {"service": names.prefix}
-    collector = {"FunctionName": names.function("collector")}
     machine = {"StateMachineArn": names.state_machine}
+    collector = {"FunctionName": names.function("collector")}
     every = schedule_period(settings.schedule)
-    above, below = "GreaterThanOrEqualToThreshold", "LessThanThreshold"
-    run_failed = Alarm("run-failed", "A run has failed.", f"{NAMESPACE}/RunsFailed", ours, 300, 1, above, 1, "Sum")
-    broken = Alarm(
-        "execution-failed",
-        "An execution ended without its report.",
-        "AWS/States/ExecutionsFailed",
-        machine,
-        300,
-        1,
-        above,
-        1,
-        "Sum",
-    )
-    missing = Alarm(
-        "collector-missing",
-        f"No collector has completed for {MISSED} schedules.",
-        f"{NAMESPACE}/CollectorCompleted",
-        ours,
-        every,
-        MISSED,
-        below,
-        1,
-        "Sum",
-        missing="breaching",
-    )
-    old = Alarm(
-        "oldest-failure",
-        "A failed communication waits too long.",
-        f"{NAMESPACE}/OldestFailureAge",
-        ours,
-        900,
-        2,
-        above,
-        settings.alarm_oldest_failure_s,
-    )
-    growing = Alarm(
-        "worklist-growing",
-        "More and more communications need a person.",
-        f"{NAMESPACE}/WorklistSize",
-        ours,
-        max(_HOUR, every),
-        3,
-        above,
-        1,
-        growth=True,
-    )
-    errors = Alarm("collector-errors", "The collector fails.", "AWS/Lambda/Errors", collector, 300, 1, above, 1, "Sum")
-    return [run_failed, broken, missing, old, growing, errors]
+    return [
+        _once("run-failed", "A run has failed.", f"{NAMESPACE}/RunsFailed", ours),
+        _once("execution-failed", "An execution ended without its report.", "AWS/States/ExecutionsFailed", machine),
+        Alarm(
+            name="collector-missing",
+            meaning=f"No collector has completed for {MISSED} schedules.",
+            metric=f"{NAMESPACE}/CollectorCompleted",
+            dimensions=ours,
+            period=every,
+            periods=MISSED,
+            comparison="LessThanThreshold",
+            threshold=1,
+            statistic="Sum",
+            missing="breaching",
+        ),
+        Alarm(
+            name="oldest-failure",
+            meaning="A failed communication waits too long.",
+            metric=f"{NAMESPACE}/OldestFailureAge",
+            dimensions=ours,
+            period=900,
+            periods=1,
+            threshold=settings.alarm_oldest_failure_s,
+            # Between two schedules nothing is known to be better.
+            missing="ignore",
+        ),
+        Alarm(
+            name="worklist-growing",
+            meaning="More and more communications need a person.",
+            metric=f"{NAMESPACE}/WorklistSize",
+            dimensions=ours,
+            period=max(_HOUR, every),
+            periods=3,
+            growth=True,
+        ),
+        _once("collector-errors", "The collector fails.", "AWS/Lambda/Errors", collector),
+    ]
+
+
+def _once(name: str, meaning: str, metric: str, dimensions: Mapping[str, str]) -> Alarm:
+    """Return an alarm that rings if it happened even once in five minutes."""
+    return Alarm(name, meaning, metric, dimensions, period=300, periods=1, statistic="Sum")
 
 
 def schedule_period(expression: str) -> int:

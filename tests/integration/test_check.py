@@ -42,12 +42,12 @@ def _directly(monkeypatch):
 def told(tmp_path, capsys):
     """Check a file against a server; return the number of problems and what was printed."""
 
-    def tell(url, file=FILE, states=lambda _: {}):
+    def tell(url, file=FILE, states=lambda _: {}, listing=None):
         path = tmp_path / "application.toml"
         path.write_text(file)
         clock = FakeClock()
         it = configuration.read({"URL": url}, path)
-        listing = check.Listing(it, check.Credentials(it.auth, str, clock), clock)
+        listing = listing or check.Listing(it, check.Credentials(it.auth, str, clock), clock)
         settings = check.Settings(resource_prefix="app-dev")
         problems = check.Check(it, file, listing, settings).run(states, clock)
         return problems, capsys.readouterr().out
@@ -117,17 +117,24 @@ def test_an_end_that_may_be_a_typing_error_is_noted(told):
         assert "so the list ends here" not in told(server.url)[1]
 
 
-def test_a_secret_that_travels_unencrypted_is_noted(told, monkeypatch):
+class Empty:
+    """A list of nothing, at any URL."""
+
+    def page(self, _source, _place):
+        return {"count": 0, "results": []}, None
+
+
+def test_a_secret_that_travels_unencrypted_is_noted(told):
     """For each URL that is not this machine's own, and only where there is a secret."""
-    monkeypatch.setattr(check.Listing, "page", lambda *_: ({"count": 0, "results": []}, None))
-    notes = [line for line in told("http://app.example", FILE + SECRET)[1].splitlines() if line.startswith("Note")]
+    _, text = told("http://app.example", FILE + SECRET, listing=Empty())
+    notes = [line for line in text.splitlines() if line.startswith("Note")]
     assert [line.split()[5] for line in notes] == ["http://app.example/emails", "http://app.example/communications"]
     for url, file in (
         ("http://app.example", FILE),
         ("https://app.example", FILE + SECRET),
         ("http://127.0.0.1", FILE + SECRET),
     ):
-        assert "Note" not in told(url, file)[1]
+        assert "Note" not in told(url, file, listing=Empty())[1]
 
 
 SECRET = """

@@ -93,6 +93,13 @@ def test_the_collectors_alarm_goes_by_the_schedule(expression, seconds):
     assert alarm.period * alarm.periods <= 7 * 86_400
 
 
+def test_the_age_alarm_rings_between_schedules_too():
+    """A value that comes once a day must not be undone by the quarters of an hour without one."""
+    settings = Settings(resource_prefix=NAMES.prefix, schedule="rate(1 day)", alarm_oldest_failure="2h")
+    alarm = next(each for each in alarms.alarms(NAMES, settings) if each.name == "oldest-failure")
+    assert (alarm.periods, alarm.missing, alarm.threshold) == (1, "ignore", 7200)
+
+
 def test_a_wrong_alarm_setting_is_named():
     """The sentence names the setting."""
     with pytest.raises(ConfigurationError, match="ALARM_OLDEST_FAILURE"):
