@@ -1,8 +1,8 @@
 """The CloudWatch alarms, and the topic that they tell people by.
 
 CloudWatch may not publish to a topic that is encrypted with the key that SNS manages, and a key of one's own costs a
-dollar a month (Amazon SNS Developer Guide, "Setting up Amazon SNS topic encryption"). So the alarms have a topic of
-their own, unencrypted: what goes through it are names and numbers of alarms, never a communication.
+dollar a month (Amazon SNS Developer Guide, "Managing Amazon SNS encryption keys and costs"). So the alarms have a
+topic of their own, unencrypted: what goes through it are names and numbers of alarms, never a communication.
 """
 
 import json

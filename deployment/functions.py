@@ -17,9 +17,6 @@ from deployment.steps import Done
 
 _CHALICE = "import sys; from chalice.cli import main; sys.exit(main())"
 
-# What of a function's configuration a deployment may change.
-_WATCHED = ("CodeSha256", "Environment", "Timeout", "MemorySize", "Handler", "Runtime", "TracingConfig")
-
 
 class ChaliceFailed(Exception):
     """`chalice deploy` did not succeed; the message is what it printed last."""
@@ -27,24 +24,22 @@ class ChaliceFailed(Exception):
 
 def ensure(clients: Clients, stage: Stage) -> Done:
     """Run `chalice deploy` and tell what it changed of the functions."""
-    client, names = clients("lambda"), stage.names
-    before = _deployed(client, names)
+    before = _deployed(clients, stage.names)
     api.adopt(clients("apigateway"), stage)
     _chalice(stage, "deploy", "--stage", stage.name)
     if not before:
         return Done.CREATED
-    return Done.UNCHANGED if _deployed(client, names) == before else Done.CHANGED
+    return Done.UNCHANGED if _deployed(clients, stage.names) == before else Done.CHANGED
 
 
 def compare(clients: Clients, stage: Stage) -> Done:
     """Tell what `chalice deploy` would change of the functions: it packages them, and uploads nothing."""
-    found = _deployed(clients("lambda"), stage.names)
-    if len(found) < len(naming.FUNCTIONS):
-        return Done.CHANGED if found else Done.CREATED
+    deployed = _deployed(clients, stage.names)
+    if len(deployed) < len(naming.FUNCTIONS):
+        return Done.CHANGED if deployed else Done.CREATED
     with tempfile.TemporaryDirectory() as folder:
         _chalice(stage, "package", "--stage", stage.name, folder)
         wanted = _packaged(Path(folder), stage.names)
-    deployed = {name: _comparable(each) for name, each in found.items()}
     return Done.UNCHANGED if wanted == deployed else Done.CHANGED
 
 
@@ -60,13 +55,14 @@ def _chalice(stage: Stage, *arguments: str) -> None:
 
 
 def _packaged(folder: Path, names: Names) -> dict[str, Any]:
-    """Return what a package would deploy, by function name, in the shape of `_comparable`."""
+    """Return what a package would deploy, by function name, in the shape of `_deployed`."""
     digest = base64.b64encode(hashlib.sha256((folder / "deployment.zip").read_bytes()).digest()).decode()
     resources = json.loads((folder / "sam.json").read_text(encoding="utf-8"))["Resources"]
     found = {}
     for logical, resource in resources.items():
         if resource["Type"] == "AWS::Serverless::Function":
             it = resource["Properties"]
+            role = resources[it["Role"]["Fn::GetAtt"][0]]["Properties"]
             name = names.function(_FUNCTION_OF.get(logical, "")).rstrip("-")
             found[name] = {
                 "code": digest,
@@ -74,6 +70,8 @@ def _packaged(folder: Path, names: Names) -> dict[str, Any]:
                 "timeout": it["Timeout"],
                 "memory": it["MemorySize"],
                 "tracing": it.get("Tracing", "PassThrough"),
+                "reserved": it.get("ReservedConcurrentExecutions"),
+                "policy": role["Policies"][0]["PolicyDocument"],
             }
     return found
 
@@ -81,25 +79,24 @@ def _packaged(folder: Path, names: Names) -> dict[str, Any]:
 _FUNCTION_OF = {naming.logical(name): name for name in naming.FUNCTIONS}
 
 
-def _comparable(deployed: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "code": deployed["CodeSha256"],
-        "environment": deployed["Environment"]["Variables"],
-        "timeout": deployed["Timeout"],
-        "memory": deployed["MemorySize"],
-        "tracing": (deployed["TracingConfig"] or {}).get("Mode", "PassThrough"),
-    }
-
-
-def _deployed(client: Any, names: Names) -> dict[str, Any]:
-    """Return what is deployed now, by function name."""
-    found = {}
-    for name in naming.functions(names):
+def _deployed(clients: Clients, names: Names) -> dict[str, Any]:
+    """Return what is deployed now, by function name: all that a deployment may change of it."""
+    client, found = clients("lambda"), {}
+    for name, function in naming.functions(names).items():
         try:
-            configuration = client.get_function_configuration(FunctionName=name)
+            it = client.get_function_configuration(FunctionName=name)
         except client.exceptions.ResourceNotFoundException:
             continue
-        found[name] = {key: configuration.get(key) for key in _WATCHED}
+        role = naming.role(names, function)
+        found[name] = {
+            "code": it["CodeSha256"],
+            "environment": it["Environment"]["Variables"],
+            "timeout": it["Timeout"],
+            "memory": it["MemorySize"],
+            "tracing": (it.get("TracingConfig") or {}).get("Mode", "PassThrough"),
+            "reserved": client.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions"),
+            "policy": roles.policy(clients("iam"), role, role),
+        }
     return found
 
 

@@ -17,7 +17,7 @@ def children(names: Names) -> str:
     """Return the name of the log group.
 
     Its prefix keeps the account's log resource policy short, which has a limit of 5,120 characters (AWS Step Functions
-    Developer Guide, "Logging in CloudWatch Logs").
+    Developer Guide, "Using CloudWatch Logs to log execution history in Step Functions").
     """
     return f"/aws/vendedlogs/states/{names.prefix}"
 

@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from chalicelib.settings import Names
-from deployment import logs
+from deployment import logs, roles
 from deployment.steps import Done
 
 TRUST = {
@@ -71,7 +71,8 @@ def policy(names: Names) -> dict[str, Any]:
             _allow(["states:StartExecution"], names.state_machine),
             _allow(["states:DescribeExecution", "states:StopExecution"], map_runs),
             # Neither log delivery nor tracing knows resources: AWS allows nothing but "*" here (AWS Step Functions
-            # Developer Guide, "Logging in CloudWatch Logs" and "Trace state machines with X-Ray").
+            # Developer Guide, "Using CloudWatch Logs to log execution history in Step Functions" and "Trace Step
+            # Functions request data in AWS X-Ray").
             _allow([f"logs:{action}" for action in _LOG_DELIVERY], "*"),
             _allow([f"xray:{action}" for action in _TRACING], "*"),
         ],
@@ -97,17 +98,10 @@ def ensure_role(client: Any, names: Names) -> Done:
         client.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
         done = Done.CREATED
     wanted = policy(names)
-    if _attached(client, name) == wanted:
+    if roles.policy(client, name, POLICY) == wanted:
         return done
     client.put_role_policy(RoleName=name, PolicyName=POLICY, PolicyDocument=json.dumps(wanted))
     return Done.CREATED if done is Done.CREATED else Done.CHANGED
-
-
-def _attached(client: Any, name: str) -> Any:
-    try:
-        return client.get_role_policy(RoleName=name, PolicyName=POLICY)["PolicyDocument"]
-    except client.exceptions.NoSuchEntityException:
-        return None
 
 
 def settings(names: Names, *, traced: bool) -> dict[str, Any]:

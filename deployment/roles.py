@@ -1,6 +1,14 @@
-"""IAM roles: removing one with all that hangs on it."""
+"""IAM roles: what one may do, and removing one with all that hangs on it."""
 
 from typing import Any
+
+
+def policy(client: Any, role: str, name: str) -> Any:
+    """Return an inline policy of a role, as the document that it is; None if there is none."""
+    try:
+        return client.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    except client.exceptions.NoSuchEntityException:
+        return None
 
 
 def remove(client: Any, name: str) -> bool:

@@ -17,7 +17,7 @@ from deployment import machine
 from sandbox.aws import ACCOUNT, REGION
 from sandbox.aws.model import INTERPRETER
 from sandbox.project import ROOT
-from tests.e2e.doing import finish
+from tests.e2e.doing import fail, finish
 from tests.e2e.steps import environment, start, wait_for_status
 
 PREFIX = "comms-reprocess-dev"
@@ -129,12 +129,12 @@ def _meet_everything(system, operator, ledger) -> None:
     _leave_a_broken_run_behind(system, ledger, store)
     _schedule(system)  # helps both, and has its turn
     _cannot_list(system)
-    failed = _fail(system, 2)
-    bad = _fail(system, 1, recipient="nobody")
+    failed = fail(system, "emails", 2)
+    bad = fail(system, "emails", 1, recipient="nobody")
     _schedule(system)  # sends two, is refused one, and ends the trouble with other trouble
     _until(lambda: {system.application.communication(each)["sent"] for each in failed} == {1})
     _until(lambda: ledger.runs.turn()[0] == "")
-    _fail(system, 1)
+    fail(system, "emails", 1)
     _cannot_list(system)
     _schedule(system)  # all is well: the report says so
     _until(lambda: ledger.runs.turn()[0] == "")
@@ -159,15 +159,6 @@ def _cannot_list(system) -> None:
     system.application.switch(lists_down=True)
     _schedule(system)
     system.application.mend()
-
-
-def _fail(system, count: int, **more) -> list[str]:
-    before = system.application.stats()["failed"]
-    system.email.down = True
-    ids = system.application.create("emails", count, **more)
-    system.application.wait_for_stats(PATIENCE, failed=before + count)
-    system.email.down = False
-    return ids
 
 
 def _until(holds) -> None:
@@ -229,7 +220,7 @@ def _complete_a_dead_batch(system, ledger, store) -> None:
 
 def _work_with_the_api(system, operator) -> None:
     """Everything that a person can ask for over HTTP, of the worklist, the runs and the schedule."""
-    bad = _fail(system, 1, recipient="nobody")[0]
+    bad = fail(system, "emails", 1, recipient="nobody")[0]
     finish(system, operator, start(system, operator, operation="send.email", primaryIds=[bad]))
     path = f"/communications/{ids.of('send.email', bad)}"
     for method, where, body in (
@@ -254,7 +245,7 @@ def _work_with_the_api(system, operator) -> None:
 def _approve_and_reject(system, operator, approver, ledger) -> None:
     """Runs that wait: one approved, one rejected; and a question that is repeated when each is decided."""
     for verb in ("approve", "reject"):
-        failed = _fail(system, 1)
+        failed = fail(system, "emails", 1)
         with environment(system, "collector", APPROVAL_THRESHOLD="0"):
             run_id = start(system, operator, operation="send.email", primaryIds=failed)
             wait_for_status(system, operator, run_id, AWAITING)
@@ -265,7 +256,7 @@ def _approve_and_reject(system, operator, approver, ledger) -> None:
 
 
 def _work_with_a_parameter(system, operator) -> None:
-    failed = _fail(system, 1)
+    failed = fail(system, "emails", 1)
     assert system.call("POST", "/reprocess", operator, json={"dryRun": True}).status_code == 200
     run = finish(system, operator, start(system, operator, operation="send.email", primaryIds=failed))
     assert run["counts"] == {"accepted": 1}

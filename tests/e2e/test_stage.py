@@ -1,6 +1,7 @@
 """The life of a stage: planned, deployed, changed, interrupted, watched, removed."""
 
 import functools
+import json
 import os
 import signal
 import threading
@@ -40,6 +41,7 @@ def test_from_the_first_plan_to_the_end(system, stage):
     assert "Plan: nothing had to be changed." in stage.plan()
 
     _change_a_setting_and_the_ceiling(system, stage)
+    _change_a_right(system, stage)
     _change_the_state_machine(stage)
     _look_at_the_status(system, stage)
 
@@ -63,9 +65,20 @@ def _change_a_setting_and_the_ceiling(system, stage) -> None:
     assert "Done: 1 changed." in stage.deploy()
     function = system.client("lambda").get_function_configuration(FunctionName=f"{PREFIX}-reprocess")
     assert function["Environment"]["Variables"]["MAX_ATTEMPTS"] == "4"
-    stage.deploy()
+    assert "Done: nothing had to be changed." in stage.deploy()
     ceiling = system.client("lambda").get_function_concurrency(FunctionName=f"{PREFIX}-reprocess")
     assert ceiling["ReservedConcurrentExecutions"] == 7
+
+
+def _change_a_right(system, stage) -> None:
+    file = stage.project / ".chalice" / NAME / "record.json"
+    policy = json.loads(file.read_text())
+    policy["Statement"].pop()
+    file.write_text(json.dumps(policy))
+    assert "Plan: 1 changed." in stage.plan()
+    assert "Done: 1 changed." in stage.deploy()
+    role = f"{PREFIX}-record"
+    assert system.client("iam").get_role_policy(RoleName=role, PolicyName=role)["PolicyDocument"] == policy
 
 
 def _change_the_state_machine(stage) -> None:
