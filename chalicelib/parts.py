@@ -93,9 +93,11 @@ class Parts:
         """What helps the runs that something happened to."""
         return Recovery(self.ledger, self.executions, self.invoke_collector, self.report, self.notify, self.clock)
 
-    def report(self, run_id: str, failure: str | None) -> Notification:
-        """Close a run, and return what tells of it."""
-        return report.report(run_id, failure, self.ledger, self.store, self.settings, self.clock)
+    def report(
+        self, run_id: str, failure: str | None, tell: Callable[[Notification], object] = lambda _: None
+    ) -> Notification:
+        """Close a run, and return what tells of it; `tell` is called with that before."""
+        return report.report(run_id, failure, self.ledger, self.store, self.settings, self.clock, tell)
 
     def notify(self, notification: Notification) -> None:
         """Send a notification to the topic that it names."""

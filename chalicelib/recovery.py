@@ -15,14 +15,17 @@ COLLECTIONS = 3
 
 
 class Recovery:
-    """Helps the open runs that can do no further by themselves. `report` closes a run, given what broke it."""
+    """Helps the open runs that can do no further by themselves.
+
+    `report` closes a run, given what broke it, and has people told before.
+    """
 
     def __init__(
         self,
         ledger: Ledger,
         executions: Executions,
         collect_again: Callable[[str], None],
-        report: Callable[[str, str], Notification],
+        report: Callable[[str, str, Callable[[Notification], None]], Notification],
         notify: Callable[[Notification], None],
         clock: times.Clock,
     ) -> None:
@@ -47,16 +50,16 @@ class Recovery:
             # The collector died between pinning the manifest and starting the execution.
             self._executions.start(run)
         elif status != "RUNNING":
-            self._tell(self._report(run.run_id, f"the execution ended as {status} without its report"))
+            self._report(run.run_id, f"the execution ended as {status} without its report", self._tell)
 
     def _look_after_collecting(self, run: Run) -> None:
         if run.trigger == "request" and run.collections < COLLECTIONS:
             self._collect_again(run.run_id)
             return
-        given_up = self._ledger.runs.change(run, status="failed", error="the collector died, or was never run")
-        if given_up:
+        error = "the collector died, or was never run"
+        self._tell(words.never_started(run, error))
+        if self._ledger.runs.change(run, status="failed", error=error):
             self._ledger.runs.end_turn(run.run_id)
-            self._tell(words.never_started(given_up))
 
     def _tell(self, notification: Notification) -> None:
         if notification.topic != "nobody":

@@ -1,5 +1,10 @@
 """The end of a run: add up its batches, complete what died, close it, and say how it went."""
 
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
 from chalicelib import alerts, approvals, times, words
 from chalicelib.ledger import Ledger
 from chalicelib.models import SCHEDULE, Notification, Run
@@ -10,11 +15,18 @@ from chalicelib.tally import Tally
 
 
 def report(
-    run_id: str, failure: str | None, ledger: Ledger, store: Store, settings: Settings, clock: times.Clock
+    run_id: str,
+    failure: str | None,
+    ledger: Ledger,
+    store: Store,
+    settings: Settings,
+    clock: times.Clock,
+    tell: Callable[[Notification], object] = lambda _: None,
 ) -> Notification:
     """Close a run and return the one notification that tells of it; a repetition returns the same.
 
-    `failure` is AWS's name for what broke the run itself, if anything did.
+    `failure` is AWS's name for what broke the run itself, if anything did. `tell` is called before the run is closed:
+    whoever dies in between is taken up, so people may be told twice, but never not at all.
     """
     run = ledger.runs.read(run_id)
     tally, recorded = _add_up(run, ledger)
@@ -25,7 +37,10 @@ def report(
         tally.counts["skipped"] += number
         tally.reasons["skipped", reason] += number
     halted = ledger.runs.halted(run_id)
-    run = _close(run, tally, failure, halted, ledger, settings)
+    if not run.closed:
+        changes = _closing(run, tally, failure, halted, ledger, settings)
+        tell(words.result(msgspec.structs.replace(run, **changes, ended_at=clock()), tally, halted))
+        run = ledger.runs.change(run, **changes) or ledger.runs.read(run_id)
     if run.trigger == SCHEDULE:
         _pass_on(run, ledger)
     return words.result(run, tally, halted)
@@ -52,10 +67,10 @@ def _complete(
             record_batch(run.run_id, batch, [], ledger, settings, clock, begun=False)
 
 
-def _close(run: Run, tally: Tally, failure: str | None, halted: str | None, ledger: Ledger, settings: Settings) -> Run:
-    """Write down how the run ended, and in the same write who is told why, so that a repetition tells the same."""
-    if run.closed:
-        return run
+def _closing(
+    run: Run, tally: Tally, failure: str | None, halted: str | None, ledger: Ledger, settings: Settings
+) -> dict[str, Any]:
+    """Return how the run ended, and who is told why: both are one write, so that a repetition tells the same."""
     counted = sum(tally.counts.values())
     if counted != run.matched:
         failure = failure or f"the outcomes do not add up: {counted} of {run.matched}"
@@ -63,8 +78,7 @@ def _close(run: Run, tally: Tally, failure: str | None, halted: str | None, ledg
     changes = {"status": status, "counts": dict(tally.counts)} | ({"error": failure} if failure else {})
     trouble = alerts.trouble_of(status, halted, tally.counts["accepted"])
     told = _why_told(run, trouble, tally, ledger, settings)
-    changes |= {"told": told} | ({"trouble": trouble} if trouble else {})
-    return ledger.runs.change(run, **changes) or ledger.runs.read(run.run_id)
+    return changes | {"told": told} | ({"trouble": trouble} if trouble else {})
 
 
 def _why_told(run: Run, trouble: str | None, tally: Tally, ledger: Ledger, settings: Settings) -> str:

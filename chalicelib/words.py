@@ -61,10 +61,10 @@ def all_clear(known: Alert, now: int) -> Notification:
     return Notification(topic="succeeded", subject=_line("comms-reprocess: recovered, nothing is due"), message=message)
 
 
-def never_started(run: Run) -> Notification:
+def never_started(run: Run, error: str) -> Notification:
     """Return the mail of a run that never got as far as a manifest."""
     message = (
-        f"Run {run.run_id} never started, so nothing was sent: {run.error}.\n\n"
+        f"Run {run.run_id} never started, so nothing was sent: {error}.\n\n"
         "What to do: look at the collector's log. What had failed is still listed; the next scheduled run takes it.\n\n"
         + _further(run)
     )

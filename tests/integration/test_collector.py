@@ -1,5 +1,6 @@
 """The collector on a real table and a real bucket (moto): what it selects, and that it may die after any write."""
 
+import contextlib
 import itertools
 from typing import Any
 
@@ -110,9 +111,7 @@ class World:
         self.executions = Executions(self)
         self.mails: list[Any] = []
         self.invoked: list[str] = []
-        self.recovery = Recovery(
-            self.ledger, self.executions, self.invoked.append, self.report, self.mails.append, clock
-        )
+        self.recovery = Recovery(self.ledger, self.executions, self.invoked.append, self.report, self.mail, clock)
 
     def wrote(self) -> None:
         if self.writes_left is not None:
@@ -120,8 +119,12 @@ class World:
             if self.writes_left == 0:
                 raise Died
 
-    def report(self, run_id: str, failure: str | None):
-        return report.report(run_id, failure, self.ledger, self.store, self.settings, self.clock)
+    def mail(self, notification) -> None:
+        self.mails.append(notification)
+        self.wrote()
+
+    def report(self, run_id: str, failure: str | None, tell=lambda _: None):
+        return report.report(run_id, failure, self.ledger, self.store, self.settings, self.clock, tell)
 
     def collector(self, time_left=lambda: 600_000) -> Collector:
         parts = (self.lists, self.ledger, self.store, self.executions, self.configuration, self.settings, self.clock)
@@ -353,6 +356,35 @@ def test_an_execution_that_ended_without_its_report_is_closed_and_told(world):
     assert len(world.executions.started) == 2
     world.fire(3)
     assert len(world.mails) == 1
+
+
+@pytest.mark.parametrize("trouble", ["ended without its report", "never started"])
+def test_whoever_closes_a_run_for_others_may_die_after_any_write(world, trouble):
+    """Killed after each write in turn, mails included: the run is closed by a later one, and people were told."""
+    for number in itertools.count(1):
+        world.mails.clear()
+        if trouble == "never started":
+            run_id = f"lost-{number}"
+            runs.request(run_id, "olga", Selection(), world.ledger, world.store, world.clock)
+            for _ in range(COLLECTIONS):
+                runs.begin_requested(run_id, world.ledger, world.clock)
+        else:
+            world.fail("send.sms", f"{number}-1", f"{number}-2")
+            run_id = world.request(f"asked-{number}").run_id
+            world.executions.ended[run_id] = "ABORTED"
+        world.lists.failing.clear()
+        world.clock.advance(COLLECTOR_LIFE)
+        world.writes_left = number
+        with contextlib.suppress(Died):
+            world.recovery.look_after_all()
+        finished = world.writes_left > 0
+        world.writes_left = None
+        world.recovery.look_after_all()
+        assert world.ledger.runs.read(run_id).status == "failed"
+        assert any(run_id in mail.message for mail in world.mails)
+        if finished:
+            assert len(world.mails) == 1
+            return
 
 
 def test_a_request_whose_collector_was_never_run_is_found(world):
