@@ -123,13 +123,13 @@ def main(arguments: list[str] | None = None) -> None:
     dollars = cost(used)
     print(f"{options.communications:,} communications, EXPRESS children, tracing sampled at its default; US dollars\n")
     for name, number in used.items():
-        print(f"  {name.replace('_', ' '):<22} {number:>16,.3f}  x {PRICES[name].dollars:.8f}  = {dollars[name]:>9.4f}")
+        print(f"  {name.replace('_', ' '):<22} {number:>16,.3f}  x {PRICES[name].dollars:.9f}  = {dollars[name]:>9.4f}")
     print(f"\n  {'total':<22} {sum(dollars.values()):>46.2f}\n\nEach month, whatever fails:")
     for name, amount in monthly(options.operations).items():
         print(f"  {name:<64} {amount:>6.2f}")
     print("\nPrices as of November 2025, us-east-1:")
     for name, price in PRICES.items():
-        print(f"  {name.replace('_', ' '):<22} {price.dollars:.8f} for a {price.unit}: {price.page}")
+        print(f"  {name.replace('_', ' '):<22} {price.dollars:.9f} for a {price.unit}: {price.page}")
 
 
 if __name__ == "__main__":
