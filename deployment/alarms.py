@@ -151,7 +151,8 @@ def ensure(client: Any, alarm: Alarm, names: Names) -> Done:
 def _plain(value: Any) -> Any:
     """Return a value without what AWS adds to it when it answers."""
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        # Nothing promises that the parts of a formula come back in their order.
+        return sorted((_plain(each) for each in value), key=lambda each: json.dumps(each, sort_keys=True))
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items() if each not in (None, [])}
     return value

@@ -31,6 +31,7 @@ _BY_CODE = {
     "BucketAlreadyExists": "another account has a bucket of this name: choose another app_name.",
     "LimitExceededException": "a quota of the account is used up: have it raised in Service Quotas.",
     "StateMachineDeleting": "an earlier state machine of this name is still being deleted: wait some minutes.",
+    "ContinuousBackupsUnavailableException": "AWS is still busy with the new table: wait a minute.",
     "OperationAborted": "AWS is still busy with an earlier call for it: wait a minute.",
     "ResourceInUseException": "AWS is still busy with an earlier call for it: wait a minute.",
     "Throttling": "AWS takes no more calls just now: wait a minute.",

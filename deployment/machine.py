@@ -4,10 +4,9 @@ import json
 import time
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from chalicelib.settings import Names
 from deployment import logs, roles
+from deployment.patience import patiently
 from deployment.steps import Done
 
 TRUST = {
@@ -31,12 +30,11 @@ _LOG_DELIVERY = (
 )
 _TRACING = ("PutTraceSegments", "PutTelemetryRecords", "GetSamplingRules", "GetSamplingTargets")
 
-# A new role is not known everywhere at once; Step Functions refuses it for some seconds (IAM User Guide,
-# "Troubleshoot IAM: changes that I make are not always immediately visible").
-_ROLE_TRIES, _ROLE_WAIT = 10, 3.0
+# What Step Functions answers as long as it does not know a new role, or its policy.
+_ROLE_UNKNOWN = "AccessDeniedException"
 
 # AWS deletes a state machine behind, and lets none of its name be made meanwhile.
-_DELETION_TRIES = 40
+_DELETION_TRIES, _DELETION_WAIT = 40, 3.0
 
 
 def role_name(names: Names) -> str:
@@ -56,7 +54,7 @@ def policy(names: Names) -> dict[str, Any]:
     """
     bucket = f"arn:{names.place.partition}:s3:::{names.bucket}"
     functions = [names.function_arn(name) for name in ("reprocess", "record", "report", "request_approval")]
-    map_runs = f"{names.state_machine.replace(':stateMachine:', ':execution:')}/*"
+    executions = names.state_machine.replace(":stateMachine:", ":execution:")
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -69,7 +67,8 @@ def policy(names: Names) -> dict[str, Any]:
             ),
             _allow(["sns:Publish"], names.succeeded_topic, names.failed_topic),
             _allow(["states:StartExecution"], names.state_machine),
-            _allow(["states:DescribeExecution", "states:StopExecution"], map_runs),
+            # The first as AWS documents it; the second is what the children of a Map Run are really called.
+            _allow(["states:DescribeExecution", "states:StopExecution"], f"{executions}:*", f"{executions}/*"),
             # Neither log delivery nor tracing knows resources: AWS allows nothing but "*" here (AWS Step Functions
             # Developer Guide, "Using CloudWatch Logs to log execution history in Step Functions" and "Trace Step
             # Functions request data in AWS X-Ray").
@@ -126,15 +125,17 @@ def ensure_machine(client: Any, names: Names, definition: str, *, traced: bool) 
     try:
         found = client.describe_state_machine(stateMachineArn=names.state_machine)
     except client.exceptions.StateMachineDoesNotExist:
-        _patiently(
-            lambda: client.create_state_machine(name=names.prefix, type="STANDARD", definition=definition, **wanted)
+        patiently(
+            lambda: client.create_state_machine(name=names.prefix, type="STANDARD", definition=definition, **wanted),
+            _ROLE_UNKNOWN,
         )
         return Done.CREATED
     same = all(found.get(key) == value for key, value in wanted.items())
     if same and json.loads(found["definition"]) == json.loads(definition):
         return Done.UNCHANGED
-    _patiently(
-        lambda: client.update_state_machine(stateMachineArn=names.state_machine, definition=definition, **wanted)
+    patiently(
+        lambda: client.update_state_machine(stateMachineArn=names.state_machine, definition=definition, **wanted),
+        _ROLE_UNKNOWN,
     )
     return Done.CHANGED
 
@@ -164,19 +165,5 @@ def remove_machine(client: Any, names: Names) -> bool:
             client.describe_state_machine(stateMachineArn=names.state_machine)
         except client.exceptions.StateMachineDoesNotExist:
             break
-        time.sleep(_ROLE_WAIT)
+        time.sleep(_DELETION_WAIT)
     return True
-
-
-def _patiently(call: Any) -> None:
-    """Call until the role is known."""
-    for _ in range(_ROLE_TRIES - 1):
-        try:
-            call()
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "AccessDeniedException":
-                raise
-            time.sleep(_ROLE_WAIT)
-        else:
-            return
-    call()

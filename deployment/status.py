@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from chalicelib import times
+from chalicelib.ledger.schedule import Schedule
 from chalicelib.ledger.table import Table
 from chalicelib.settings import Names
-from deployment import alarms, api, machine, naming
+from deployment import alarms, api, machine, naming, topics
 from deployment.clients import Clients
 from deployment.stage import Stage
 
@@ -67,7 +68,7 @@ def _schedule(client: Any, names: Names) -> str:
         rule = client.describe_rule(Name=naming.schedule_rule(names))
     except client.exceptions.ResourceNotFoundException:
         return "MISSING: run deploy again"
-    return f"{rule['ScheduleExpression']}, {'enabled' if rule['State'] == 'ENABLED' else 'PAUSED'}"
+    return f"{rule['ScheduleExpression']}, {'enabled' if rule['State'] == 'ENABLED' else 'DISABLED'}"
 
 
 def _mails(client: Any, names: Names) -> Iterator[str]:
@@ -79,6 +80,8 @@ def _mails(client: Any, names: Names) -> Iterator[str]:
             yield f"{name}: MISSING: run deploy again"
             continue
         for each in itertools.chain.from_iterable(page["Subscriptions"] for page in pages):
+            if each["SubscriptionArn"] == topics.DELETED:
+                continue
             nobody = False
             confirmed = each["SubscriptionArn"].startswith("arn:")
             state = "" if confirmed else ", NOT CONFIRMED: follow the link in the mail that Amazon sent"
@@ -105,6 +108,9 @@ def _ledger(client: Any, names: Names) -> Iterator[tuple[str, str]]:
     except client.exceptions.ResourceNotFoundException:
         yield "table", "MISSING: run deploy again"
         return
+    pause = Schedule(table, times.now).paused()
+    if pause:
+        yield "schedule", f"PAUSED by {pause.by} since {_minute(pause.at)}: POST /schedule/resume"
     yield "worklist", f"{size}{' or more' if size >= _MOST else ''} need a person"
     for run in runs:
         yield "run", _run(run)
@@ -114,5 +120,9 @@ def _ledger(client: Any, names: Names) -> Iterator[tuple[str, str]]:
 
 def _run(run: dict[str, Any]) -> str:
     accepted = run.get("counts", {}).get("accepted", run.get("n_accepted", 0))
-    when = times.iso(int(run["requestedAt"]))[:16].replace("T", " ")
-    return f"{when} UTC  {run['status']:<10} {accepted} of {run.get('matched', 0)} accepted  {run['runId']}"
+    when = _minute(int(run["requestedAt"]))
+    return f"{when}  {run['status']:<10} {accepted} of {run.get('matched', 0)} accepted  {run['runId']}"
+
+
+def _minute(moment: int) -> str:
+    return times.iso(moment)[:16].replace("T", " ") + " UTC"

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from deployment.patience import patiently
 from deployment.steps import Done
 
 TTL = {"Enabled": True, "AttributeName": "expiresAt"}
@@ -41,8 +42,11 @@ def ensure(client: Any, name: str) -> Done:
         done = done if done is Done.CREATED else Done.CHANGED
     backups = client.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
     if backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "DISABLED":
-        client.update_continuous_backups(
-            TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+        wanted = {"PointInTimeRecoveryEnabled": True}
+        patiently(
+            lambda: client.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=wanted),
+            # A table is active some seconds before its backups can be.
+            "ContinuousBackupsUnavailableException",
         )
         done = done if done is Done.CREATED else Done.CHANGED
     return done

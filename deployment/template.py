@@ -24,7 +24,7 @@ def template(stage: Stage, addresses: list[str], place: Place = _PLACE) -> Json:
         _stores(names)
         | _topics(names, addresses)
         | _logs(names)
-        | _chalices(names)
+        | _chalices(names, traced=stage.traced)
         | _alarms(names, stage.settings)
         | _machine(names, stage)
     )
@@ -36,7 +36,8 @@ def _resource(kind: str, properties: Json, **more: Any) -> Json:
 
 
 def _stores(names: Names) -> Json:
-    kept = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
+    # A stack that could not be made takes them away again: they would be in the way of the next try.
+    kept = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
     expiry = {
         "Id": "expire",
         "Status": "Enabled",
@@ -81,8 +82,8 @@ def _logs(names: Names) -> Json:
     }
 
 
-def _chalices(names: Names) -> Json:
-    """Return what Chalice's own resources get besides: their names, the collector's retries, the API's limits."""
+def _chalices(names: Names, *, traced: bool) -> Json:
+    """Return what Chalice's own resources get besides: names, the collector's retries, the API's limits and tracing."""
     found: Json = {
         naming.logical(function): {"Properties": {"FunctionName": name}}
         for name, function in naming.functions(names).items()
@@ -92,7 +93,7 @@ def _chalices(names: Names) -> Json:
     collector["Events"] = {"CollectorEvent": {"Properties": {"Name": naming.schedule_rule(names)}}}
     limits = {"ThrottlingRateLimit": api.RATE, "ThrottlingBurstLimit": api.BURST}
     method = {"ResourcePath": "/*", "HttpMethod": "*"} | limits
-    return found | {"RestAPI": {"Properties": {"MethodSettings": [method]}}}
+    return found | {"RestAPI": {"Properties": {"MethodSettings": [method], "TracingEnabled": traced}}}
 
 
 def _alarms(names: Names, settings: Settings) -> Json:

@@ -7,6 +7,9 @@ from deployment.steps import Done
 # The key that SNS manages itself: nobody but us publishes here.
 KEY = "alias/aws/sns"
 
+# What SNS shows, for three days, in place of the ARN of a subscription that somebody has ended.
+DELETED = "Deleted"
+
 
 def ensure_topic(client: Any, arn: str) -> Done:
     """Make sure of an encrypted topic."""
@@ -24,8 +27,8 @@ def ensure_topic(client: Any, arn: str) -> Done:
 def ensure_subscription(client: Any, arn: str, address: str) -> Done:
     """Make sure that a topic sends mail to an address; its owner has to confirm by the mail that Amazon sends."""
     pages = client.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=arn)
-    known = {(each["Protocol"], each["Endpoint"]) for page in pages for each in page["Subscriptions"]}
-    if ("email", address) in known:
+    found = [each for page in pages for each in page["Subscriptions"] if each["SubscriptionArn"] != DELETED]
+    if ("email", address) in {(each["Protocol"], each["Endpoint"]) for each in found}:
         return Done.UNCHANGED
     client.subscribe(TopicArn=arn, Protocol="email", Endpoint=address)
     return Done.CREATED

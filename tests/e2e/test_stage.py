@@ -11,6 +11,8 @@ import pytest
 from werkzeug import Response
 from werkzeug.serving import make_server
 
+from chalicelib.ledger.schedule import Schedule
+from chalicelib.ledger.table import Table
 from chalicelib.settings import Place
 from deployment import destroy, everything
 from deployment.clients import Clients
@@ -99,6 +101,10 @@ def _look_at_the_status(system, stage) -> None:
     assert "0 need a person" in printed
     assert "failed to someone@example.com" in printed
     assert "NOT CONFIRMED" not in printed
+    ledger = Schedule(Table(system.client("dynamodb"), PREFIX), lambda: 0)
+    ledger.pause("olga")
+    assert "PAUSED by olga since 1970-01-01 00:00 UTC" in stage.run("status")
+    ledger.resume()
     system.aws.confirm_subscriptions(False)
     try:
         printed = stage.run("status")

@@ -5,8 +5,9 @@ from botocore.exceptions import ClientError, NoCredentialsError
 
 from chalicelib.errors import ConfigurationError
 from chalicelib.settings import Names, Place, Settings
-from deployment import alarms, hints
+from deployment import alarms, hints, topics
 from deployment.clients import Reader, WouldCreate
+from deployment.patience import patiently
 from deployment.steps import Done, Step, StepFailed, take
 
 NAMES = Names("app-dev", Place("aws", "eu-west-1", "123456789012"))
@@ -73,6 +74,51 @@ def test_a_reader_reads_and_changes_nothing():
             call(name="y")
     assert [name for name, _ in noted] == ["put_thing", "create_thing", "delete_thing"]
     assert client.changed == 0
+
+
+def test_what_aws_makes_behind_is_waited_for():
+    """A refusal that ends by itself is no failure; another one is, and so is one that does not end."""
+    waits = []
+
+    def after(refusals: int, code: str):
+        answers = iter([refused(code)] * refusals)
+
+        def call():
+            for error in answers:
+                raise error
+
+        return call
+
+    patiently(after(3, "Later"), "Later", waits.append)
+    assert waits == [3.0] * 3
+    with pytest.raises(ClientError, match="Never"):
+        patiently(after(1, "Never"), "Later", waits.append)
+    waits.clear()
+    with pytest.raises(ClientError, match="Later"):
+        patiently(after(100, "Later"), "Later", waits.append)
+    assert sum(waits) == 117.0
+
+
+class Subscriptions:
+    """SNS, with somebody who has unsubscribed by the link in a mail."""
+
+    def __init__(self, arn: str) -> None:
+        self.there = [{"Protocol": "email", "Endpoint": "someone@example.com", "SubscriptionArn": arn}]
+
+    def get_paginator(self, _name):
+        return self
+
+    def paginate(self, **_):
+        return [{"Subscriptions": self.there}]
+
+    def subscribe(self, **wanted):
+        self.there.append(wanted)
+
+
+def test_who_has_unsubscribed_is_subscribed_again():
+    """SNS goes on listing an ended subscription; it is none."""
+    for arn, done in (("Deleted", Done.CREATED), ("PendingConfirmation", Done.UNCHANGED)):
+        assert topics.ensure_subscription(Subscriptions(arn), "arn:topic", "someone@example.com") is done
 
 
 @pytest.mark.parametrize(
