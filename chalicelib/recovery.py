@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from chalicelib import times, words
 from chalicelib.executions import Executions
 from chalicelib.ledger import Ledger
@@ -35,14 +37,22 @@ class Recovery:
         self._report = report
         self._notify = notify
         self._clock = clock
+        self._refusals: list[Exception] = []
 
     def look_after_all(self) -> None:
-        """Look at each open run once. All of it may be repeated, and may die anywhere."""
+        """Look at each open run once. All of it may be repeated, and may die anywhere.
+
+        A mail that AWS refuses is raised when all is done, for the collector's alarm: no run stays open for it, as that
+        would keep every schedule from its turn.
+        """
+        self._refusals.clear()
         for run in self._ledger.runs.open_runs():
             if run.status in ("running", AWAITING):
                 self._look_after_running(run)
             elif self._clock() - max(run.requested_at, run.collected_at or 0) >= COLLECTOR_LIFE:
                 self._look_after_collecting(run)
+        if self._refusals:
+            raise self._refusals[0]
 
     def _look_after_running(self, run: Run) -> None:
         status = self._executions.status(run.run_id)
@@ -63,4 +73,7 @@ class Recovery:
 
     def _tell(self, notification: Notification) -> None:
         if notification.topic != "nobody":
-            self._notify(notification)
+            try:
+                self._notify(notification)
+            except (ClientError, BotoCoreError) as error:
+                self._refusals.append(error)

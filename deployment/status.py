@@ -26,7 +26,7 @@ def show(stage: Stage, clients: Clients) -> None:
         ("functions", _functions(clients("lambda"), stage)),
         ("API", _api(clients("apigateway"), stage)),
         ("workflow", _workflow(clients("stepfunctions"), stage.names)),
-        ("schedule", _schedule(clients("events"), stage.names)),
+        ("schedule", _schedule(clients, stage.names)),
         *(("mail", line) for line in _mails(clients("sns"), stage.names)),
         ("alarms", _alarms(clients("cloudwatch"), stage)),
         *_ledger(clients("dynamodb"), stage.names),
@@ -63,11 +63,18 @@ def _workflow(client: Any, names: Names) -> str:
     return f"{found['name']}, {len(machine.running(client, names))} executions under way"
 
 
-def _schedule(client: Any, names: Names) -> str:
+def _schedule(clients: Clients, names: Names) -> str:
+    client, dynamodb = clients("events"), clients("dynamodb")
     try:
         rule = client.describe_rule(Name=naming.schedule_rule(names))
     except client.exceptions.ResourceNotFoundException:
         return "MISSING: run deploy again"
+    try:
+        pause = Schedule(Table(dynamodb, names.table), times.now).paused()
+    except dynamodb.exceptions.ResourceNotFoundException:
+        pause = None  # the table's own line says that it is missing
+    if pause:
+        return f"{rule['ScheduleExpression']}, PAUSED by {pause.by} since {_minute(pause.at)}: POST /schedule/resume"
     return f"{rule['ScheduleExpression']}, {'enabled' if rule['State'] == 'ENABLED' else 'DISABLED'}"
 
 
@@ -108,9 +115,6 @@ def _ledger(client: Any, names: Names) -> Iterator[tuple[str, str]]:
     except client.exceptions.ResourceNotFoundException:
         yield "table", "MISSING: run deploy again"
         return
-    pause = Schedule(table, times.now).paused()
-    if pause:
-        yield "schedule", f"PAUSED by {pause.by} since {_minute(pause.at)}: POST /schedule/resume"
     yield "worklist", f"{size}{' or more' if size >= _MOST else ''} need a person"
     for run in runs:
         yield "run", _run(run)

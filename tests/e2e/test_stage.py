@@ -103,7 +103,7 @@ def _look_at_the_status(system, stage) -> None:
     assert "NOT CONFIRMED" not in printed
     ledger = Schedule(Table(system.client("dynamodb"), PREFIX), lambda: 0)
     ledger.pause("olga")
-    assert "PAUSED by olga since 1970-01-01 00:00 UTC" in stage.run("status")
+    assert "rate(1 hour), PAUSED by olga since 1970-01-01 00:00 UTC" in stage.run("status")
     ledger.resume()
     system.aws.confirm_subscriptions(False)
     try:

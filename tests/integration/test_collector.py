@@ -6,6 +6,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from chalicelib import configuration, report, runs, times
 from chalicelib.collector import Collector
@@ -110,6 +111,7 @@ class World:
         self.lists = Lists(clock)
         self.executions = Executions(self)
         self.mails: list[Any] = []
+        self.mail_refused = False
         self.invoked: list[str] = []
         self.recovery = Recovery(self.ledger, self.executions, self.invoked.append, self.report, self.mail, clock)
 
@@ -120,6 +122,8 @@ class World:
                 raise Died
 
     def mail(self, notification) -> None:
+        if self.mail_refused:
+            raise ClientError({"Error": {"Code": "AuthorizationError", "Message": "No."}}, "Publish")
         self.mails.append(notification)
         self.wrote()
 
@@ -385,6 +389,22 @@ def test_whoever_closes_a_run_for_others_may_die_after_any_write(world, trouble)
         if finished:
             assert len(world.mails) == 1
             return
+
+
+def test_a_mail_that_is_refused_blocks_no_schedule(world):
+    """All that can be closed is closed, the collector fails for its alarm, and the next schedule has its turn."""
+    world.fail("send.sms", "1")
+    first = world.fire(1)
+    world.executions.ended[first] = "ABORTED"
+    runs.request("lost", "olga", Selection(), world.ledger, world.store, world.clock)
+    for _ in range(COLLECTIONS):
+        runs.begin_requested("lost", world.ledger, world.clock)
+    world.clock.advance(COLLECTOR_LIFE)
+    world.mail_refused = True
+    with pytest.raises(ClientError, match="AuthorizationError"):
+        world.fire(2)
+    assert {world.ledger.runs.read(run_id).status for run_id in (first, "lost")} == {"failed"}
+    assert world.fire(3) in world.executions.started
 
 
 def test_a_request_whose_collector_was_never_run_is_found(world):
