@@ -1,50 +1,78 @@
-# Every target sets up what it needs: a fresh clone with Python 3.11 and make can run any of them first.
-PYTHON ?= python3.11
+# Every target sets up what it needs: in a fresh clone, any of them can be the first.
+
+# The Pythons that are tested, newest first. The newest that is installed is used, or another with `make PYTHON=...`.
+TESTED_PYTHONS := python3.13 python3.12 python3.11
+installed_pythons := $(foreach python,$(TESTED_PYTHONS),$(shell $(python) -c 'print("$(python)")' 2>/dev/null))
+PYTHON ?= $(firstword $(installed_pythons))
+
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test check demo serve fire chaos openapi bench-collect clean
+.PHONY: help setup hooks lint test test-pythons check demo serve fire chaos docs bench-collect bench-cost clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-setup: $(VENV)/.installed  ## a virtual environment with everything in it (.venv)
+setup: $(VENV)/.installed  ## install everything into .venv
 
-$(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt package.json
-	$(PYTHON) -m venv $(VENV)
+$(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt package.json package-lock.json
+	$(if $(PYTHON),,$(error Python is missing: install one of $(TESTED_PYTHONS)))
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund; \
-	else echo "npm is not installed: the state machine is checked without asl-validator"; fi
+	else echo "npm is not installed: the state machine is not checked with asl-validator, and no picture is drawn"; fi
 	touch $@
 
-lint: setup  ## ruff and mypy, strict
+hooks: setup  ## run `make lint` before each commit (pre-commit)
+	$(BIN)/pre-commit install
+
+lint: setup  ## check style, types, and that imports point one way
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
-test: setup  ## all tests
+test: setup  ## run all tests
 	$(BIN)/python -m pytest
 
-check: lint test  ## what has to pass before anything lands
+test-pythons: setup  ## run the unit tests on every other installed Python
+	@for python in $(installed_pythons); do \
+		if [ "$$($$python -c 'import sys; print(sys.version_info[:2])')" != "$$($(BIN)/python -c 'import sys; print(sys.version_info[:2])')" ]; then \
+			echo "unit tests on $$python"; \
+			venv=$(VENV)-$$python; \
+			if ! cmp -s constraints.txt $$venv/constraints.txt || ! cmp -s requirements-dev.txt $$venv/requirements-dev.txt; then \
+				$$python -m venv --clear $$venv && \
+				$$venv/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt && \
+				cp constraints.txt requirements-dev.txt $$venv/ || exit 1; \
+			fi; \
+			$$venv/bin/python -m pytest tests/unit || exit 1; \
+		fi; \
+	done
 
-demo: setup  ## the main job from end to end, on this machine, in under two minutes
+check: lint test test-pythons  ## run everything that has to pass before a change lands
+
+demo: setup  ## run the main job from end to end on this machine, in about a minute
 	@$(BIN)/python -m sandbox demo
 
-serve: setup  ## the whole system on this machine, until Ctrl-C
+serve: setup  ## run the whole system on this machine until Ctrl-C
 	@$(BIN)/python -m sandbox serve
 
-fire: setup  ## fire the schedule of a running `make serve` now
+fire: setup  ## fire the schedule of a running `make serve`
 	@$(BIN)/python -m sandbox fire
 
 chaos: setup  ## break everything at once, and count that each communication is delivered exactly once
 	@$(BIN)/python -m sandbox chaos
 
-openapi: setup  ## write docs/openapi.json anew, from the routes and types
-	$(BIN)/python -c "import json; from chalicelib import openapi; print(json.dumps(openapi.document(), indent=2))" > docs/openapi.json
+docs: setup  ## regenerate what the documents take from the code
+	@$(BIN)/python -m docs.generate
 
-bench-collect: setup  ## the collector over a million records: time and memory, within bounds (some minutes)
+bench-collect: setup  ## measure the collector over a million records (some minutes)
 	@$(BIN)/python -m benchmarks.collect
 
-clean:  ## remove what the targets made
-	rm -rf $(VENV) node_modules .sandbox .chalice/deployments .chalice/deployed .mypy_cache .ruff_cache .pytest_cache .hypothesis
+bench-cost: setup  ## print the time and the bill of a run: N=1000000 CONCURRENCY=100
+	@$(BIN)/python -m benchmarks.cost $(or $(N),1000000) --concurrency $(or $(CONCURRENCY),100)
+
+clean:  ## remove what the targets created
+	rm -rf $(VENV) $(VENV)-python* node_modules .sandbox .chalice/deployments .chalice/deployed \
+		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,1 +1,1 @@
-"""What it costs, and how fast it is: `python benchmarks/cost.py` and `make bench-collect`."""
+"""What it costs and how fast it is: `make bench-cost` and `make bench-collect`."""

@@ -1,8 +1,8 @@
-"""How long the collector takes for a long list, and how much memory: `make bench-collect`.
+"""How much time and memory the collector needs for a long list: `make bench-collect`.
 
-Each measurement runs in a process of its own. It fails if the collector, with the ledger faked, takes more than 1.5
-times as long as a bare loop with `requests` over the same pages, or more than 200 MB. Reads of the ledger (DynamoDB as
-moto has it, in the same process) are printed apart.
+Each measurement has a process of its own. It fails if the collector, with a fake ledger, takes more than 1.5 times as
+long as a bare loop with `requests` over the same pages, or more than 200 MB. Reads of the ledger (moto's DynamoDB in
+the same process) are shown separately.
 """
 
 import json
@@ -20,23 +20,23 @@ from moto import mock_aws
 
 from benchmarks.pages import PAGE
 from chalicelib import times
-from chalicelib.application import Application
-from chalicelib.collector import Collector
-from chalicelib.configuration import Auth, Configuration, Next, Reprocess, Source
-from chalicelib.credentials import Credentials
+from chalicelib.application.client import ApplicationClient
+from chalicelib.application.config import Auth, Configuration, Next, Reprocess, Source
+from chalicelib.application.credentials import Credentials
 from chalicelib.ledger.claims import Rules
 from chalicelib.ledger.communications import Communications
 from chalicelib.ledger.table import Table
-from chalicelib.models import Communication, Run, Selection, Task
+from chalicelib.models import Communication, Run, RunStatus, Selection, Task, Trigger
+from chalicelib.runs.collect import Collector
 from chalicelib.settings import Settings
 from deployment.table import table_definition
 
 SIZES = (100_000, 1_000_000)
-MOST_TIMES, MOST_MB = 1.5, 200
+MAX_RATIO, MAX_MB = 1.5, 200
 
 
 def bare(url: str) -> int:
-    """Read all pages as simply as can be; return how many records there were."""
+    """Read all pages as simply as possible; return how many records there were."""
     records, following = 0, url
     with requests.Session() as session:
         while following:
@@ -49,6 +49,8 @@ def bare(url: str) -> int:
 class _NoLedger:
     """Knows nothing, and takes no time for it."""
 
+    clock = staticmethod(times.now)
+
     def __init__(self) -> None:
         self.communications = self.runs = self
 
@@ -60,10 +62,10 @@ class _NoLedger:
         return run
 
 
-class _NoStore:
-    """Takes the manifest and throws it away."""
+class _NoManifests:
+    """Accepts the manifest and throws it away."""
 
-    def put_manifest(self, _run_id: str, manifest: Any) -> str:
+    def upload(self, _run_id: str, manifest: Any) -> str:
         self.bytes = manifest.file.seek(0, 2)
         return "manifest.json"
 
@@ -82,20 +84,25 @@ def collect(url: str) -> int:
         cool_down="1h",
     )
     configuration = Configuration(sources=[source], reprocess=Reprocess(url=url))
-    application = Application(configuration, Credentials(Auth(), str, times.now), times.now)
+    application = ApplicationClient(configuration, Credentials(Auth(), str, times.now), times.now)
     settings = Settings(resource_prefix="bench", max_per_run=10_000_000)
     ledger: Any = _NoLedger()
-    store: Any = _NoStore()
+    manifests: Any = _NoManifests()
     nothing: Any = None
-    run = Run(run_id="bench", trigger="request", requested_by="bench", status="collecting", requested_at=0)
-    Collector(application, ledger, store, nothing, configuration, settings, times.now, lambda: 10**9).collect(
-        run, Selection()
+    run = Run(
+        run_id="bench",
+        trigger=Trigger.REQUEST,
+        requested_by="bench",
+        status=RunStatus.COLLECTING,
+        requested_at=0,
     )
+    collector = Collector(application, ledger, manifests, nothing, configuration, settings, lambda: 10**9)
+    collector.collect(run, Selection())
     return int(ledger.changes["matched"])
 
 
 def reads(number: int) -> int:
-    """Read what the ledger knows of this many communications, page by page; one in a hundred is known."""
+    """Read what the ledger knows about this many communications, page by page; it knows one in a hundred."""
     with mock_aws():
         client = boto3.client("dynamodb", region_name="eu-central-1")
         client.create_table(**table_definition("bench"))
@@ -106,7 +113,7 @@ def reads(number: int) -> int:
         began, known = time.monotonic(), 0
         for start in range(0, number, PAGE):
             known += len(communications.read(map(_communication, range(start, start + PAGE))))
-        _say(time.monotonic() - began, number)
+        _print_measurement(time.monotonic() - began, number)
     return known
 
 
@@ -114,7 +121,7 @@ def _communication(number: int) -> Communication:
     return Communication(operation="send.email", primary_id=f"email-{number:08}", listed_at=0)
 
 
-def _say(seconds: float, records: int) -> None:
+def _print_measurement(seconds: float, records: int) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kB on Linux (getrusage(2))
     print(json.dumps({"seconds": seconds, "megabytes": peak, "records": records}))
 
@@ -137,15 +144,15 @@ def _server() -> Iterator[str]:
             process.kill()
 
 
-def beyond(size: int, loop: dict[str, float], ours: dict[str, float]) -> list[str]:
-    """Return which bounds the collector broke over a list of `size`, compared with the bare loop."""
+def exceeded(size: int, loop: dict[str, float], ours: dict[str, float]) -> list[str]:
+    """Return which limits the collector exceeded for a list of `size`, compared with the bare loop."""
     ratio = ours["seconds"] / loop["seconds"]
-    slow = [f"{ratio:.2f} times the bare loop at {size:,}"] if ratio > MOST_TIMES else []
-    return slow + ([f"{ours['megabytes']:.0f} MB at {size:,}"] if ours["megabytes"] > MOST_MB else [])
+    slow = [f"{ratio:.2f} times the bare loop at {size:,}"] if ratio > MAX_RATIO else []
+    return slow + ([f"{ours['megabytes']:.0f} MB at {size:,}"] if ours["megabytes"] > MAX_MB else [])
 
 
 def main() -> int:
-    """Measure everything, print it, and return 1 if a bound is broken."""
+    """Measure everything, print it, and return 1 if a limit is exceeded."""
     broken = []
     with _server() as url:
         for size in SIZES:
@@ -153,12 +160,12 @@ def main() -> int:
             ratio = ours["seconds"] / loop["seconds"]
             print(f"{size:>9,} records  bare loop    {loop['seconds']:6.1f} s  {loop['megabytes']:4.0f} MB")
             print(f"{'':>9}          collector    {ours['seconds']:6.1f} s  {ours['megabytes']:4.0f} MB  x {ratio:.2f}")
-            broken += beyond(size, loop, ours)
+            broken += exceeded(size, loop, ours)
     for size in SIZES:
         ledger = _measured("reads", str(size))
         each = ledger["seconds"] / size * 1_000_000
-        print(f"{size:>9,} records  ledger reads {ledger['seconds']:6.1f} s  {each:.0f} us each (moto, apart)")
-    print(f"Beyond the bounds: {', '.join(broken)}" if broken else f"Within x {MOST_TIMES} and {MOST_MB} MB.")
+        print(f"{size:>9,} records  ledger reads {ledger['seconds']:6.1f} s  {each:.0f} us each (moto, separately)")
+    print(f"Limits exceeded: {', '.join(broken)}" if broken else f"Within x {MAX_RATIO} and {MAX_MB} MB.")
     return 1 if broken else 0
 
 
@@ -167,7 +174,7 @@ def _one(what: str, argument: str) -> int:
         return 0 if reads(int(argument)) else 1
     began = time.monotonic()
     records = {"bare": bare, "collect": collect}[what](argument)
-    _say(time.monotonic() - began, records)
+    _print_measurement(time.monotonic() - began, records)
     return 0 if records == int(argument.rpartition("/")[2]) else 1
 
 

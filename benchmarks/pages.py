@@ -1,4 +1,4 @@
-"""A server of long lists that takes 20 ms for each page, in a process of its own: `python -m benchmarks.pages`.
+"""A server of long lists that takes 20 ms for each page, to be run in a process of its own.
 
 It prints its URL. `GET /<number>` is a list of that many records, 200 a page, with the next page's URL in the body.
 """

@@ -1,15 +1,16 @@
 """The exceptions that somebody handles differently.
 
 The names of the `ReprocessError` classes are a contract: Lambda reports an exception under its class name, and
-`statemachine.json` decides by that name whether to try again. A test holds the two together.
+`statemachine.json` decides by that name whether to retry. A test keeps the two in step.
 """
 
 
 class ReprocessError(Exception):
-    """A POST to the application was not answered with "accepted".
+    """A POST to the application that did not end as "accepted".
 
-    `reason` is a short code (at most 100 characters) that may be stored, logged and mailed: never a text of the
-    application's, which may hold personal data. `outcome` is how the communication ends the run if this stays so.
+    `reason` is a short code (at most 100 characters) that may be stored, logged and mailed. It is never the
+    application's own text, which may contain personal data. `outcome` is how the communication ends the run if no
+    later try changes that.
     """
 
     outcome: str
@@ -20,38 +21,38 @@ class ReprocessError(Exception):
 
 
 class ApplicationUnavailable(ReprocessError):
-    """The application has surely not processed it: no connection, 408, 425, 429 or 503."""
+    """The application certainly did not process it: no connection, 408, 425, 429 or 503."""
 
     outcome = "deferred"
 
 
 class ApplicationError(ReprocessError):
-    """A 5xx that leaves open whether it was processed."""
+    """A 5xx that does not say whether it was processed."""
 
     outcome = "failed"
 
 
 class CommunicationRejected(ReprocessError):
-    """The application says that it will never take this communication."""
+    """The application will never accept this communication."""
 
     outcome = "rejected"
 
 
 class ApplicationMisconfigured(ReprocessError):
-    """The application refuses us, not the communication: 401, 403, 405 or a redirect."""
+    """The application refuses this service, not the communication: 401, 403, 405 or a redirect."""
 
     outcome = "deferred"
 
 
 class OutcomeUnknown(ReprocessError):
-    """It was sent and no answer came that says what became of it."""
+    """It was sent, and no answer came that says what happened to it."""
 
     outcome = "unknown"
 
 
 REPROCESS_ERRORS = {
-    kind.__name__: kind
-    for kind in (
+    error.__name__: error
+    for error in (
         ApplicationUnavailable,
         ApplicationError,
         CommunicationRejected,
@@ -62,17 +63,18 @@ REPROCESS_ERRORS = {
 
 
 class ConfigurationError(Exception):
-    """A setting or `application.toml` is wrong; the message names which one and what it takes."""
+    """A setting or `application.toml` is wrong. The message names the setting or key and what it accepts."""
 
 
 class TokenUnavailable(Exception):
-    """The token endpoint cannot be reached, or has trouble of its own: nothing was asked of the application."""
+    """The application's token endpoint could not be reached or failed, so the application was not called at all."""
 
 
 class ListingFailed(Exception):
-    """The failed communications of a source could not be listed whole; the message names the source, why, and a key.
+    """A source's failed communications could not be listed completely. The message names the source and the cause.
 
-    `key` is the key of the source in `application.toml` to look at first (`auth.secret` and the like: outside of it).
+    `key` is the key of the source in `application.toml` to look at first. A key with a dot, such as `auth.secret`, is
+    outside the source.
     """
 
     def __init__(self, message: str, key: str = "list") -> None:
@@ -80,25 +82,32 @@ class ListingFailed(Exception):
         self.key = key
 
 
+class NotificationFailed(Exception):
+    """Amazon SNS did not accept a notification."""
+
+
 class InvalidRequest(Exception):
-    """A caller's request cannot be served; the message names the field."""
+    """A request cannot be served as it is. The message names the field."""
 
 
 class NotFound(Exception):
-    """There is nothing of that id."""
+    """Nothing has this id."""
 
 
 class RunNotFound(NotFound):
-    """There is no such run."""
+    """No run has this id."""
 
 
 class Forbidden(Exception):
-    """The caller has the role, and yet may not do this; the message says why."""
+    """The caller's role would allow it, but another rule does not. The message names the rule."""
 
 
 class ApprovalDeclined(Exception):
-    """Step Functions' name for a wait for approval that was refused or stopped; `statemachine.json` knows it too."""
+    """The error that ends an execution's wait for approval when somebody rejects or stops the run.
+
+    Never raised here: its name goes to Step Functions, and `statemachine.json` catches it by that name.
+    """
 
 
 class Conflict(Exception):
-    """A request that makes sense by itself contradicts what stands already."""
+    """The request is valid, but contradicts the current state. The message says how."""

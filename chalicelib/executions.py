@@ -1,15 +1,13 @@
-"""The only module that knows Step Functions: start, describe and stop the execution of a run."""
+"""The only module that talks to Step Functions: it starts executions, and ends their wait for approval."""
 
 from typing import Any
 
 import msgspec
 
 from chalicelib.errors import ApprovalDeclined
-from chalicelib.models import AWAITING, Run
-from chalicelib.settings import Names, Settings
-
-# An inline Map runs at most 40 iterations at once (AWS Step Functions Developer Guide, "Inline map state").
-MAX_INLINE = 40
+from chalicelib.models import Run, RunStatus
+from chalicelib.names import Names
+from chalicelib.settings import Settings
 
 
 class Executions:
@@ -21,24 +19,27 @@ class Executions:
         self._settings = settings
 
     def start(self, run: Run) -> None:
-        """Start the execution of a run that has its manifest; starting it again changes nothing.
+        """Start the execution of a run that has its manifest. Starting it again changes nothing.
 
-        The name is the run's id and the input holds no clock, so AWS itself makes sure that there is one execution.
+        Its name is the run's id and its input holds no time, so AWS itself makes sure that there is only one.
         """
         run_input = {
             "runId": run.run_id,
             "requestedBy": run.requested_by,
             "bucket": self._names.bucket,
             "manifest": run.manifest,
-            "concurrency": concurrency(self._settings),
+            "concurrency": {
+                "batches": self._settings.batches_at_once,
+                "communications": self._settings.communications_per_batch,
+            },
             "approval": {
-                "required": run.status == AWAITING,
+                "required": run.status == RunStatus.AWAITING_APPROVAL,
                 "timeoutSeconds": self._settings.approval_timeout_s,
             },
         }
         try:
             self._client.start_execution(
-                stateMachineArn=self._names.state_machine,
+                stateMachineArn=self._names.state_machine_arn,
                 name=run.run_id,
                 input=msgspec.json.encode(run_input).decode(),
             )
@@ -46,36 +47,25 @@ class Executions:
             return
 
     def approve(self, token: str) -> bool:
-        """End the wait for approval that a task token stands for, so that the run goes on; False if it has ended."""
+        """End the wait for approval that a task token stands for: the run goes on. False if it is over already."""
         return self._end_wait(self._client.send_task_success, taskToken=token, output="{}")
 
     def decline(self, token: str) -> bool:
-        """End the wait for approval that a task token stands for, and the run with it; False if it has ended."""
+        """End the wait for approval that a task token stands for: nothing is sent. False if it is over already."""
         return self._end_wait(self._client.send_task_failure, taskToken=token, error=ApprovalDeclined.__name__)
 
     def _end_wait(self, send: Any, **request: str) -> bool:
-        gone = self._client.exceptions
+        errors = self._client.exceptions
         try:
             send(**request)
-        except (gone.TaskTimedOut, gone.TaskDoesNotExist, gone.InvalidToken):
+        except (errors.TaskTimedOut, errors.TaskDoesNotExist, errors.InvalidToken):
             return False
         return True
 
     def status(self, run_id: str) -> str | None:
         """Return RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED; None if the execution was never started."""
         try:
-            answer = self._client.describe_execution(executionArn=self._names.execution(run_id))
+            answer = self._client.describe_execution(executionArn=self._names.execution_arn(run_id))
         except self._client.exceptions.ExecutionDoesNotExist:
             return None
         return str(answer["status"])
-
-
-def batch_size(settings: Settings) -> int:
-    """Return how many communications a batch holds: all of a batch are worked on at once, so at most `CONCURRENCY`."""
-    return min(settings.batch_size, settings.concurrency, MAX_INLINE)
-
-
-def concurrency(settings: Settings) -> dict[str, int]:
-    """Return how many batches, and communications of each, are worked on at once: together `CONCURRENCY` POSTs."""
-    inner = batch_size(settings)
-    return {"batches": max(1, settings.concurrency // inner), "communications": inner}

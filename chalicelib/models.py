@@ -1,30 +1,123 @@
-"""The immutable records that pass between the parts. No I/O here."""
+"""The immutable records and the enumerations that the packages share. No I/O here.
 
-import re
+A field with an explicit `name=` is stored in the table under that older name: renaming the attribute would orphan the
+items that earlier versions wrote.
+"""
+
+from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
-# What an outcome may be: each matched communication ends a run with exactly one of these.
-OUTCOMES = ("accepted", "failed", "rejected", "unknown", "deferred", "skipped", "not_attempted")
-
-# What starts a run.
-SCHEDULE, REQUEST = "schedule", "request"
-
-# The status of a run that sends nothing until somebody approves it.
-AWAITING = "awaiting_approval"
-
-# The statuses of a run that will not change any more.
-CLOSED = ("empty", "succeeded", "partial", "stopped", "declined", "failed")
-
-# An id of the application's is opaque to us; the bound keeps a batch of 40 within a payload of Step Functions.
+# The application's ids are opaque to us. In bytes; the bound keeps a batch of 40 within a payload of Step Functions.
 MAX_ID = 512
 
 PrimaryId = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
-# What a person says on why: kept in the ledger, never mailed or logged.
+# A person's own words: kept in the ledger, never mailed or logged.
 Note = Annotated[str, Meta(min_length=1, max_length=300)]
+
+# Where a page of one of the ledger's indexes ends: the key of its last item, and that item's sort key in the index.
+PageKey = tuple[str, str, int]
+
+
+class Trigger(StrEnum):
+    """What started a run."""
+
+    SCHEDULE = "schedule"
+    REQUEST = "request"
+
+
+class RunStatus(StrEnum):
+    """How far a run is, or how it ended."""
+
+    REQUESTED = "requested"
+    COLLECTING = "collecting"
+    EMPTY = "empty"
+    AWAITING_APPROVAL = "awaiting_approval"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    STOPPED = "stopped"
+    DECLINED = "declined"
+    FAILED = "failed"
+
+
+# The statuses of a run that will not change any more.
+CLOSED = (
+    RunStatus.EMPTY,
+    RunStatus.SUCCEEDED,
+    RunStatus.PARTIAL,
+    RunStatus.STOPPED,
+    RunStatus.DECLINED,
+    RunStatus.FAILED,
+)
+
+
+class ApprovalDecision(StrEnum):
+    """How the wait for approval of a run ended."""
+
+    APPROVED = "approved"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+
+
+class Outcome(StrEnum):
+    """How a communication ended a run. Every matched communication ends a run with exactly one outcome."""
+
+    ACCEPTED = "accepted"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+    DEFERRED = "deferred"
+    SKIPPED = "skipped"
+    NOT_ATTEMPTED = "not_attempted"
+
+
+class CommunicationStatus(StrEnum):
+    """What the ledger knows of a communication. `manual` (on the worklist) and `dismissed` are for people to change."""
+
+    OPEN = "open"
+    SENDING = "sending"
+    ACCEPTED = "accepted"
+    UNKNOWN = "unknown"
+    MANUAL = "manual"
+    DISMISSED = "dismissed"
+
+
+class SkipReason(StrEnum):
+    """Why a run leaves a listed communication alone."""
+
+    TOO_FRESH = "too_fresh"
+    COOL_DOWN = "cool_down"
+    IN_FLIGHT = "in_flight"
+    MANUAL = "manual"
+    DISMISSED = "dismissed"
+    RELAPSED = "relapsed"
+    ATTEMPTS_USED_UP = "attempts_used_up"
+    EXPIRED = "expired"
+    DUPLICATE = "duplicate"
+
+
+class NotifyReason(StrEnum):
+    """Why people are notified about a run, or `nobody`: they are not."""
+
+    RESULT = "result"
+    BEGAN = "began"
+    CHANGED = "changed"
+    NEWS = "news"
+    REMINDER = "reminder"
+    RECOVERED = "recovered"
+    NOBODY = "nobody"
+
+
+class Topic(StrEnum):
+    """The topic of a notification; `nobody`: it is not sent. `statemachine.json` knows these values."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    NOBODY = "nobody"
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -32,10 +125,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
 
 
 class Communication(Record, frozen=True):
-    """A failed communication as its source lists it.
+    """A failed communication as its source lists it. Times in milliseconds since 1970.
 
-    `listed_at` is the time just before the page that holds it was asked for, `since` the time from which its age
-    counts (`failed_at`, else `created`); both in milliseconds since 1970.
+    `listed_at` is the time just before the request for the page that holds it. `since` is when its age starts:
+    `failed_at`, or else `created`.
     """
 
     operation: str
@@ -45,16 +138,21 @@ class Communication(Record, frozen=True):
     created: int | None = None
     since: int | None = None
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from all others."""
+        return self.operation, self.primary_id
+
 
 class Batch(Record, frozen=True):
-    """At most `BATCH_SIZE` communications: one item of the manifest, the work of one child workflow."""
+    """At most `BATCH_SIZE` communications: one item of the manifest, handled by one child workflow."""
 
     index: int
     communications: list[Communication]
 
 
 class Task(Record, frozen=True):
-    """What one call of `reprocess` gets: a communication, and the run and batch that it belongs to."""
+    """The input of one call of `reprocess`: a communication, and the run and batch that it belongs to."""
 
     run_id: str
     index: int
@@ -68,44 +166,48 @@ class Task(Record, frozen=True):
 
 
 def owner_of(run_id: str, index: int) -> str:
-    """Return the owner that a batch of a run claims its communications as."""
+    """Return the name under which a batch of a run claims its communications."""
     return f"{run_id}#{index}"
 
 
-class Outcome(Record, frozen=True):
-    """How one communication ended a run. `reason` is a code, `manual` that it went to the worklist."""
+class TaskResult(Record, frozen=True):
+    """What the state machine hands to `record` about one communication: an outcome, or the name of an error.
+
+    `post_ms` is how long the POST took if it was accepted.
+    """
 
     operation: str
     primary_id: str
-    outcome: str
+    outcome: Outcome | None = None
+    reason: str | None = None
+    error: str | None = None
+    post_ms: int | None = None
+
+
+class OutcomeRecord(Record, frozen=True):
+    """How one communication ended a run. `reason` is a code; `manual` says that it went to the worklist."""
+
+    operation: str
+    primary_id: str
+    outcome: Outcome
     reason: str | None = None
     relapsed: bool = False
     manual: bool = False
 
 
-class Result(Record, frozen=True):
-    """What the state machine hands to `record` for one communication: an outcome, or the name of an error."""
-
-    operation: str
-    primary_id: str
-    outcome: str | None = None
-    reason: str | None = None
-    error: str | None = None
-
-
 class BatchRecord(Record, frozen=True):
-    """The outcomes of a batch, written once: the only truth about them."""
+    """The outcomes of a batch, written once at `at`: the only source of truth about them."""
 
     index: int
-    outcomes: list[Outcome]
+    outcomes: list[OutcomeRecord]
     at: int
 
 
 class Selection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
-    """Which failed communications a run is about: the body of `POST /reprocess`. Empty: all that are due.
+    """Which failed communications a run is for: the body of `POST /reprocess`. Empty: everything that is due.
 
     Times are ISO 8601; `createdAfter` is inclusive, `createdBefore` exclusive. `includeManual` also takes those on the
-    worklist, as if a person had asked to retry each; `dryRun` only tells what would happen; `note` says what it is for.
+    worklist, as if somebody had retried each of them. `dryRun` only shows what would happen. `note` stays with the run.
     """
 
     operation: Name | None = None
@@ -122,68 +224,84 @@ class Selection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
 class Run(Record, frozen=True):
     """One pass: collect, reprocess, report. Times in milliseconds since 1970.
 
-    `matched` counts all that fit the selection; those in `skipped` (by reason) never entered the manifest.
-    `counts` holds outcomes (see OUTCOMES): progress while it runs, the truth once it is closed.
-    `left_out` says that a limit cut the selection off: there may be more, and `left_out_count` that it is so many at
-    least (None: no list tells). `selection` and `manifest` are keys in the bucket: what was asked for, and the batches.
-    `decision` is `approved`, `declined` or `expired`, of a run that had to wait for one. `collections` counts the
-    collectors that began on it, the last one at
-    `collected_at`. `told` is why people were told of it, `trouble` what kind of trouble it met (see chalicelib.alerts).
-    `oldest` is since when the oldest communication waits that was seen and that no person has ruled on.
+    `matched` counts everything that fits the selection; what is in `skipped` (by reason) never entered the manifest.
+    `counts` are outcomes: progress while the run is under way, the truth once it is closed.
+    `truncated` says that a limit cut the selection short, so there may be more; `truncated_count` is how many more at
+    least, if the lists tell. `not_found` holds the first of the requested ids that no list contains.
+    `selection` and `manifest` are keys in the bucket. `collections` counts the collectors that have started for this
+    run, the last one at `collected_at`. `notify_reason` is why people were notified, `incident` the kind of incident
+    that the run met (see chalicelib.notifications.policy). `oldest` is since when the oldest failure has been waiting,
+    leaving out what is for people to decide. `post_ms` and `posts` are the sum and the number of the measured POSTs.
     """
 
     run_id: str
-    trigger: str
+    trigger: Trigger
     requested_by: str
-    status: str
+    status: RunStatus
     requested_at: int
     selection: str | None = None
     manifest: str | None = None
     batches: int = 0
     matched: int = 0
     skipped: dict[str, int] = {}
-    not_listed: list[str] = []
-    not_listed_count: int = 0
-    left_out: bool = False
-    left_out_count: int | None = None
+    not_found: list[str] = field(default_factory=list, name="notListed")
+    not_found_count: int = field(default=0, name="notListedCount")
+    truncated: bool = field(default=False, name="leftOut")
+    truncated_count: int | None = field(default=None, name="leftOutCount")
     collections: int = 0
     collected_at: int | None = None
     note: str | None = None
-    decision: str | None = None
+    decision: ApprovalDecision | None = None
     decided_by: str | None = None
     decided_at: int | None = None
-    told: str | None = None
-    trouble: str | None = None
+    notify_reason: NotifyReason | None = field(default=None, name="told")
+    incident: str | None = field(default=None, name="trouble")
     oldest: int | None = None
     ended_at: int | None = None
     error: str | None = None
     counts: dict[str, int] = {}
+    post_ms: int = 0
+    posts: int = 0
 
     @property
     def eligible(self) -> int:
-        """How many communications its manifest holds: those that matched and were not left alone."""
+        """How many communications the manifest holds: those that matched and were not skipped."""
         return self.matched - sum(self.skipped.values())
 
     @property
     def closed(self) -> bool:
-        """Whether it has ended."""
+        """Whether the run has ended."""
         return self.status in CLOSED
 
 
-class Notification(Record, frozen=True):
-    """What Report hands to the state machine: the topic (`succeeded`, `failed`, or `nobody` is told) and the mail."""
+class Incident(Record, frozen=True):
+    """The incident that people know about: its kind, when it began, and when they last heard of it."""
 
-    topic: str
+    kind: str = field(name="trouble")
+    since: int
+    notified_at: int = field(name="toldAt")
+
+
+class Checkpoint(Record, frozen=True):
+    """Where the next scheduled run resumes: a source, and a page of its list as JSON (None: its first page).
+
+    `source` is a digest of the source's configuration; after an edit, the source is read from its first page.
+    """
+
+    operation: str
+    source: str
+    page: str | None = field(default=None, name="place")
+
+
+class Notification(Record, frozen=True):
+    """One mail, and the topic that it goes to. The state machine sends what Report returns."""
+
+    topic: Topic
     subject: str
     message: str
 
 
 def as_json(record: msgspec.Struct) -> dict[str, Any]:
-    """Return a record as what `json` knows: a dict of dicts, lists, strings and numbers."""
+    """Return a record as plain dicts, lists, strings and numbers."""
     builtins: dict[str, Any] = msgspec.to_builtins(record)
     return builtins
-
-
-def code(text: object, otherwise: str) -> str:
-    """Return a reason code of the application's if that is what it is, else ours: a sentence may name a person."""
-    return text if isinstance(text, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_.:-]{0,99}", text) else otherwise

@@ -1,1 +1,1 @@
-"""The parts of deploy.py: what `chalice deploy` does not do."""
+"""What deploy.py does beyond `chalice deploy`: the resources of a stage, and commands to look at them."""

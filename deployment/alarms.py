@@ -1,8 +1,8 @@
-"""The CloudWatch alarms, and the topic that they tell people by.
+"""The CloudWatch alarms, and their topic.
 
-CloudWatch may not publish to a topic that is encrypted with the key that SNS manages, and a key of one's own costs a
-dollar a month (Amazon SNS Developer Guide, "Managing Amazon SNS encryption keys and costs"). So the alarms have a
-topic of their own, unencrypted: what goes through it are names and numbers of alarms, never a communication.
+CloudWatch cannot publish to a topic that is encrypted with the key that SNS manages, and a customer-managed key costs a
+dollar a month (Amazon SNS Developer Guide, "Managing Amazon SNS encryption keys and costs"). So the alarms have an
+unencrypted topic of their own. Their mails contain names and numbers of alarms, never a communication.
 """
 
 import json
@@ -11,22 +11,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.metrics import NAMESPACE
-from chalicelib.settings import Names, Settings
-from deployment.steps import Done
+from chalicelib.names import Names
+from chalicelib.settings import Settings
+from chalicelib.telemetry.metrics import NAMESPACE
+from deployment.steps import StepResult
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _UNITS = {"minute": _MINUTE, "hour": _HOUR, "day": _DAY}
 
-# The schedules without a collector's success after which people are told.
+# How many schedules may pass without a completed collector.
 MISSED = 3
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """One alarm. `metric` is `Namespace/Name`; it rings if all of `periods` of `period` seconds are beyond `threshold`.
+    """One alarm. `metric` is `Namespace/Name`. It goes off if `periods` periods of `period` seconds pass `threshold`.
 
-    `missing` says what a period without a value means. With `growth` not the value counts but what it grew by.
+    `missing` says how a period without a value counts. With `growth` the increase of the value counts.
     """
 
     name: str
@@ -42,20 +43,15 @@ class Alarm:
     growth: bool = False
 
 
-def topic(names: Names) -> str:
-    """Return the ARN of the alarms' topic."""
-    return names.succeeded_topic.removesuffix("-succeeded") + "-alarms"
-
-
 def alarms(names: Names, settings: Settings) -> list[Alarm]:
     """Return the alarms of a stage."""
     ours = {"service": names.prefix}
-    machine = {"StateMachineArn": names.state_machine}
+    machine = {"StateMachineArn": names.state_machine_arn}
     collector = {"FunctionName": names.function("collector")}
     every = schedule_period(settings.schedule)
     return [
-        _once("run-failed", "A run has failed.", f"{NAMESPACE}/RunsFailed", ours),
-        _once("execution-failed", "An execution ended without its report.", "AWS/States/ExecutionsFailed", machine),
+        _once("run-failed", "A run failed.", f"{NAMESPACE}/RunsFailed", ours),
+        _once("execution-failed", "An execution ended without a report.", "AWS/States/ExecutionsFailed", machine),
         Alarm(
             name="collector-missing",
             meaning=f"No collector has completed for {MISSED} schedules.",
@@ -70,13 +66,13 @@ def alarms(names: Names, settings: Settings) -> list[Alarm]:
         ),
         Alarm(
             name="oldest-failure",
-            meaning="A failed communication waits too long.",
+            meaning="A failed communication has been waiting too long.",
             metric=f"{NAMESPACE}/OldestFailureAge",
             dimensions=ours,
             period=900,
             periods=1,
             threshold=settings.alarm_oldest_failure_s,
-            # Between two schedules nothing is known to be better.
+            # Between two schedules nobody knows whether it got better.
             missing="ignore",
         ),
         Alarm(
@@ -93,15 +89,15 @@ def alarms(names: Names, settings: Settings) -> list[Alarm]:
 
 
 def _once(name: str, meaning: str, metric: str, dimensions: Mapping[str, str]) -> Alarm:
-    """Return an alarm that rings if it happened even once in five minutes."""
+    """Return an alarm for something that must not happen even once in five minutes."""
     return Alarm(name, meaning, metric, dimensions, period=300, periods=1, statistic="Sum")
 
 
 def schedule_period(expression: str) -> int:
-    """Return the seconds of one period of a schedule; of a cron expression, whose gaps differ, a day.
+    """Return the period of a schedule in seconds; a day for a cron expression, whose gaps differ.
 
-    An alarm may look back a day, or seven with periods of an hour and more (Amazon CloudWatch API reference,
-    PutMetricAlarm): beyond two days a schedule counts as one of two days.
+    An alarm can look back a day, or seven days with periods of an hour or more (Amazon CloudWatch API Reference,
+    PutMetricAlarm). So a schedule of more than two days counts as one of two days.
     """
     match = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression.strip())
     seconds = int(match[1]) * _UNITS[match[2]] if match else _DAY
@@ -109,12 +105,12 @@ def schedule_period(expression: str) -> int:
 
 
 def request(alarm: Alarm, names: Names) -> dict[str, Any]:
-    """Return an alarm as PutMetricAlarm takes it."""
+    """Return an alarm as PutMetricAlarm accepts it."""
     common = {
         "AlarmName": f"{names.prefix}-{alarm.name}",
         "AlarmDescription": f"{alarm.meaning} What to do: docs/operate.md, {alarm.name}.",
-        "AlarmActions": [topic(names)],
-        "OKActions": [topic(names)],
+        "AlarmActions": [names.alarms_topic_arn],
+        "OKActions": [names.alarms_topic_arn],
         "EvaluationPeriods": alarm.periods,
         "ComparisonOperator": alarm.comparison,
         "Threshold": float(alarm.threshold),
@@ -138,20 +134,20 @@ def request(alarm: Alarm, names: Names) -> dict[str, Any]:
     }
 
 
-def ensure(client: Any, alarm: Alarm, names: Names) -> Done:
+def ensure(client: Any, alarm: Alarm, names: Names) -> StepResult:
     """Make sure of an alarm."""
     wanted = request(alarm, names)
     found = client.describe_alarms(AlarmNames=[wanted["AlarmName"]])["MetricAlarms"]
     if found and all(_plain(found[0].get(key)) == _plain(value) for key, value in wanted.items()):
-        return Done.UNCHANGED
+        return StepResult.UNCHANGED
     client.put_metric_alarm(**wanted)
-    return Done.CHANGED if found else Done.CREATED
+    return StepResult.CHANGED if found else StepResult.CREATED
 
 
 def _plain(value: Any) -> Any:
-    """Return a value without what AWS adds to it when it answers."""
+    """Return a value without what AWS adds to it in its answers."""
     if isinstance(value, list):
-        # Nothing promises that the parts of a formula come back in their order.
+        # AWS does not promise to return the parts of a formula in their order.
         return sorted((_plain(each) for each in value), key=lambda each: json.dumps(each, sort_keys=True))
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items() if each not in (None, [])}
@@ -159,7 +155,7 @@ def _plain(value: Any) -> Any:
 
 
 def remove(client: Any, names: Names, alarm: Alarm) -> bool:
-    """Remove an alarm; return whether there was one."""
+    """Remove an alarm; return whether it existed."""
     name = f"{names.prefix}-{alarm.name}"
     if not client.describe_alarms(AlarmNames=[name])["MetricAlarms"]:
         return False
@@ -167,23 +163,22 @@ def remove(client: Any, names: Names, alarm: Alarm) -> bool:
     return True
 
 
-def ensure_topic(client: Any, names: Names) -> Done:
-    """Make sure of a topic that this account's alarms may publish to, and nobody else."""
-    arn, wanted = topic(names), topic_policy(names)
+def ensure_topic(client: Any, names: Names) -> StepResult:
+    """Make sure of a topic that only this account's alarms may publish to."""
+    arn, wanted = names.alarms_topic_arn, topic_policy(names)
     try:
         attributes = client.get_topic_attributes(TopicArn=arn)["Attributes"]
     except client.exceptions.NotFoundException:
         client.create_topic(Name=arn.rpartition(":")[2], Attributes={"Policy": json.dumps(wanted)})
-        return Done.CREATED
+        return StepResult.CREATED
     if json.loads(attributes.get("Policy") or "{}") == wanted:
-        return Done.UNCHANGED
+        return StepResult.UNCHANGED
     client.set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=json.dumps(wanted))
-    return Done.CHANGED
+    return StepResult.CHANGED
 
 
 def topic_policy(names: Names) -> dict[str, Any]:
-    """Return who may publish to the alarms' topic (Amazon SNS Developer Guide, "Example cases for access control")."""
-    place = names.place
+    """Return the policy of the alarms' topic (Amazon SNS Developer Guide, "Example cases for access control")."""
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -192,14 +187,10 @@ def topic_policy(names: Names) -> dict[str, Any]:
                 "Effect": "Allow",
                 "Principal": {"Service": "cloudwatch.amazonaws.com"},
                 "Action": "sns:Publish",
-                "Resource": topic(names),
+                "Resource": names.alarms_topic_arn,
                 "Condition": {
-                    "ArnLike": {
-                        "aws:SourceArn": (
-                            f"arn:{place.partition}:cloudwatch:{place.region}:{place.account}:alarm:{names.prefix}-*"
-                        )
-                    },
-                    "StringEquals": {"aws:SourceAccount": place.account},
+                    "ArnLike": {"aws:SourceArn": names.arn("cloudwatch", f"alarm:{names.prefix}-*")},
+                    "StringEquals": {"aws:SourceAccount": names.location.account},
                 },
             }
         ],

@@ -1,22 +1,22 @@
-"""The HTTP API, where Chalice leaves something to do: finding it again, its limits, its removal.
+"""The HTTP API, where Chalice leaves something to do: finding it again, its limits, and its removal.
 
-Chalice knows its API only by an id in a file that is not committed, and that it writes when all is done. Without the
-file, because it was interrupted or another checkout deployed, it would make a second API. So it is looked up in AWS.
+Chalice knows its API only by an id in a local file, which is not committed and which it writes at the very end. Without
+the file (it was interrupted, or another checkout deployed) it would create a second API. So the id is looked up in AWS.
 """
 
 import json
 from typing import Any
 
 from deployment.stage import Stage
-from deployment.steps import Done
+from deployment.steps import StepResult
 
-# Calls a second, and at once, for all routes together: far above what people and scripts need, far below what one
+# Calls a second, and in a burst, for all routes together: far more than people and scripts need, far less than an
 # account has for all its APIs (10,000 a second; API Gateway Developer Guide, "Quotas").
 RATE, BURST = 50.0, 100
 
 
 def find(client: Any, stage: Stage) -> str | None:
-    """Return the id of the stage's API: the one of the app's name whose methods call this stage's function."""
+    """Return the id of the stage's API: the one with the app's name whose methods call this stage's function."""
     mine = f":function:{stage.names.prefix}/invocations"
     for page in client.get_paginator("get_rest_apis").paginate():
         for each in page["items"]:
@@ -31,13 +31,13 @@ def _methods(client: Any, api_id: str) -> str:
 
 
 def url(api_id: str, stage: Stage) -> str:
-    """Return where AWS serves an API."""
-    suffix = "amazonaws.com.cn" if stage.names.place.partition == "aws-cn" else "amazonaws.com"
-    return f"https://{api_id}.execute-api.{stage.names.place.region}.{suffix}/{stage.api_stage}/"
+    """Return the URL of an API."""
+    suffix = "amazonaws.com.cn" if stage.names.location.partition == "aws-cn" else "amazonaws.com"
+    return f"https://{api_id}.execute-api.{stage.names.location.region}.{suffix}/{stage.api_stage}/"
 
 
 def adopt(client: Any, stage: Stage) -> None:
-    """Tell Chalice of an API that it does not know of, so that it updates that one and makes no second."""
+    """Make an existing API known to Chalice, so that it updates that one and does not create a second."""
     noted = _noted(stage)
     if any(each["resource_type"] == "rest_api" for each in noted["resources"]):
         return
@@ -61,14 +61,14 @@ def _noted(stage: Stage) -> dict[str, Any]:
     return noted
 
 
-def ensure_limits(client: Any, stage: Stage) -> Done:
-    """Make sure that the API takes no more calls than it should."""
+def ensure_limits(client: Any, stage: Stage) -> StepResult:
+    """Make sure of the limits of the API's calls."""
     api_id = find(client, stage)
     if api_id is None:
-        return Done.CREATED  # a plan before the first deployment: there is nothing to look at yet
+        return StepResult.CREATED  # a plan before the first deployment: nothing is there yet
     found = client.get_stage(restApiId=api_id, stageName=stage.api_stage).get("methodSettings", {}).get("*/*", {})
     if (found.get("throttlingRateLimit"), found.get("throttlingBurstLimit")) == (RATE, BURST):
-        return Done.UNCHANGED
+        return StepResult.UNCHANGED
     values = {"rateLimit": RATE, "burstLimit": BURST}
     client.update_stage(
         restApiId=api_id,
@@ -77,11 +77,11 @@ def ensure_limits(client: Any, stage: Stage) -> Done:
             {"op": "replace", "path": f"/*/*/throttling/{name}", "value": str(value)} for name, value in values.items()
         ],
     )
-    return Done.CHANGED if found else Done.CREATED
+    return StepResult.CHANGED if found else StepResult.CREATED
 
 
 def remove(client: Any, stage: Stage) -> bool:
-    """Remove the API, and any other that an interrupted deployment of this stage left behind."""
+    """Remove the API, and any that an interrupted deployment of this stage has left; return whether one existed."""
     found = False
     while api_id := find(client, stage):
         client.delete_rest_api(restApiId=api_id)

@@ -1,14 +1,14 @@
-"""The bucket of the manifests and the results."""
+"""The bucket for manifests, selections and the Map's results."""
 
 import json
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from chalicelib.settings import Names
-from deployment.steps import Done
+from chalicelib.names import Names
+from deployment.steps import StepResult
 
-# Manifests and results are needed while a run goes and looked at for a while afterwards.
+# Everything in it is needed while a run is under way, and sometimes looked at for a while afterwards.
 DAYS = 90
 
 BLOCKED = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
@@ -26,29 +26,29 @@ _LIFECYCLE = {
 }
 
 
-def ensure(client: Any, names: Names) -> Done:
-    """Make sure of a private bucket that takes TLS only and forgets after 90 days; S3 encrypts it by itself."""
-    done = _ensure_bucket(client, names)
+def ensure(client: Any, names: Names) -> StepResult:
+    """Make sure of a private bucket that requires TLS and deletes after 90 days. S3 encrypts it by default."""
+    result = _ensure_bucket(client, names)
     changed = [
         _ensure_access_block(client, names.bucket),
         _ensure_policy(client, names.bucket, tls_only(names)),
         _ensure_lifecycle(client, names.bucket),
     ]
-    return Done.CHANGED if done is Done.UNCHANGED and any(changed) else done
+    return StepResult.CHANGED if result is StepResult.UNCHANGED and any(changed) else result
 
 
-def _ensure_bucket(client: Any, names: Names) -> Done:
+def _ensure_bucket(client: Any, names: Names) -> StepResult:
     try:
-        client.head_bucket(Bucket=names.bucket, ExpectedBucketOwner=names.place.account)
+        client.head_bucket(Bucket=names.bucket, ExpectedBucketOwner=names.location.account)
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:  # noqa: PLR2004 (a status)
             raise
     else:
-        return Done.UNCHANGED
-    # us-east-1 is the one region that CreateBucket does not let be named (S3 API reference, CreateBucket).
-    elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": names.place.region}}
-    client.create_bucket(Bucket=names.bucket, **({} if names.place.region == "us-east-1" else elsewhere))
-    return Done.CREATED
+        return StepResult.UNCHANGED
+    # us-east-1 is the one region that CreateBucket does not accept by name (Amazon S3 API Reference, CreateBucket).
+    elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": names.location.region}}
+    client.create_bucket(Bucket=names.bucket, **({} if names.location.region == "us-east-1" else elsewhere))
+    return StepResult.CREATED
 
 
 def _ensure_access_block(client: Any, bucket: str) -> bool:
@@ -75,9 +75,9 @@ def _ensure_lifecycle(client: Any, bucket: str) -> bool:
 
 
 def remove(client: Any, names: Names) -> bool:
-    """Delete the bucket and what it holds; return whether there was one."""
+    """Delete the bucket and its content; return whether it existed."""
     try:
-        client.head_bucket(Bucket=names.bucket, ExpectedBucketOwner=names.place.account)
+        client.head_bucket(Bucket=names.bucket, ExpectedBucketOwner=names.location.account)
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:  # noqa: PLR2004 (a status)
             raise
@@ -91,7 +91,7 @@ def remove(client: Any, names: Names) -> bool:
 
 
 def _read(call: Any) -> Any:
-    """Return what a call reads, or None if the bucket has no such thing yet."""
+    """Return what a call reads, or None if the bucket does not have it yet."""
     try:
         return call()
     except ClientError as error:
@@ -101,8 +101,8 @@ def _read(call: Any) -> Any:
 
 
 def tls_only(names: Names) -> dict[str, Any]:
-    """Return the policy that refuses whoever comes without TLS."""
-    arn = f"arn:{names.place.partition}:s3:::{names.bucket}"
+    """Return the policy that refuses requests without TLS."""
+    arn = names.bucket_arn
     return {
         "Version": "2012-10-17",
         "Statement": [

@@ -1,15 +1,15 @@
-"""boto3's clients: one for each service, and ones that only read, by which a plan is made."""
+"""The boto3 clients of one command, and read-only ones, with which a plan is made."""
 
 import functools
 from collections.abc import Callable
 from typing import Any
 
-import boto3
+from chalicelib import aws_clients
 
-# What these begin with changes nothing; clients' own attributes lead to such calls, or are none.
-_READING = ("describe_", "get_", "list_", "head_", "exceptions", "meta")
-# What these answer is of no use to anybody, so that a plan may go on as if they had been made.
-_SETTING = ("put_", "set_", "update_", "subscribe")
+# Methods with these prefixes change nothing. `exceptions` and `meta` are attributes of a client.
+_READS = ("describe_", "get_", "list_", "head_", "exceptions", "meta")
+# Nobody uses the answers of these, so a plan can go on as if the call had been made.
+_SETS = ("put_", "set_", "update_", "subscribe")
 
 
 Wrap = Callable[[Any], Any]
@@ -17,41 +17,36 @@ Make = Callable[[str], Any]
 
 
 class WouldCreate(Exception):
-    """Something would have been made, and what comes after would need it: a plan of this step ends here."""
+    """The step would create something, and needs it for what comes next: its plan ends here."""
 
 
-class Reader:
-    """A client that makes no call that changes anything: it notes the call's name and arguments in `noted` instead."""
+class ReadOnlyClient:
+    """A client that makes no call which changes anything. It notes the call's name and arguments in `noted` instead."""
 
     def __init__(self, client: Any, noted: list[tuple[str, dict[str, Any]]]) -> None:
         self._client = client
         self._noted = noted
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith(_READING):
+        if name.startswith(_READS):
             return getattr(self._client, name)
 
         def note(**arguments: Any) -> None:
             self._noted.append((name, arguments))
-            if not name.startswith(_SETTING):
+            if not name.startswith(_SETS):
                 raise WouldCreate
 
         return note
 
 
 class Clients:
-    """The clients of one command; `make` makes one for a service, `wrap` puts something around it, as a Reader."""
+    """The clients of one command. `make` returns a service's client; `wrap` may wrap it, as in a ReadOnlyClient."""
 
-    def __init__(self, wrap: Wrap = lambda client: client, make: Make | None = None) -> None:
+    def __init__(self, wrap: Wrap = lambda client: client, make: Make = aws_clients.make) -> None:
         self._wrap = wrap
-        self._make = make or _make
+        self._make = make
 
     @functools.cache  # noqa: B019 (a command lives as long as its clients)
     def __call__(self, service: str) -> Any:
         """Return the client of a service."""
         return self._wrap(self._make(service))
-
-
-def _make(service: str) -> Any:
-    make: Any = boto3.client  # its stubs know each service by its literal name only
-    return make(service)

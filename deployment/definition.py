@@ -1,28 +1,28 @@
-"""The state machine's definition: `statemachine.json` with its placeholders filled."""
+"""The definition of the state machine: `statemachine.json` with its placeholders filled in."""
 
 import json
 import re
 from pathlib import Path
 from typing import Any
 
-from chalicelib.settings import Names
+from chalicelib.names import Names
 
-# Children on AWS are EXPRESS: a hundredth of the price of STANDARD ones, and a batch fits into their five minutes.
+# The children on AWS are EXPRESS: a hundredth of the price of STANDARD, and a batch fits into their five minutes.
 EXPRESS = "EXPRESS"
 
 
 def placeholders(names: Names, child_execution_type: str = EXPRESS) -> dict[str, str]:
     """Return the value of each `${Placeholder}` of statemachine.json for one deployment."""
     return {
-        "Partition": names.place.partition,
+        "Partition": names.location.partition,
         "Table": names.table,
         "Bucket": names.bucket,
         "ReprocessFunction": names.function_arn("reprocess"),
         "RecordFunction": names.function_arn("record"),
         "ReportFunction": names.function_arn("report"),
         "RequestApprovalFunction": names.function_arn("request_approval"),
-        "SucceededTopic": names.succeeded_topic,
-        "FailedTopic": names.failed_topic,
+        "SucceededTopic": names.succeeded_topic_arn,
+        "FailedTopic": names.failed_topic_arn,
         "ChildExecutionType": child_execution_type,
     }
 

@@ -1,4 +1,4 @@
-"""The Lambdas, the API and the schedule: Chalice's part, `chalice deploy`."""
+"""The functions, the API and the schedule: what `chalice deploy` does, and what it leaves undone."""
 
 import base64
 import hashlib
@@ -9,38 +9,50 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from chalicelib.settings import Names
-from deployment import api, naming, roles
+from chalicelib.names import Names
+from deployment import api, chalice_names, roles
 from deployment.clients import Clients
 from deployment.stage import Stage
-from deployment.steps import Done
+from deployment.steps import StepResult
 
 _CHALICE = "import sys; from chalice.cli import main; sys.exit(main())"
 
+# What each function's Lambda calls; see app.py. Chalice sets it when it creates a function, and never updates it.
+_HANDLERS = {
+    "": "app.app",
+    "authorizer": "app.authorizer",
+    "collector": "app.collector",
+    "reprocess": "app.reprocess",
+    "record": "app.record_batch",
+    "report": "app.report_run",
+    "request_approval": "app.request_approval",
+}
+
 
 class ChaliceFailed(Exception):
-    """`chalice deploy` did not succeed; the message is what it printed last."""
+    """`chalice deploy` did not succeed. The message is what it printed last."""
 
 
-def ensure(clients: Clients, stage: Stage) -> Done:
-    """Run `chalice deploy` and tell what it changed of the functions."""
+def ensure(clients: Clients, stage: Stage) -> StepResult:
+    """Run `chalice deploy`, and return what it changed about the functions."""
     before = _deployed(clients, stage.names)
     api.adopt(clients("apigateway"), stage)
     _chalice(stage, "deploy", "--stage", stage.name)
+    _update_handlers(clients("lambda"), stage.names)
     if not before:
-        return Done.CREATED
-    return Done.UNCHANGED if _deployed(clients, stage.names) == before else Done.CHANGED
+        return StepResult.CREATED
+    return StepResult.UNCHANGED if _deployed(clients, stage.names) == before else StepResult.CHANGED
 
 
-def compare(clients: Clients, stage: Stage) -> Done:
-    """Tell what `chalice deploy` would change of the functions: it packages them, and uploads nothing."""
+def compare(clients: Clients, stage: Stage) -> StepResult:
+    """Return what `chalice deploy` would change about the functions. It packages them, and uploads nothing."""
     deployed = _deployed(clients, stage.names)
-    if len(deployed) < len(naming.FUNCTIONS):
-        return Done.CHANGED if deployed else Done.CREATED
+    if len(deployed) < len(chalice_names.FUNCTIONS):
+        return StepResult.CHANGED if deployed else StepResult.CREATED
     with tempfile.TemporaryDirectory() as folder:
         _chalice(stage, "package", "--stage", stage.name, folder)
         wanted = _packaged(Path(folder), stage.names)
-    return Done.UNCHANGED if wanted == deployed else Done.CHANGED
+    return StepResult.UNCHANGED if wanted == deployed else StepResult.CHANGED
 
 
 def _chalice(stage: Stage, *arguments: str) -> None:
@@ -50,8 +62,16 @@ def _chalice(stage: Stage, *arguments: str) -> None:
         last = "\n".join((finished.stdout + finished.stderr).strip().splitlines()[-15:])
         raise ChaliceFailed(
             f"chalice {arguments[0]} for stage {stage.name} failed:\n{last}\n"
-            "What is done stays. Mend what it says, then run the same command again."
+            "What is done stays. Fix what it reports, then run the same command again."
         )
+
+
+def _update_handlers(client: Any, names: Names) -> None:
+    """Update the handlers of functions that an earlier version deployed under other names."""
+    for name, function in chalice_names.functions(names).items():
+        if client.get_function_configuration(FunctionName=name)["Handler"] != _HANDLERS[function]:
+            client.get_waiter("function_updated_v2").wait(FunctionName=name)
+            client.update_function_configuration(FunctionName=name, Handler=_HANDLERS[function])
 
 
 def _packaged(folder: Path, names: Names) -> dict[str, Any]:
@@ -59,73 +79,75 @@ def _packaged(folder: Path, names: Names) -> dict[str, Any]:
     digest = base64.b64encode(hashlib.sha256((folder / "deployment.zip").read_bytes()).digest()).decode()
     resources = json.loads((folder / "sam.json").read_text(encoding="utf-8"))["Resources"]
     found = {}
-    for logical, resource in resources.items():
+    for logical_id, resource in resources.items():
         if resource["Type"] == "AWS::Serverless::Function":
-            it = resource["Properties"]
-            role = resources[it["Role"]["Fn::GetAtt"][0]]["Properties"]
-            name = names.function(_FUNCTION_OF.get(logical, "")).rstrip("-")
+            properties = resource["Properties"]
+            role = resources[properties["Role"]["Fn::GetAtt"][0]]["Properties"]
+            name = names.function(_FUNCTION_OF.get(logical_id, "")).rstrip("-")
             found[name] = {
                 "code": digest,
-                "environment": it["Environment"]["Variables"],
-                "timeout": it["Timeout"],
-                "memory": it["MemorySize"],
-                "tracing": it.get("Tracing", "PassThrough"),
-                "reserved": it.get("ReservedConcurrentExecutions"),
+                "handler": properties["Handler"],
+                "environment": properties["Environment"]["Variables"],
+                "timeout": properties["Timeout"],
+                "memory": properties["MemorySize"],
+                "tracing": properties.get("Tracing", "PassThrough"),
+                "reserved": properties.get("ReservedConcurrentExecutions"),
                 "policy": role["Policies"][0]["PolicyDocument"],
             }
     return found
 
 
-_FUNCTION_OF = {naming.logical(name): name for name in naming.FUNCTIONS}
+_FUNCTION_OF = {chalice_names.logical_id(name): name for name in chalice_names.FUNCTIONS}
 
 
 def _deployed(clients: Clients, names: Names) -> dict[str, Any]:
-    """Return what is deployed now, by function name: all that a deployment may change of it."""
+    """Return everything that a deployment may change about the deployed functions, by function name."""
     client, found = clients("lambda"), {}
-    for name, function in naming.functions(names).items():
+    for name, function in chalice_names.functions(names).items():
         try:
-            it = client.get_function_configuration(FunctionName=name)
+            config = client.get_function_configuration(FunctionName=name)
         except client.exceptions.ResourceNotFoundException:
             continue
-        role = naming.role(names, function)
+        role = chalice_names.role(names, function)
         found[name] = {
-            "code": it["CodeSha256"],
-            "environment": it["Environment"]["Variables"],
-            "timeout": it["Timeout"],
-            "memory": it["MemorySize"],
-            "tracing": (it.get("TracingConfig") or {}).get("Mode", "PassThrough"),
+            "code": config["CodeSha256"],
+            "handler": config["Handler"],
+            "environment": config["Environment"]["Variables"],
+            "timeout": config["Timeout"],
+            "memory": config["MemorySize"],
+            "tracing": (config.get("TracingConfig") or {}).get("Mode", "PassThrough"),
             "reserved": client.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions"),
-            "policy": roles.policy(clients("iam"), role, role),
+            "policy": roles.inline_policy(clients("iam"), role, role),
         }
     return found
 
 
-def ensure_no_retries(client: Any, names: Names) -> Done:
-    """Make sure that Lambda does not repeat a collector that failed: it tells people itself, and is due again soon."""
+def ensure_no_retries(client: Any, names: Names) -> StepResult:
+    """Make sure that Lambda does not retry a failed collector: it notifies people itself, and runs again soon."""
     name = names.function("collector")
     try:
         found = client.get_function_event_invoke_config(FunctionName=name).get("MaximumRetryAttempts")
     except client.exceptions.ResourceNotFoundException:
         found = None
     if found == 0:
-        return Done.UNCHANGED
+        return StepResult.UNCHANGED
     client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
-    return Done.CREATED if found is None else Done.CHANGED
+    return StepResult.CREATED if found is None else StepResult.CHANGED
 
 
 def remove(clients: Clients, stage: Stage) -> bool:
-    """Remove the API, the schedule, the functions and their roles; return whether there was anything."""
+    """Remove the API, the schedule, the functions and their roles; return whether any existed."""
     names = stage.names
     found = [api.remove(clients("apigateway"), stage), _remove_rule(clients("events"), names)]
-    for name, function in naming.functions(names).items():
+    for name, function in chalice_names.functions(names).items():
         found.append(_remove_function(clients("lambda"), name))
-        found.append(roles.remove(clients("iam"), naming.role(names, function)))
+        found.append(roles.remove(clients("iam"), chalice_names.role(names, function)))
     stage.deployed.unlink(missing_ok=True)
     return any(found)
 
 
 def _remove_rule(client: Any, names: Names) -> bool:
-    rule = naming.schedule_rule(names)
+    rule = chalice_names.schedule_rule(names)
     try:
         targets = client.list_targets_by_rule(Rule=rule)["Targets"]
         if targets:
@@ -142,11 +164,3 @@ def _remove_function(client: Any, name: str) -> bool:
     except client.exceptions.ResourceNotFoundException:
         return False
     return True
-
-
-def rest_api(project: Path, stage: str) -> dict[str, str]:
-    """Return what Chalice noted of the API that it deployed: `rest_api_id` and `rest_api_url`."""
-    file = project / ".chalice" / "deployed" / f"{stage}.json"
-    resources = json.loads(file.read_text(encoding="utf-8"))["resources"]
-    found: dict[str, str] = next(each for each in resources if each["resource_type"] == "rest_api")
-    return found

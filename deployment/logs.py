@@ -1,31 +1,30 @@
-"""The log groups: of each function, and of the child workflows' errors, as EXPRESS children have no other history.
+"""The log groups: one for each function, and one for errors of the child workflows, which have no other history.
 
-They are made before what writes to them, so that no function needs the right to make one, and none keeps for ever.
-Chalice's `log_retention_in_days` would make the group of the HTTP API under a name that its function does not have.
+They are created before anything writes to them, so that no function needs the permission to create one, and none keeps
+its lines for ever. Chalice's `log_retention_in_days` would create the HTTP API's group under the wrong name.
 """
 
 from typing import Any
 
-from chalicelib.settings import Names
-from deployment.naming import functions
-from deployment.steps import Done
+from chalicelib.names import Names
+from deployment.chalice_names import functions
+from deployment.steps import StepResult
 
 RETENTION_DAYS = 30
 
 
 def children(names: Names) -> str:
-    """Return the name of the log group.
+    """Return the name of the child workflows' log group.
 
-    Its prefix keeps the account's log resource policy short, which has a limit of 5,120 characters (AWS Step Functions
+    Its prefix keeps the account's log resource policy short, which is limited to 5,120 characters (AWS Step Functions
     Developer Guide, "Using CloudWatch Logs to log execution history in Step Functions").
     """
     return f"/aws/vendedlogs/states/{names.prefix}"
 
 
 def children_arn(names: Names) -> str:
-    """Return the ARN of the log group, as Step Functions wants it: with all its streams."""
-    place = names.place
-    return f"arn:{place.partition}:logs:{place.region}:{place.account}:log-group:{children(names)}:*"
+    """Return the ARN of the child workflows' log group with all its streams, as Step Functions expects it."""
+    return names.arn("logs", f"log-group:{children(names)}:*")
 
 
 def groups(names: Names) -> list[str]:
@@ -33,20 +32,20 @@ def groups(names: Names) -> list[str]:
     return [*(f"/aws/lambda/{function}" for function in functions(names)), children(names)]
 
 
-def ensure(client: Any, names: Names) -> Done:
-    """Make sure of the log groups and of how long they keep."""
-    done = {_ensure(client, name) for name in groups(names)}
-    return done.pop() if len(done) == 1 else Done.CHANGED
+def ensure(client: Any, names: Names) -> StepResult:
+    """Make sure of the log groups and of their retention."""
+    results = {_ensure(client, name) for name in groups(names)}
+    return results.pop() if len(results) == 1 else StepResult.CHANGED
 
 
-def _ensure(client: Any, name: str) -> Done:
+def _ensure(client: Any, name: str) -> StepResult:
     found = _find(client, name)
     if found is None:
         client.create_log_group(logGroupName=name)
     elif found.get("retentionInDays") == RETENTION_DAYS:
-        return Done.UNCHANGED
+        return StepResult.UNCHANGED
     client.put_retention_policy(logGroupName=name, retentionInDays=RETENTION_DAYS)
-    return Done.CHANGED if found else Done.CREATED
+    return StepResult.CHANGED if found else StepResult.CREATED
 
 
 def _find(client: Any, name: str) -> Any:
@@ -58,7 +57,7 @@ def _find(client: Any, name: str) -> Any:
 
 
 def remove(client: Any, names: Names) -> bool:
-    """Remove the log groups with what they hold; return whether there was any."""
+    """Remove the log groups and their content; return whether any existed."""
     found = [_remove(client, name) for name in groups(names)]
     return any(found)
 

@@ -1,4 +1,4 @@
-"""What a deployment would do: the same steps, taken with clients that only read."""
+"""Shows what a deployment would do: the same steps, taken with read-only clients."""
 
 import difflib
 import json
@@ -8,52 +8,53 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from deployment.clients import Clients, Make, Reader, WouldCreate
-from deployment.steps import Done, Step, announce, guarded, summary
+from chalicelib import aws_clients
+from deployment.clients import Clients, Make, ReadOnlyClient, WouldCreate
+from deployment.steps import Step, StepResult, announce, guarded, summary
 
-# How AWS's services say that what a step adds to is not there yet.
-_NOT_THERE = ("NotFound", "NotFoundException", "ResourceNotFoundException", "NoSuchEntity", "NoSuchBucket", "404")
+# How AWS's services say that something does not exist yet.
+_NOT_FOUND = ("NotFound", "NotFoundException", "ResourceNotFoundException", "NoSuchEntity", "NoSuchBucket", "404")
 
 
 class Plan:
-    """The steps that `clients` are used in are only looked at: nothing is changed."""
+    """Steps that use `clients` only look at what is there, and change nothing."""
 
-    def __init__(self, make: Make | None = None) -> None:
+    def __init__(self, make: Make = aws_clients.make) -> None:
         self._noted: list[tuple[str, dict[str, Any]]] = []
-        self.clients = Clients(lambda client: Reader(client, self._noted), make)
+        self.clients = Clients(lambda client: ReadOnlyClient(client, self._noted), make)
 
     def show(self, steps: Sequence[Step]) -> None:
-        """Print what each step would do; the steps must have been made with this plan's clients."""
-        foreseen = []
+        """Print what each step would do. The steps must use this plan's clients."""
+        results = []
         for step in steps:
             announce(step.label, steps)
             self._noted.clear()
-            foreseen.append(guarded(step.label, partial(_foresee, step), "Then plan again."))
-            would = "" if foreseen[-1] is Done.UNCHANGED else "would be "
-            print(would + foreseen[-1].value + (self._detail() if foreseen[-1] is Done.CHANGED else ""))
-        print(f"Plan: {summary(foreseen)}.")
+            results.append(guarded(step.label, partial(_foresee, step), "Then plan again."))
+            would = "" if results[-1] is StepResult.UNCHANGED else "would be "
+            print(would + results[-1].value + (self._details() if results[-1] is StepResult.CHANGED else ""))
+        print(f"Plan: {summary(results)}.")
 
-    def _detail(self) -> str:
+    def _details(self) -> str:
         names = ", ".join(name for name, _ in self._noted)
         for name, arguments in self._noted:
             if name == "update_state_machine":
                 arn = arguments["stateMachineArn"]
-                found = self.clients("stepfunctions").describe_state_machine(stateMachineArn=arn)
-                difference = _difference(found["definition"], arguments["definition"])
+                deployed = self.clients("stepfunctions").describe_state_machine(stateMachineArn=arn)
+                difference = _difference(deployed["definition"], arguments["definition"])
                 return "\n" + difference if difference else " (its role, logging or tracing)"
         return f" ({names})" if names else ""
 
 
-def _foresee(step: Step) -> Done:
+def _foresee(step: Step) -> StepResult:
     """Return what a step would do."""
     try:
         return step.ensure()
     except WouldCreate:
-        return Done.CREATED
+        return StepResult.CREATED
     except ClientError as error:
-        if error.response["Error"]["Code"] not in _NOT_THERE:
+        if error.response["Error"]["Code"] not in _NOT_FOUND:
             raise
-        return Done.CREATED
+        return StepResult.CREATED
 
 
 def _difference(deployed: str, wanted: str) -> str:

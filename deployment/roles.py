@@ -1,10 +1,10 @@
-"""IAM roles: what one may do, and removing one with all that hangs on it."""
+"""IAM roles: reading their inline policies, and removing them."""
 
 from typing import Any
 
 
-def policy(client: Any, role: str, name: str) -> Any:
-    """Return an inline policy of a role, as the document that it is; None if there is none."""
+def inline_policy(client: Any, role: str, name: str) -> Any:
+    """Return the document of a role's inline policy, None if it does not exist."""
     try:
         return client.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
     except client.exceptions.NoSuchEntityException:
@@ -12,7 +12,7 @@ def policy(client: Any, role: str, name: str) -> Any:
 
 
 def remove(client: Any, name: str) -> bool:
-    """Remove a role and its inline policies; return whether there was one."""
+    """Remove a role and its inline policies; return whether it existed."""
     try:
         for policy in client.list_role_policies(RoleName=name)["PolicyNames"]:
             client.delete_role_policy(RoleName=name, PolicyName=policy)

@@ -8,14 +8,15 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.errors import ConfigurationError
-from chalicelib.settings import Names, Place, Settings
-from deployment import hints
+from chalicelib.names import AwsLocation, Names
+from chalicelib.settings import Settings
+from deployment import aws_errors
 
 
 class Stage:
-    """What a stage's configuration says: its settings, and the names that derive from them and from `place`."""
+    """A stage's configuration: its settings, and the names that derive from them and from `location`."""
 
-    def __init__(self, project: Path, name: str, place: Place) -> None:
+    def __init__(self, project: Path, name: str, location: AwsLocation) -> None:
         self.project = project
         self.name = name
         config = _config(project)
@@ -25,11 +26,11 @@ class Stage:
         self.traced = bool(config["stages"][name].get("xray", config.get("xray", False)))
         self.timeouts = _timeouts(config, name)
         self.settings = Settings.read(self.environment)
-        self.names = Names(self.settings.resource_prefix, place)
+        self.names = Names(self.settings.resource_prefix, location)
 
     @property
     def deployed(self) -> Path:
-        """Where Chalice notes what it has deployed; it is not committed, so another checkout has none."""
+        """The file in which Chalice notes what it has deployed. It is not committed, so other checkouts lack it."""
         return self.project / ".chalice" / "deployed" / f"{self.name}.json"
 
 
@@ -41,15 +42,17 @@ def _environment(config: dict[str, Any], stage: str) -> dict[str, str]:
     environment: dict[str, str] = config.get("environment_variables", {}) | stages[stage].get(
         "environment_variables", {}
     )
-    # Chalice names the functions so, and everything else has to go with them.
+    # Chalice names the functions so, and everything else has to match them.
     prefix = f"{config['app_name']}-{stage}"
     if environment.get("RESOURCE_PREFIX") != prefix:
-        raise ConfigurationError(f"stage {stage!r}: RESOURCE_PREFIX must be {prefix!r}: the app's name and the stage's")
+        raise ConfigurationError(
+            f"stage {stage!r}: RESOURCE_PREFIX must be {prefix!r}, the names of the app and the stage"
+        )
     return environment
 
 
 def _timeouts(config: dict[str, Any], stage: str) -> dict[str, int]:
-    """Return the seconds that each function of a stage may run; Chalice's own default is 60."""
+    """Return each function's timeout in seconds; Chalice's default is 60."""
     functions: dict[str, dict[str, Any]] = config.get("lambda_functions", {})
     of_stage: dict[str, dict[str, Any]] = config["stages"][stage].get("lambda_functions", {})
     names = {*functions, *of_stage}
@@ -68,15 +71,16 @@ def _config(project: Path) -> dict[str, Any]:
     return config
 
 
-def place() -> Place:
-    """Return where the caller's AWS credentials and region lead. ConfigurationError says what is missing."""
+def current_location() -> AwsLocation:
+    """Return the account and region of the caller's AWS credentials. ConfigurationError says what is missing."""
     try:
         session = boto3.session.Session()
         if not session.region_name:
             raise ConfigurationError("no AWS region: set AWS_DEFAULT_REGION, or region in ~/.aws/config")
         arn = session.client("sts").get_caller_identity()["Arn"]
     except (BotoCoreError, ClientError) as error:
-        hint = hints.hint(error)
-        raise ConfigurationError(hint if hints.known(error) else f"no access to AWS: {error}. {hint}") from None
+        advice = aws_errors.advice(error)
+        enough = aws_errors.is_advice_enough(error)
+        raise ConfigurationError(advice if enough else f"no access to AWS: {error}. {advice}") from None
     _, partition, _, _, account, _ = arn.split(":", 5)
-    return Place(partition, session.region_name, account)
+    return AwsLocation(partition, session.region_name, account)

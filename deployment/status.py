@@ -1,97 +1,131 @@
-"""What is deployed and how it goes, at a glance."""
+"""Shows what is deployed, and how it is doing."""
 
 import itertools
+import json
 from collections.abc import Iterator
 from typing import Any
 
-from chalicelib import times
+from chalicelib import __version__, times
+from chalicelib.ledger.runs import Runs
 from chalicelib.ledger.schedule import Schedule
 from chalicelib.ledger.table import Table
-from chalicelib.settings import Names
-from deployment import alarms, api, machine, naming, topics
+from chalicelib.models import CommunicationStatus, Run
+from chalicelib.names import Names
+from deployment import alarms, api, chalice_names, state_machine, topics
 from deployment.clients import Clients
 from deployment.stage import Stage
 
 # How many runs are shown, and how far the worklist is counted.
-_RUNS, _MOST = 5, 10_000
+_RUNS, _MAX_COUNT = 5, 10_000
+
+_MISSING = "MISSING: run deploy again"
+
+# GET /health as API Gateway passes it on (API Gateway Developer Guide, "Input format of a Lambda function for proxy
+# integration").
+_HEALTH_CALL = {
+    "resource": "/health",
+    "path": "/health",
+    "httpMethod": "GET",
+    "headers": {},
+    "multiValueQueryStringParameters": None,
+    "pathParameters": None,
+    "stageVariables": None,
+    "requestContext": {"httpMethod": "GET", "resourcePath": "/health"},
+    "body": None,
+    "isBase64Encoded": False,
+}
 
 
 class NotDeployed(Exception):
-    """Nothing of the stage is there; the message says how to deploy it."""
+    """Nothing of the stage exists. The message says how to deploy it."""
 
 
 def show(stage: Stage, clients: Clients) -> None:
-    """Print it. NotDeployed if there is nothing to show."""
+    """Print the status. NotDeployed if there is nothing to show."""
     rows = [
         ("functions", _functions(clients("lambda"), stage)),
+        ("version", _version(clients("lambda"), stage.names)),
         ("API", _api(clients("apigateway"), stage)),
         ("workflow", _workflow(clients("stepfunctions"), stage.names)),
         ("schedule", _schedule(clients, stage.names)),
         *(("mail", line) for line in _mails(clients("sns"), stage.names)),
         ("alarms", _alarms(clients("cloudwatch"), stage)),
-        *_ledger(clients("dynamodb"), stage.names),
+        *_ledger(clients("dynamodb"), stage),
     ]
-    print(f"{stage.names.prefix} in account {stage.names.place.account}, {stage.names.place.region}\n")
+    print(f"{stage.names.prefix} in account {stage.names.location.account}, {stage.names.location.region}\n")
     for name, text in rows:
         print(f"{name:<10} {text}")
 
 
 def _functions(client: Any, stage: Stage) -> str:
-    there, last = [], ""
-    for name in naming.functions(stage.names):
+    found, last = [], ""
+    for name in chalice_names.functions(stage.names):
         try:
-            found = client.get_function_configuration(FunctionName=name)
+            config = client.get_function_configuration(FunctionName=name)
         except client.exceptions.ResourceNotFoundException:
             continue
-        there.append(name)
-        last = max(last, str(found["LastModified"])[:16])
-    if not there:
+        found.append(name)
+        last = max(last, str(config["LastModified"])[:16])
+    if not found:
         raise NotDeployed(f"stage {stage.name} is not deployed here: run python deploy.py deploy --stage {stage.name}")
-    return f"{len(there)} of {len(naming.FUNCTIONS)}, last changed {last.replace('T', ' ')} UTC"
+    return f"{len(found)} of {len(chalice_names.FUNCTIONS)}, last changed {last.replace('T', ' ')} UTC"
+
+
+def _version(client: Any, names: Names) -> str:
+    """Ask the deployed API for its version, without the way through API Gateway."""
+    try:
+        answer = client.invoke(FunctionName=names.prefix, Payload=json.dumps(_HEALTH_CALL).encode())
+    except client.exceptions.ResourceNotFoundException:
+        return _MISSING
+    body = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer:
+        return f"UNKNOWN: the API's function failed with {body.get('errorType')}; look at its log"
+    deployed = json.loads(body["body"]).get("version", "before 0.1.0")
+    return f"{deployed}{'' if deployed == __version__ else f'; this checkout is {__version__}'}"
 
 
 def _api(client: Any, stage: Stage) -> str:
     api_id = api.find(client, stage)
-    return api.url(api_id, stage) if api_id else "MISSING: run deploy again"
+    return api.url(api_id, stage) if api_id else _MISSING
 
 
 def _workflow(client: Any, names: Names) -> str:
     try:
-        found = client.describe_state_machine(stateMachineArn=names.state_machine)
+        found = client.describe_state_machine(stateMachineArn=names.state_machine_arn)
     except client.exceptions.StateMachineDoesNotExist:
-        return "MISSING: run deploy again"
-    return f"{found['name']}, {len(machine.running(client, names))} executions under way"
+        return _MISSING
+    return f"{found['name']}, {len(state_machine.running(client, names))} executions under way"
 
 
 def _schedule(clients: Clients, names: Names) -> str:
     client, dynamodb = clients("events"), clients("dynamodb")
     try:
-        rule = client.describe_rule(Name=naming.schedule_rule(names))
+        rule = client.describe_rule(Name=chalice_names.schedule_rule(names))
     except client.exceptions.ResourceNotFoundException:
-        return "MISSING: run deploy again"
+        return _MISSING
     try:
         pause = Schedule(Table(dynamodb, names.table), times.now).paused()
     except dynamodb.exceptions.ResourceNotFoundException:
-        pause = None  # the table's own line says that it is missing
+        pause = None  # the table's own row says that it is missing
     if pause:
         return f"{rule['ScheduleExpression']}, PAUSED by {pause.by} since {_minute(pause.at)}: POST /schedule/resume"
     return f"{rule['ScheduleExpression']}, {'enabled' if rule['State'] == 'ENABLED' else 'DISABLED'}"
 
 
 def _mails(client: Any, names: Names) -> Iterator[str]:
-    for arn in (names.succeeded_topic, names.failed_topic, alarms.topic(names)):
+    for arn in (names.succeeded_topic_arn, names.failed_topic_arn, names.alarms_topic_arn):
         name, nobody = arn.rpartition("-")[2], True
         try:
             pages = list(client.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=arn))
         except client.exceptions.NotFoundException:
-            yield f"{name}: MISSING: run deploy again"
+            yield f"{name}: {_MISSING}"
             continue
         for each in itertools.chain.from_iterable(page["Subscriptions"] for page in pages):
             if each["SubscriptionArn"] == topics.DELETED:
                 continue
             nobody = False
             confirmed = each["SubscriptionArn"].startswith("arn:")
-            state = "" if confirmed else ", NOT CONFIRMED: follow the link in the mail that Amazon sent"
+            state = "" if confirmed else ", NOT CONFIRMED: follow the link in the mail from Amazon"
             yield f"{name} to {each['Endpoint']}{state}"
         if nobody:
             yield f"{name} to NOBODY: run deploy with --notify"
@@ -102,31 +136,30 @@ def _alarms(client: Any, stage: Stage) -> str:
     found = {
         each["AlarmName"]: each["StateValue"] for each in client.describe_alarms(AlarmNames=wanted)["MetricAlarms"]
     }
-    ringing = [name for name, state in found.items() if state == "ALARM"]
-    missing = f", {len(wanted) - len(found)} MISSING: run deploy again" if len(found) < len(wanted) else ""
-    return (f"RINGING: {', '.join(ringing)}" if ringing else f"{len(found)}, none rings") + missing
+    active = [name for name, state in found.items() if state == "ALARM"]
+    missing = f", {len(wanted) - len(found)} {_MISSING}" if len(found) < len(wanted) else ""
+    return (f"IN ALARM: {', '.join(active)}" if active else f"{len(found)}, none in alarm") + missing
 
 
-def _ledger(client: Any, names: Names) -> Iterator[tuple[str, str]]:
-    table = Table(client, names.table)
+def _ledger(client: Any, stage: Stage) -> Iterator[tuple[str, str]]:
+    table = Table(client, stage.names.table)
     try:
-        size = table.count_index("worklist", "manual", _MOST)
-        runs = list(itertools.islice(table.query_index("runs", "RUN", oldest_first=False), _RUNS))
+        size = table.count_index("worklist", CommunicationStatus.MANUAL, _MAX_COUNT)
+        runs, _ = Runs(table, times.now, stage.settings.retention_ms).page(_RUNS)
     except client.exceptions.ResourceNotFoundException:
-        yield "table", "MISSING: run deploy again"
+        yield "table", _MISSING
         return
-    yield "worklist", f"{size}{' or more' if size >= _MOST else ''} need a person"
+    yield "worklist", f"{size}{' or more' if size >= _MAX_COUNT else ''} need a person"
     for run in runs:
         yield "run", _run(run)
     if not runs:
         yield "run", "none yet"
 
 
-def _run(run: dict[str, Any]) -> str:
-    accepted = run.get("counts", {}).get("accepted", run.get("n_accepted", 0))
-    when = _minute(int(run["requestedAt"]))
-    return f"{when}  {run['status']:<10} {accepted} of {run.get('matched', 0)} accepted  {run['runId']}"
+def _run(run: Run) -> str:
+    accepted = run.counts.get("accepted", 0)
+    return f"{_minute(run.requested_at)}  {run.status:<10} {accepted} of {run.matched} accepted  {run.run_id}"
 
 
 def _minute(moment: int) -> str:
-    return times.iso(moment)[:16].replace("T", " ") + " UTC"
+    return times.format_iso(moment)[:16].replace("T", " ") + " UTC"

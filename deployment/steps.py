@@ -1,4 +1,4 @@
-"""The steps of a deployment: each makes sure of one thing and says what it had to do, or removes it again."""
+"""The steps of a deployment. Each makes sure of one resource and says what it had to do, or removes the resource."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -8,12 +8,12 @@ from typing import TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from deployment import hints
+from deployment import aws_errors
 
 T = TypeVar("T")
 
 
-class Done(Enum):
+class StepResult(Enum):
     """What a step had to do."""
 
     UNCHANGED = "unchanged"
@@ -23,55 +23,56 @@ class Done(Enum):
 
 @dataclass(frozen=True)
 class Step:
-    """Something that must be so: `ensure` makes it so, may be repeated at any time, and returns what it did.
+    """One resource. `ensure` creates or updates it, can be repeated at any time, and returns what it did.
 
-    `remove` takes it away, may be repeated too, and returns whether there was anything; None: it goes with another
-    step's. `holds_data` says that it is kept unless told otherwise.
+    `remove` deletes it, can be repeated too, and returns whether it existed; None: another step removes it.
+    `holds_data`: `destroy` keeps it unless told otherwise.
     """
 
     kind: str
     name: str
-    ensure: Callable[[], Done]
+    ensure: Callable[[], StepResult]
     remove: Callable[[], bool] | None = None
     holds_data: bool = False
 
     @property
     def label(self) -> str:
-        """What a person reads."""
+        """What people read."""
         return f"{self.kind} {self.name}"
 
 
 class StepFailed(Exception):
-    """A step could not be done; the message names it, AWS's error, and what to do."""
+    """A step failed. The message names it, AWS's error, and what to do."""
 
 
-def take(steps: Sequence[Step]) -> list[Done]:
-    """Take the steps in their order, a line for each as it happens. Nothing changed the second time says so."""
-    done = []
+def take(steps: Sequence[Step]) -> list[StepResult]:
+    """Take the steps in order and print a line for each as it happens."""
+    results = []
     for step in steps:
         announce(step.label, steps)
-        done.append(guarded(step.label, step.ensure, "What is done stays. Then run the same command again."))
-        print(done[-1].value)
-    return done
+        results.append(guarded(step.label, step.ensure, "What is done stays. Then run the same command again."))
+        print(results[-1].value)
+    return results
 
 
 def announce(label: str, steps: Sequence[Step]) -> None:
-    """Print the beginning of a step's line, dots up to a common column."""
+    """Print the beginning of a step's line, with dots up to a common column."""
     width = max(len(step.label) for step in steps)
     print(f"  {label} {'.' * (width - len(label) + 3)} ", end="")
     sys.stdout.flush()
 
 
 def guarded(label: str, call: Callable[[], T], afterwards: str) -> T:
-    """Return what a call returns; turn AWS's error into a StepFailed that says what to do."""
+    """Return what a call returns. AWS's errors become a StepFailed that says what to do."""
     try:
         return call()
     except (ClientError, BotoCoreError) as error:
         print("failed")
-        raise StepFailed(f"{label}: {error}\n{hints.hint(error)} {afterwards}") from None
+        raise StepFailed(f"{label}: {error}\n{aws_errors.advice(error)} {afterwards}") from None
 
 
-def summary(done: Sequence[Done]) -> str:
-    """Return in one line what a deployment did."""
-    changes = [f"{done.count(kind)} {kind.value}" for kind in (Done.CREATED, Done.CHANGED) if kind in done]
+def summary(results: Sequence[StepResult]) -> str:
+    """Return what a deployment did, in one line."""
+    kinds = (StepResult.CREATED, StepResult.CHANGED)
+    changes = [f"{results.count(kind)} {kind.value}" for kind in kinds if kind in results]
     return ", ".join(changes) if changes else "nothing had to be changed"

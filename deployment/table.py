@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from deployment.patience import patiently
-from deployment.steps import Done
+from deployment.aws_wait import retry_until_ready
+from deployment.steps import StepResult
 
 TTL = {"Enabled": True, "AttributeName": "expiresAt"}
 
-# Sparse indexes: only items with the attribute stand in them. Name, which is the partition key, and sort key.
+# Sparse indexes contain only the items that have the attribute. Name, which is also the partition key, and sort key.
 _INDEXES = (("runs", "requestedAt"), ("open", "requestedAt"), ("worklist", "manualSince"))
 
 
 def table_definition(name: str) -> dict[str, Any]:
-    """Return the table as CreateTable takes it."""
+    """Return the table as CreateTable accepts it."""
     numbers = sorted({sort for _, sort in _INDEXES})
     return {
         "TableName": name,
@@ -34,38 +34,38 @@ def _keys(partition: str, sort: str) -> list[dict[str, str]]:
     return [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]
 
 
-def ensure(client: Any, name: str) -> Done:
-    """Make sure of the table, its expiry and its backups; it is never changed otherwise, as it holds the truth."""
-    done = _ensure_table(client, name)
+def ensure(client: Any, name: str) -> StepResult:
+    """Make sure of the table, its TTL and its backups. Nothing else about it is changed, as it holds the truth."""
+    result = _ensure_table(client, name)
     if client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]["TimeToLiveStatus"] == "DISABLED":
         client.update_time_to_live(TableName=name, TimeToLiveSpecification=TTL)
-        done = done if done is Done.CREATED else Done.CHANGED
+        result = result if result is StepResult.CREATED else StepResult.CHANGED
     backups = client.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
     if backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "DISABLED":
         wanted = {"PointInTimeRecoveryEnabled": True}
-        patiently(
+        retry_until_ready(
             lambda: client.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=wanted),
-            # A table is active some seconds before its backups can be.
+            # A table is active a few seconds before its backups can be.
             "ContinuousBackupsUnavailableException",
         )
-        done = done if done is Done.CREATED else Done.CHANGED
-    return done
+        result = result if result is StepResult.CREATED else StepResult.CHANGED
+    return result
 
 
-def _ensure_table(client: Any, name: str) -> Done:
+def _ensure_table(client: Any, name: str) -> StepResult:
     try:
         client.describe_table(TableName=name)
-        done = Done.UNCHANGED
+        result = StepResult.UNCHANGED
     except client.exceptions.ResourceNotFoundException:
         client.create_table(**table_definition(name))
-        done = Done.CREATED
-    # An earlier deployment may have been interrupted just after it asked for the table.
+        result = StepResult.CREATED
+    # An earlier deployment may have been interrupted just after it had requested the table.
     client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 2, "MaxAttempts": 60})
-    return done
+    return result
 
 
 def remove(client: Any, name: str) -> bool:
-    """Delete the table and what it holds; return whether there was one. Point-in-time backups stay for 35 days."""
+    """Delete the table and its content; return whether it existed. Its point-in-time backups stay for 35 days."""
     try:
         client.delete_table(TableName=name)
     except client.exceptions.ResourceNotFoundException:

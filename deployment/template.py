@@ -1,32 +1,33 @@
-"""The same resources for CloudFormation: a template that `chalice package --merge-template` takes in.
+"""The same resources for CloudFormation: a template for `chalice package --merge-template`.
 
-It is made of the definitions that deploy.py deploys by, with CloudFormation's own names for account and region, so that
-nothing is written twice.
+It is made of the definitions that deploy.py itself uses, with CloudFormation's own names for account and region, so
+nothing is defined twice.
 """
 
 import json
 from collections.abc import Callable
 from typing import Any
 
-from chalicelib.settings import Names, Place, Settings
-from deployment import alarms, api, bucket, definition, logs, machine, naming, table, topics
+from chalicelib.names import AwsLocation, Names
+from chalicelib.settings import Settings
+from deployment import alarms, api, bucket, chalice_names, definition, logs, state_machine, table, topics
 from deployment.stage import Stage
 
-_PLACE = Place("${AWS::Partition}", "${AWS::Region}", "${AWS::AccountId}")
+_LOCATION = AwsLocation("${AWS::Partition}", "${AWS::Region}", "${AWS::AccountId}")
 
 Json = dict[str, Any]
 
 
-def template(stage: Stage, addresses: list[str], place: Place = _PLACE) -> Json:
-    """Return the template of a stage. Table and bucket outlive the stack, as they outlive `destroy`."""
-    names = Names(stage.names.prefix, place)
+def template(stage: Stage, addresses: list[str], location: AwsLocation = _LOCATION) -> Json:
+    """Return the template of a stage. Table and bucket outlive the stack, just as they outlive `destroy`."""
+    names = Names(stage.names.prefix, location)
     resources = (
-        _stores(names)
+        _storage(names)
         | _topics(names, addresses)
         | _logs(names)
-        | _chalices(names, traced=stage.traced)
+        | _chalice_resources(names, traced=stage.traced)
         | _alarms(names, stage.settings)
-        | _machine(names, stage)
+        | _state_machine(names, stage)
     )
     return {"Resources": _substituted(resources)}
 
@@ -35,8 +36,8 @@ def _resource(kind: str, properties: Json, **more: Any) -> Json:
     return {"Type": f"AWS::{kind}", "Properties": properties} | more
 
 
-def _stores(names: Names) -> Json:
-    # A stack that could not be made takes them away again: they would be in the way of the next try.
+def _storage(names: Names) -> Json:
+    # A stack that could not be created removes them again: they would be in the way of the next attempt.
     kept = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
     expiry = {
         "Id": "expire",
@@ -63,7 +64,11 @@ def _stores(names: Names) -> Json:
 
 
 def _topics(names: Names, addresses: list[str]) -> Json:
-    arns = {"Succeeded": names.succeeded_topic, "Failed": names.failed_topic, "Alarms": alarms.topic(names)}
+    arns = {
+        "Succeeded": names.succeeded_topic_arn,
+        "Failed": names.failed_topic_arn,
+        "Alarms": names.alarms_topic_arn,
+    }
     found: Json = {}
     for logical, arn in arns.items():
         key = {} if logical == "Alarms" else {"KmsMasterKeyId": topics.KEY}
@@ -82,15 +87,15 @@ def _logs(names: Names) -> Json:
     }
 
 
-def _chalices(names: Names, *, traced: bool) -> Json:
-    """Return what Chalice's own resources get besides: names, the collector's retries, the API's limits and tracing."""
+def _chalice_resources(names: Names, *, traced: bool) -> Json:
+    """Return what is added to Chalice's resources: names, the collector's retries, the API's limits and tracing."""
     found: Json = {
-        naming.logical(function): {"Properties": {"FunctionName": name}}
-        for name, function in naming.functions(names).items()
+        chalice_names.logical_id(function): {"Properties": {"FunctionName": name}}
+        for name, function in chalice_names.functions(names).items()
     }
-    collector = found[naming.logical("collector")]["Properties"]
+    collector = found[chalice_names.logical_id("collector")]["Properties"]
     collector["EventInvokeConfig"] = {"MaximumRetryAttempts": 0}
-    collector["Events"] = {"CollectorEvent": {"Properties": {"Name": naming.schedule_rule(names)}}}
+    collector["Events"] = {"CollectorEvent": {"Properties": {"Name": chalice_names.schedule_rule(names)}}}
     limits = {"ThrottlingRateLimit": api.RATE, "ThrottlingBurstLimit": api.BURST}
     method = {"ResourcePath": "/*", "HttpMethod": "*"} | limits
     return found | {"RestAPI": {"Properties": {"MethodSettings": [method], "TracingEnabled": traced}}}
@@ -105,14 +110,14 @@ def _alarms(names: Names, settings: Settings) -> Json:
     }
 
 
-def _machine(names: Names, stage: Stage) -> Json:
+def _state_machine(names: Names, stage: Stage) -> Json:
     text = definition.render(stage.project / "statemachine.json", definition.placeholders(names))
     role = {
-        "RoleName": machine.role_name(names),
-        "AssumeRolePolicyDocument": machine.TRUST,
-        "Policies": [{"PolicyName": machine.POLICY, "PolicyDocument": machine.policy(names)}],
+        "RoleName": state_machine.role_name(names),
+        "AssumeRolePolicyDocument": state_machine.TRUST,
+        "Policies": [{"PolicyName": state_machine.POLICY, "PolicyDocument": state_machine.policy(names)}],
     }
-    settings: Json = _capitalized(machine.settings(names, traced=stage.traced))
+    settings: Json = _capitalized(state_machine.settings(names, traced=stage.traced))
     workflow = settings | {"StateMachineName": names.prefix, "DefinitionString": text}
     workflow["RoleArn"] = {"Fn::GetAtt": ["StateMachineRole", "Arn"]}
     after = [f"Logs{len(logs.groups(names)) - 1}", "Ledger", "Manifests"]
@@ -130,7 +135,7 @@ def _capitalized(value: Any) -> Any:
 
 
 def _substituted(value: Any) -> Any:
-    """Have CloudFormation put in account and region wherever a text names them."""
+    """Let CloudFormation fill in account and region wherever a text names them."""
     if isinstance(value, dict):
         return {key: _substituted(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -139,5 +144,5 @@ def _substituted(value: Any) -> Any:
 
 
 def write(stage: Stage, addresses: list[str], put: Callable[[str], object]) -> None:
-    """Hand the template over as JSON text."""
+    """Pass the template on as JSON text."""
     put(json.dumps(template(stage, addresses), indent=2) + "\n")

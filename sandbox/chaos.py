@@ -16,7 +16,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from rich.console import Console
 from rich.table import Table
 
-from chalicelib.models import AWAITING, CLOSED
+from chalicelib.models import CLOSED, RunStatus
 from sandbox.project import APPLICATION_TOML, ROOT
 from sandbox.system import System
 
@@ -143,7 +143,7 @@ def _request(system: System, token: str, over: threading.Event) -> None:
 def _approve(system: System, token: str) -> None:
     """Approve what waits, later than the cool-down of what another run has sent meanwhile."""
     for run in system.call("GET", "/runs", token).json().get("runs", []):
-        if run["status"] == AWAITING:
+        if run["status"] == RunStatus.AWAITING_APPROVAL:
             system.call("POST", f"/runs/{run['runId']}/approve", token)
 
 

@@ -1,5 +1,6 @@
 """The whole system, running: providers, the reference application, embedded AWS, and comms-reprocess deployed on it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,6 @@ from typing import Any, Self
 import boto3
 import requests
 
-from deployment import functions
 from sandbox import project
 from sandbox.application import ReferenceApplication
 from sandbox.aws import EmbeddedAws
@@ -113,8 +113,10 @@ class System:
     @property
     def api(self) -> str:
         """The URL of the deployed API."""
-        deployed = functions.rest_api(self.folder / "project", project.STAGE)
-        return self.aws.api_url(deployed["rest_api_id"])
+        deployed = self.folder / "project" / ".chalice" / "deployed" / f"{project.STAGE}.json"
+        resources = json.loads(deployed.read_text(encoding="utf-8"))["resources"]
+        api = next(each for each in resources if each["resource_type"] == "rest_api")
+        return self.aws.api_url(api["rest_api_id"])
 
     def call(self, method: str, path: str, token: str | None = None, **options: Any) -> requests.Response:
         """Call the deployed API."""

@@ -1,1 +1,1 @@
-
+"""All tests, and the fakes and servers that they share."""

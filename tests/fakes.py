@@ -17,10 +17,10 @@ from chalicelib.errors import (
     ReprocessError,
 )
 from chalicelib.ledger import claims
-from chalicelib.ledger.claims import Decided, Entry, Refused, Rules, State
-from chalicelib.models import Batch, Communication, Task
+from chalicelib.ledger.claims import AlreadySettled, ClaimRefused, HistoryEntry, Rules, State
+from chalicelib.models import Batch, Communication, CommunicationStatus, Task
 
-NOON = times.parse("2026-11-20T12:00:00Z")
+NOON = times.parse_iso("2026-11-20T12:00:00Z")
 
 
 class FakeClock:
@@ -48,22 +48,24 @@ class FakeCommunications:
         keys = {(each.operation, each.primary_id) for each in communications}
         return {key: self._states[key] for key in keys if key in self._states}
 
-    def claim(self, task: Task, rules: Rules) -> State | Decided | Refused:
+    def claim(self, task: Task, rules: Rules) -> State | AlreadySettled | ClaimRefused:
         it = task.communication
         state = self._state(it)
         if state.owner == task.owner:
-            settled = claims.repetition(state, rules)
-            return settled or self._change(state, claims.claimed_again(state, _new_id(), self._clock(), rules))
-        against = claims.standing_against(state, it.listed_at, rules.max_attempts)
+            settled = claims.settled_before(state, rules)
+            return settled or self._change(
+                state, claims.changes_of_repeated_claim(state, _new_id(), self._clock(), rules)
+            )
+        against = claims.refusal_reason(state, it.listed_at, rules.max_attempts)
         if against:
-            return Refused(reason="duplicate" if state.owner.startswith(f"{task.run_id}#") else against)
+            return ClaimRefused(reason="duplicate" if state.owner.startswith(f"{task.run_id}#") else against)
         return self._keep(self._claimed(state, task, rules))
 
     def _claimed(self, state: State, task: Task, rules: Rules) -> State:
         now = self._clock()
         return msgspec.structs.replace(
             state,
-            status="sending",
+            status=CommunicationStatus.SENDING,
             previous_status=state.status,
             attempts=state.attempts + 1,
             attempts_before=state.attempts,
@@ -72,20 +74,20 @@ class FakeCommunications:
             owner=task.owner,
             claim_id=_new_id(),
             key=state.key or _new_id(),
-            created=state.created or times.iso(now),
+            created=state.created or times.format_iso(now),
             created_by=state.created_by or task.communication.created_by or task.requested_by,
             answer=None,
             reason=None,
             in_doubt=False,
-            history=[*state.history, Entry(owner=task.owner, at=now, answer="sending")],
+            history=[*state.history, HistoryEntry(owner=task.owner, at=now, answer="sending")],
         )
 
-    def answer(self, claim: State, answer: str, reason: str | None, rules: Rules) -> None:
+    def record_answer(self, claim: State, answer: str, reason: str | None, rules: Rules) -> None:
         state = self._states[claim.operation, claim.primary_id]
         if (state.claim_id, state.status) == (claim.claim_id, "sending"):
-            self._change(claim, claims.answered(claim, answer, reason, self._clock(), rules))
+            self._change(claim, claims.changes_of_answer(claim, answer, reason, self._clock(), rules))
 
-    def to_worklist(self, it: Communication, owner: str, reason: str) -> bool:
+    def move_to_worklist(self, it: Communication, owner: str, reason: str) -> bool:
         state = self._state(it)
         if state.status == "manual":
             return state.manual_by == owner
@@ -169,13 +171,13 @@ class FakeApplication:
             raise type(behaviour.error)(behaviour.error.reason)
 
 
-class FakeStore:
+class FakeManifests:
     """The bucket, holding one run's manifest."""
 
     def __init__(self, key: str, batches: list[Batch]) -> None:
         self._manifests = {key: batches}
 
-    def manifest(self, key: str) -> list[Batch]:
+    def read(self, key: str) -> list[Batch]:
         return self._manifests[key]
 
 

@@ -1,6 +1,6 @@
-"""The HTTP API: each module holds the handlers of a few routes of chalicelib.doors."""
+"""The HTTP API. `routes` is the table of all routes; `runs`, `communications` and `service` hold their handlers."""
 
 from chalicelib.api import communications, runs, service
-from chalicelib.api.door import api, authorizer
+from chalicelib.api.blueprint import authorizer, blueprint
 
-__all__ = ["api", "authorizer", "communications", "runs", "service"]
+__all__ = ["authorizer", "blueprint", "communications", "runs", "service"]

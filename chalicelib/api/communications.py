@@ -1,127 +1,151 @@
-"""The routes of the communications that people have to do with."""
+"""The handlers of the routes about communications: the worklist, and what people do with it."""
 
 from chalice.app import Response
 
-from chalicelib import doors, ids, present, worklist
-from chalicelib.api.door import Call, serve
+from chalicelib.api import cursors, ids, routes
+from chalicelib.api.blueprint import Call, handles
 from chalicelib.api.runs import start
-from chalicelib.ledger.table import Position
-from chalicelib.ledger.worklist import Standing
-from chalicelib.models import Selection
-from chalicelib.views import Changed, CommunicationDetail, CommunicationsPage, Many, Retried
+from chalicelib.api.schemas import BulkResult, BulkSelection, CommunicationDetail, CommunicationsPage, RetryResult
+from chalicelib.api.serializers import communication_detail, communication_view, csv_file
+from chalicelib.errors import InvalidRequest, NotFound
+from chalicelib.ledger.worklist import WorklistEntry
+from chalicelib.models import CommunicationStatus, Selection
+from chalicelib.runs import worklist
+from chalicelib.runs.worklist import Action, BulkOutcome
 
 
-@serve(doors.COMMUNICATIONS)
+@handles(routes.COMMUNICATIONS)
 def list_communications(call: Call) -> CommunicationsPage:
-    """Return a page of the worklist, or what is known of one of the application's ids."""
-    if call.query.primary_id is not None:
-        return _by_primary_id(call)
-    page, position = _page(call)
-    return CommunicationsPage(
-        communications=[present.communication(each) for each in page], next_cursor=_cursor(call, position)
+    """Return a page of the worklist, or what is known about one of the application's ids."""
+    entries, next_cursor = _by_primary_id(call) if call.query.primary_id is not None else _page(call)
+    return CommunicationsPage(communications=[communication_view(each) for each in entries], next_cursor=next_cursor)
+
+
+def _by_primary_id(call: Call) -> tuple[list[WorklistEntry], None]:
+    query = call.query
+    known = [source.operation for source in call.deps.configuration.sources]
+    operations = [query.operation] if query.operation else known
+    return worklist.find_communications(call.deps.ledger, query.primary_id, operations), None
+
+
+def _page(call: Call) -> tuple[list[WorklistEntry], str | None]:
+    """Return a page of the worklist and the cursor of the next one."""
+    query = call.query
+    listing = (query.status, query.operation, query.reason)
+    after = cursors.decode_page_key(query.cursor, *listing)
+    status = CommunicationStatus(query.status)
+    entries, next_key = worklist.list_communications(
+        call.deps.ledger, status, query.operation, query.reason, query.limit, after
     )
+    return entries, cursors.encode(next_key, *listing)
 
 
-def _by_primary_id(call: Call) -> CommunicationsPage:
-    query = call.query
-    operations = [query.operation] if query.operation else [it.operation for it in call.it.configuration.sources]
-    found = [call.it.ledger.worklist.read(operation, query.primary_id) for operation in operations]
-    return CommunicationsPage(communications=[present.communication(each) for each in found if each], next_cursor=None)
-
-
-def _page(call: Call) -> tuple[list[Standing], Position | None]:
-    query = call.query
-    after = ids.position(query.cursor, query.status, query.operation, query.reason)
-    equal = worklist.filters(query.operation, query.reason)
-    return call.it.ledger.worklist.page(query.status, query.limit, after, equal=equal)
-
-
-def _cursor(call: Call, position: Position | None) -> str | None:
-    return ids.cursor(position, call.query.status, call.query.operation, call.query.reason)
-
-
-@serve(doors.EXPORT)
+@handles(routes.EXPORT)
 def export_communications(call: Call) -> Response:
-    """Return the worklist as a CSV file; where it is longer, `X-Next-Cursor` is the cursor of the rest."""
-    page, position = _page(call)
+    """Return the worklist as a CSV file. If it is longer, the header `X-Next-Cursor` has the cursor of the rest."""
+    entries, next_cursor = _page(call)
     headers: dict[str, str | list[str]] = {
         "Content-Type": "text/csv; charset=utf-8",
         "Content-Disposition": 'attachment; filename="worklist.csv"',
     }
-    more = _cursor(call, position)
-    if more:
-        headers["X-Next-Cursor"] = more
-    return Response(present.csv_of(page), headers=headers)
+    if next_cursor:
+        headers["X-Next-Cursor"] = next_cursor
+    return Response(csv_file(entries), headers=headers)
 
 
-@serve(doors.COMMUNICATION)
-def read_communication(call: Call, communication_id: str) -> CommunicationDetail:
+@handles(routes.COMMUNICATION)
+def get_communication(call: Call, communication_id: str) -> CommunicationDetail:
     """Return a communication with its history across runs."""
-    return present.detail(worklist.read(communication_id, call.it.ledger))
+    key = ids.decode_id(communication_id)
+    return communication_detail(worklist.get_communication(call.deps.ledger, *key))
 
 
-@serve(doors.RETRY)
-def retry_communication(call: Call, communication_id: str) -> Retried:
-    """Put a communication back into the pool, and send it at once if the body says so."""
-    at_once = call.body.at_once
-    act = worklist.retrying(call.caller, call.it.ledger, call.it.configuration)
-    standing = worklist.one(communication_id, act, call.it.ledger)
-    call.changed(id=communication_id)
-    runs = _at_once(call, [(standing.operation, standing.primary_id)]) if at_once else []
-    return Retried(communication=present.detail(standing), run_id=runs[0] if runs else None)
+@handles(routes.RETRY)
+def retry_communication(call: Call, communication_id: str) -> RetryResult:
+    """Retry a communication, and start a run for it if the body says so."""
+    start_run = call.body.start_run
+    action = worklist.retry_action(call.caller, call.deps.ledger, call.deps.configuration)
+    detail = _apply(call, communication_id, action)
+    run_ids = _start_runs(call, [(detail.operation, detail.primary_id)]) if start_run else []
+    return RetryResult(communication=detail, run_id=run_ids[0] if run_ids else None)
 
 
-@serve(doors.DISMISS)
+@handles(routes.DISMISS)
 def dismiss_communication(call: Call, communication_id: str) -> CommunicationDetail:
-    """Let a communication never be sent again."""
-    standing = worklist.one(
-        communication_id, worklist.dismissing(call.caller, call.body.why, call.it.ledger), call.it.ledger
-    )
-    call.changed(id=communication_id)
-    return present.detail(standing)
+    """Keep a communication from ever being sent."""
+    return _apply(call, communication_id, worklist.dismiss_action(call.caller, call.body.note, call.deps.ledger))
 
 
-@serve(doors.RESTORE)
+@handles(routes.RESTORE)
 def restore_communication(call: Call, communication_id: str) -> CommunicationDetail:
-    """Bring a dismissed communication back to the worklist."""
-    standing = worklist.one(communication_id, worklist.restoring(call.caller, call.it.ledger), call.it.ledger)
-    call.changed(id=communication_id)
-    return present.detail(standing)
+    """Put a dismissed communication back on the worklist."""
+    return _apply(call, communication_id, worklist.restore_action(call.caller, call.deps.ledger))
 
 
-@serve(doors.RETRY_MANY)
-def retry_communications(call: Call) -> Changed:
-    """Retry a list of communications, or the next piece of all of a reason."""
-    wanted = call.body
-    act = worklist.retrying(call.caller, call.it.ledger, call.it.configuration)
-    piece = worklist.many(wanted, act, call.it.ledger)
-    return _changed(call, wanted, piece, _at_once(call, piece.changed) if wanted.at_once else [])
+def _apply(call: Call, communication_id: str, action: Action) -> CommunicationDetail:
+    entry = worklist.apply(action, *ids.decode_id(communication_id), call.deps.ledger)
+    call.log_change(id=communication_id)
+    return communication_detail(entry)
 
 
-@serve(doors.DISMISS_MANY)
-def dismiss_communications(call: Call) -> Changed:
-    """Dismiss a list of communications, or the next piece of all of a reason."""
-    wanted = call.body
-    piece = worklist.many(wanted, worklist.dismissing(call.caller, wanted.why, call.it.ledger), call.it.ledger)
-    return _changed(call, wanted, piece, [])
+@handles(routes.BULK_RETRY)
+def retry_communications(call: Call) -> BulkResult:
+    """Retry a list of communications, or the next ones with a reason."""
+    body = call.body
+    outcome = _apply_to_many(call, body, worklist.retry_action(call.caller, call.deps.ledger, call.deps.configuration))
+    return _bulk_result(call, body, outcome, _start_runs(call, outcome.changed) if body.start_run else [])
 
 
-def _changed(call: Call, wanted: Many, piece: worklist.Piece, runs: list[str]) -> Changed:
-    call.changed(changed=len(piece.changed), ids=[ids.of(*each) for each in piece.changed])
-    return Changed(
-        changed=len(piece.changed),
-        refused=dict(piece.refused),
-        run_ids=runs,
-        next_cursor=ids.cursor(piece.position, *worklist.listing(wanted)),
+@handles(routes.BULK_DISMISS)
+def dismiss_communications(call: Call) -> BulkResult:
+    """Dismiss a list of communications, or the next ones with a reason."""
+    body = call.body
+    outcome = _apply_to_many(call, body, worklist.dismiss_action(call.caller, body.note, call.deps.ledger))
+    return _bulk_result(call, body, outcome, [])
+
+
+def _apply_to_many(call: Call, body: BulkSelection, action: Action) -> BulkOutcome:
+    if body.ids is not None:
+        if body.reason is not None:
+            raise InvalidRequest("ids: give either ids or a reason")
+        if body.operation or body.cursor:
+            raise InvalidRequest("ids: cannot be combined with operation or cursor")
+        # Each once, in the given order.
+        return worklist.apply_to_keys(action, [_known_key(each) for each in dict.fromkeys(body.ids)])
+    if body.reason is None:
+        raise InvalidRequest("ids: give either ids or a reason")
+    after = cursors.decode_page_key(body.cursor, *_listing(body))
+    return worklist.apply_to_reason(action, body.reason, body.operation, after, call.deps.ledger)
+
+
+def _known_key(communication_id: str) -> tuple[str, str]:
+    try:
+        return ids.decode_id(communication_id)
+    except NotFound as error:
+        raise InvalidRequest(f"ids: {error}") from None
+
+
+def _listing(body: BulkSelection) -> tuple[object, ...]:
+    return "bulk", body.reason, body.operation
+
+
+def _bulk_result(call: Call, body: BulkSelection, outcome: BulkOutcome, run_ids: list[str]) -> BulkResult:
+    changed = [ids.encode_id(*key) for key in outcome.changed]
+    call.log_change(changed=len(changed), ids=changed)
+    return BulkResult(
+        changed=len(changed),
+        refused=dict(outcome.refused),
+        run_ids=run_ids,
+        next_cursor=cursors.encode(outcome.next_key, *_listing(body)),
     )
 
 
-def _at_once(call: Call, changed: list[tuple[str, str]]) -> list[str]:
-    """Start a run for each operation of what is back in the pool; a call changes no more than one selection holds."""
-    operations: dict[str, list[str]] = {}
-    for operation, primary_id in changed:
-        operations.setdefault(operation, []).append(primary_id)
+def _start_runs(call: Call, keys: list[tuple[str, str]]) -> list[str]:
+    """Start a run for each operation of some communications. A bulk change is never larger than a selection may be."""
+    by_operation: dict[str, list[str]] = {}
+    for operation, primary_id in keys:
+        by_operation.setdefault(operation, []).append(primary_id)
     return [
         start(call, Selection(operation=operation, primary_ids=primary_ids)).run_id
-        for operation, primary_ids in operations.items()
+        for operation, primary_ids in by_operation.items()
     ]

@@ -1,91 +1,97 @@
-"""The routes of the runs."""
+"""The handlers of the routes about runs."""
 
 from typing import Any
 
 from chalice.app import Response
 
-from chalicelib import approvals, doors, ids, present, runs, selections
-from chalicelib.api.door import Call, respond, serve
+from chalicelib.api import cursors, routes
+from chalicelib.api.blueprint import Call, handles, respond
+from chalicelib.api.schemas import OutcomesPage, RunsPage, RunView, StartedRun
+from chalicelib.api.selections import parse_selection
+from chalicelib.api.serializers import outcome_view, preview_view, run_view
 from chalicelib.errors import InvalidRequest
-from chalicelib.ledger.approvals import APPROVED, DECLINED
-from chalicelib.models import Selection
-from chalicelib.views import OutcomesPage, RunsPage, RunView, Started
+from chalicelib.models import ApprovalDecision, Run, RunStatus, Selection
+from chalicelib.runs import approval, queries
+from chalicelib.runs.start import request_run
+from chalicelib.runs.stop import stop_run as stop
 
-# What other services take too; a longer key is a mistake.
+# As other services do. A longer key is most likely a mistake.
 MAX_KEY = 255
 
 
-@serve(doors.REPROCESS)
-def reprocess(call: Call) -> Response:
-    """Start a run for what the body selects; it is collected and sent behind this answer."""
-    selection = selections.parse(call.raw_body, call.it.configuration)
+@handles(routes.REPROCESS)
+def start_run(call: Call) -> Response:
+    """Start a run for what the body selects. Collecting and sending happen after this answer."""
+    selection = parse_selection(call.raw_body, call.deps.configuration)
     key = _idempotency_key(call.request.headers)
     if selection.dry_run:
-        return respond(call.it.dry_run().look(selection), 200)
-    started = start(call, selection, key)
-    return respond(started, 202, Location=call.path_to(f"/runs/{started.run_id}"))
+        return respond(preview_view(call.deps.dry_run().preview(selection)), 200)
+    run = start(call, selection, key)
+    return respond(StartedRun(run_id=run.run_id, status=run.status), 202, Location=call.path_to(f"/runs/{run.run_id}"))
 
 
-def start(call: Call, selection: Selection, key: str | None = None) -> Started:
-    """Start a run for the caller; with the same key, it is the same run."""
-    it = call.it
-    run_id = runs.requested_id(call.caller, key, it.clock())
-    run = runs.request(run_id, call.caller, selection, it.ledger, it.store, it.clock)
-    if run.status == "requested":
-        it.invoke_collector(run_id)
-        call.changed(runId=run_id)
-    return Started(run_id=run_id, status=run.status)
+def start(call: Call, selection: Selection, key: str | None = None) -> Run:
+    """Start a run in the caller's name, and return it. With the same key it is the same run."""
+    deps = call.deps
+    run = request_run(call.caller, selection, key, deps.ledger, deps.manifests, deps.invoke_collector)
+    if run.status == RunStatus.REQUESTED:
+        call.log_change(runId=run.run_id)
+    return run
 
 
-@serve(doors.RUNS)
+@handles(routes.RUNS)
 def list_runs(call: Call) -> RunsPage:
-    """Return a page of the runs."""
-    page, position = call.it.ledger.runs.page(call.query.limit, ids.position(call.query.cursor, "runs"))
-    return RunsPage(runs=[present.run(each) for each in page], next_cursor=ids.cursor(position, "runs"))
+    """Return a page of runs."""
+    after = cursors.decode_page_key(call.query.cursor, "runs")
+    runs, next_key = queries.list_runs(call.deps.ledger, call.query.limit, after)
+    return RunsPage(runs=[run_view(run) for run in runs], next_cursor=cursors.encode(next_key, "runs"))
 
 
-@serve(doors.RUN)
-def read_run(call: Call, run_id: str) -> RunView:
-    """Tell how a run stands."""
-    return present.run(call.it.ledger.runs.read(run_id))
+@handles(routes.RUN)
+def get_run(call: Call, run_id: str) -> RunView:
+    """Return a run."""
+    return run_view(queries.get_run(call.deps.ledger, run_id))
 
 
-@serve(doors.OUTCOMES)
+@handles(routes.OUTCOMES)
 def list_outcomes(call: Call, run_id: str) -> OutcomesPage:
     """Return a page of a run's communications."""
-    call.it.ledger.runs.read(run_id)
-    return present.outcomes(run_id, call.query, call.it.ledger.runs)
+    query, listing = call.query, ("outcomes", run_id, call.query.outcome)
+    begin = cursors.decode_outcome_key(query.cursor, *listing)
+    records, next_key = queries.list_outcomes(call.deps.ledger, run_id, query.outcome, query.limit, begin)
+    return OutcomesPage(
+        communications=[outcome_view(record) for record in records], next_cursor=cursors.encode(next_key, *listing)
+    )
 
 
-@serve(doors.STOP)
+@handles(routes.STOP)
 def stop_run(call: Call, run_id: str) -> RunView:
-    """Let a run end after what is in flight, and one that waits for approval at once."""
-    run = runs.stop(run_id, call.caller, call.it.ledger)
-    approvals.end_wait(run_id, call.it.ledger, call.it.executions)
-    call.changed(runId=run_id)
-    return present.run(run)
+    """Stop a run after what is in flight; one that waits for approval stops at once."""
+    run = stop(run_id, call.caller, call.deps.ledger, call.deps.executions)
+    call.log_change(runId=run_id)
+    return run_view(run)
 
 
-@serve(doors.APPROVE)
+@handles(routes.APPROVE)
 def approve_run(call: Call, run_id: str) -> RunView:
-    """Let a run send."""
-    return _decide(call, run_id, APPROVED)
+    """Approve a run."""
+    return _decide(call, run_id, ApprovalDecision.APPROVED)
 
 
-@serve(doors.REJECT)
+@handles(routes.REJECT)
 def reject_run(call: Call, run_id: str) -> RunView:
-    """Let a run send nothing."""
-    return _decide(call, run_id, DECLINED)
+    """Reject a run."""
+    return _decide(call, run_id, ApprovalDecision.DECLINED)
 
 
-def _decide(call: Call, run_id: str, decision: str) -> RunView:
-    run = approvals.decide(run_id, decision, call.caller, call.it.ledger, call.it.executions)
-    call.changed(runId=run_id)
-    return present.run(run)
+def _decide(call: Call, run_id: str, decision: ApprovalDecision) -> RunView:
+    run = approval.decide(run_id, decision, call.caller, call.deps.ledger, call.deps.executions)
+    call.log_change(runId=run_id)
+    return run_view(run)
 
 
 def _idempotency_key(headers: Any) -> str | None:
     key: str | None = headers.get("idempotency-key")
     if key is not None and not 0 < len(key) <= MAX_KEY:
-        raise InvalidRequest(f"Idempotency-Key: takes 1 to {MAX_KEY} characters")
+        raise InvalidRequest(f"Idempotency-Key: must have 1 to {MAX_KEY} characters")
     return key

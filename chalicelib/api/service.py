@@ -1,45 +1,43 @@
-"""The routes about the service itself."""
+"""The handlers of the routes about the service itself."""
 
 from typing import Any
 
-from chalicelib import doors, openapi, present
-from chalicelib.api.door import Call, serve
-from chalicelib.views import Health, ScheduleView
+from chalicelib.api import openapi, routes
+from chalicelib.api.blueprint import Call, handles
+from chalicelib.api.schemas import Health, ScheduleView
+from chalicelib.api.serializers import schedule_view
+from chalicelib.runs import schedule
 
 
-@serve(doors.HEALTH)
-def health(_: Call) -> Health:
+@handles(routes.HEALTH)
+def get_health(_: Call) -> Health:
     """Say that the API answers."""
     return Health()
 
 
-@serve(doors.OPENAPI)
-def describe(_: Call) -> dict[str, Any]:
+@handles(routes.OPENAPI)
+def get_openapi(_: Call) -> dict[str, Any]:
     """Return the OpenAPI document."""
     return openapi.document()
 
 
-@serve(doors.SCHEDULE)
-def read_schedule(call: Call) -> ScheduleView:
+@handles(routes.SCHEDULE)
+def get_schedule(call: Call) -> ScheduleView:
     """Return the schedule."""
-    return _schedule(call)
+    return schedule_view(schedule.get_schedule(call.deps.ledger, call.deps.settings))
 
 
-def _schedule(call: Call) -> ScheduleView:
-    return present.schedule(call.it.settings, call.it.ledger.schedule.paused())
-
-
-@serve(doors.PAUSE)
+@handles(routes.PAUSE)
 def pause_schedule(call: Call) -> ScheduleView:
-    """Let the schedule begin no run."""
-    call.it.ledger.schedule.pause(call.caller)
-    call.changed()
-    return _schedule(call)
+    """Keep the schedule from starting runs."""
+    paused = schedule.pause_schedule(call.caller, call.deps.ledger, call.deps.settings)
+    call.log_change()
+    return schedule_view(paused)
 
 
-@serve(doors.RESUME)
+@handles(routes.RESUME)
 def resume_schedule(call: Call) -> ScheduleView:
-    """Let the schedule begin runs again."""
-    call.it.ledger.schedule.resume()
-    call.changed()
-    return _schedule(call)
+    """Let the schedule start runs again."""
+    resumed = schedule.resume_schedule(call.deps.ledger, call.deps.settings)
+    call.log_change()
+    return schedule_view(resumed)

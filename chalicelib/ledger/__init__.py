@@ -1,14 +1,13 @@
-"""The ledger: the only package that knows the table.
+"""The ledger: the only package that talks to the DynamoDB table.
 
-One DynamoDB table holds what must never be forgotten while it matters: which communication was claimed by whom and
-with what answer, the runs, their batches, and the API tokens. Nothing here uses transactions: each rule is one
-conditional write.
+The table holds what must not be forgotten while it matters: who claimed which communication and what the answer was,
+the runs and their batches, and the API's tokens. Nothing here uses transactions: every rule is one conditional write.
 """
 
-from chalicelib.ledger.alerts import Alerts
 from chalicelib.ledger.approvals import Approvals
+from chalicelib.ledger.checkpoints import Checkpoints
 from chalicelib.ledger.communications import Communications
-from chalicelib.ledger.positions import Positions
+from chalicelib.ledger.incidents import Incidents
 from chalicelib.ledger.runs import Runs
 from chalicelib.ledger.schedule import Schedule
 from chalicelib.ledger.table import Table
@@ -18,14 +17,14 @@ from chalicelib.times import Clock
 
 
 class Ledger:
-    """The ledger in `table`; it forgets what needs nobody after `retention` milliseconds."""
+    """The ledger in `table`. It forgets what needs nobody's attention after `retention` milliseconds."""
 
     def __init__(self, table: Table, clock: Clock, retention: int) -> None:
         self.clock = clock
         self.communications = Communications(table, clock)
         self.runs = Runs(table, clock, retention)
-        self.alerts = Alerts(table)
-        self.positions = Positions(table)
+        self.incidents = Incidents(table)
+        self.checkpoints = Checkpoints(table)
         self.tokens = Tokens(table, clock)
         self.approvals = Approvals(table, clock, retention)
         self.schedule = Schedule(table, clock)

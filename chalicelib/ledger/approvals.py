@@ -1,20 +1,18 @@
-"""What the ledger holds of a run that waits for approval: the task token, which never leaves here, and the decision."""
+"""A run's wait for approval: the execution's task token, which never leaves the ledger, and people's decision."""
 
 from chalicelib import times
 from chalicelib.ledger.runs import run_key
 from chalicelib.ledger.table import ConditionFailed, Table
-from chalicelib.models import AWAITING
+from chalicelib.models import ApprovalDecision, RunStatus
 
-APPROVED, DECLINED, EXPIRED = "approved", "declined", "expired"
-
-# The first decision stands; the same one again, by the same person, only delivers it again.
+# The first decision stands. The same decision again by the same person is accepted, so that it can be delivered again.
 _MAY_DECIDE = (
     "(#status = :awaiting AND attribute_not_exists(#decision)) OR (#decision = :decision AND #decidedBy = :by)"
 )
 
 
 class Approvals:
-    """The waits for approval of one deployment's table."""
+    """The waits for approval in one deployment's table."""
 
     def __init__(self, table: Table, clock: times.Clock, retention: int) -> None:
         self._table = table
@@ -22,24 +20,30 @@ class Approvals:
         self._retention = retention
 
     def keep_token(self, run_id: str, token: str) -> bool:
-        """Keep the token by which the execution's wait ends; return whether people have been asked already."""
+        """Keep the task token that ends the execution's wait; return whether people have been asked already."""
         values = {"token": token, "expiresAt": (self._clock() + self._retention) // 1000}
         item = self._table.update(_key(run_id), "SET #token = :token, #expiresAt = :expiresAt", values)
         return "askedAt" in item
 
-    def asked(self, run_id: str) -> None:
+    def mark_asked(self, run_id: str) -> None:
         """Note that people have been asked."""
         self._table.update(_key(run_id), "SET #askedAt = :now", {"now": self._clock()})
 
     def token(self, run_id: str) -> str | None:
-        """Return the token by which the execution's wait ends, None if it does not wait yet."""
+        """Return the task token that ends the execution's wait, None if it is not waiting yet."""
         token: str | None = (self._table.get(*_key(run_id)) or {}).get("token")
         return token
 
-    def decide(self, run_id: str, decision: str, by: str) -> bool:
-        """Write a decision down; return False if the run waits no more, or somebody else has decided already."""
-        status = "running" if decision == APPROVED else AWAITING
-        values = {"decision": decision, "by": by, "now": self._clock(), "new": status, "awaiting": AWAITING}
+    def decide(self, run_id: str, decision: ApprovalDecision, by: str) -> bool:
+        """Write down a decision; False if the run does not wait any more, or somebody else decided first."""
+        status = RunStatus.RUNNING if decision == ApprovalDecision.APPROVED else RunStatus.AWAITING_APPROVAL
+        values = {
+            "decision": decision,
+            "by": by,
+            "now": self._clock(),
+            "new": status,
+            "awaiting": RunStatus.AWAITING_APPROVAL,
+        }
         changes = "SET #decision = :decision, #decidedBy = :by, #decidedAt = :now, #status = :new"
         try:
             self._table.update(run_key(run_id), changes, values, _MAY_DECIDE)
@@ -49,8 +53,12 @@ class Approvals:
         return True
 
     def expire(self, run_id: str) -> None:
-        """Write down that nobody's approval reached the execution in time, even if one was given; a refusal stays."""
-        values = {"expired": EXPIRED, "declined": DECLINED, "now": self._clock()}
+        """Write down that no approval reached the execution in time, even if one was given. A refusal stays."""
+        values = {
+            "expired": ApprovalDecision.EXPIRED,
+            "declined": ApprovalDecision.DECLINED,
+            "now": self._clock(),
+        }
         try:
             self._table.update(
                 run_key(run_id),

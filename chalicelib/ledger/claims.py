@@ -1,7 +1,7 @@
-"""The rules of a claim, without the table: what stands in the ledger for a communication, and what may follow.
+"""The rules of a claim, without the table: what the ledger says about a communication, and what may follow.
 
-A claim is pessimistic: it is written before the POST and assumes that the POST will reach the application. The
-answer then relaxes what the claim assumed. See docs/design.md, "Never twice, never lost".
+A claim is pessimistic: it is written before the POST and assumes that the POST will reach the application. The answer
+then relaxes what the claim assumed. See docs/design.md, "Never twice, never lost".
 """
 
 from typing import Any
@@ -16,24 +16,26 @@ from chalicelib.errors import (
     CommunicationRejected,
     OutcomeUnknown,
 )
-from chalicelib.models import Record
+from chalicelib.models import CommunicationStatus, Outcome, Record, SkipReason
 
-ACCEPTED = "accepted"
+# What an answer is called in the ledger: `accepted`, the name of a ReprocessError, or `sending` until it arrives.
+ACCEPTED = Outcome.ACCEPTED.value
+SENDING = CommunicationStatus.SENDING.value
 
 # How many history entries a communication keeps.
 HISTORY = 20
 
-# A person's word, or a communication waiting for one: nobody may send it.
-_RULED = ("manual", "dismissed")
+# Statuses that only people change: no run may send these.
+_FOR_PEOPLE = (CommunicationStatus.MANUAL, CommunicationStatus.DISMISSED)
 
-# Answers after which the application has surely not processed the POST.
+# Answers after which the application has certainly not processed the POST.
 _NOT_PROCESSED = (ApplicationUnavailable.__name__, ApplicationMisconfigured.__name__)
-# Answers that leave it open, so that only an application that honours keys may be asked again.
+# Answers that leave it open, so that only an application that honours keys may be sent it again.
 _PERHAPS_PROCESSED = (ApplicationError.__name__, OutcomeUnknown.__name__)
 
 
 class Rules(Record, frozen=True):
-    """What the claim needs to know of a source and of the application. Durations in milliseconds."""
+    """What a claim has to know about the source and the application. Durations in milliseconds."""
 
     cool_down: int
     honours_key: bool
@@ -41,8 +43,8 @@ class Rules(Record, frozen=True):
     retention: int
 
 
-class Entry(Record, frozen=True):
-    """One line of a communication's history: which owner tried, when, and the answer (`sending` until there is one)."""
+class HistoryEntry(Record, frozen=True):
+    """One line of a communication's history: which owner tried it, when, and the answer (`sending`: none yet)."""
 
     owner: str
     at: int
@@ -51,16 +53,16 @@ class Entry(Record, frozen=True):
 
 
 class State(Record, frozen=True):
-    """What the ledger holds of a communication. Times in milliseconds since 1970.
+    """What the ledger knows about a communication. Times in milliseconds since 1970.
 
-    `until` is the end of the cool-down; `key`, `created` and `created_by` are those of the POST while its outcome is
-    in doubt; `previous_until` and `attempts_before` are what an answer "surely not processed" brings back.
-    `retried_at` is when a person last put it back into the pool.
+    `until` is the end of the cool-down. `key`, `created` and `created_by` are those of the POST for as long as its
+    outcome is in doubt. `previous_until`, `previous_status` and `attempts_before` are what an answer "certainly not
+    processed" restores. `retried_at` is when somebody last retried it.
     """
 
     operation: str
     primary_id: str
-    status: str = "open"
+    status: CommunicationStatus = CommunicationStatus.OPEN
     attempts: int = 0
     owner: str = ""
     claim_id: str = ""
@@ -73,8 +75,8 @@ class State(Record, frozen=True):
     in_doubt: bool = False
     previous_until: int = 0
     attempts_before: int = 0
-    previous_status: str = "open"
-    history: list[Entry] = []
+    previous_status: CommunicationStatus = CommunicationStatus.OPEN
+    history: list[HistoryEntry] = []
     manual_by: str | None = None
     manual_reason: str | None = None
     manual_since: int | None = None
@@ -82,61 +84,62 @@ class State(Record, frozen=True):
 
     @property
     def relapsed(self) -> bool:
-        """Whether the last claim found it accepted before: the application took it and lists it as failed again."""
-        return self.previous_status == ACCEPTED
+        """Whether the last claim found it accepted: the application took it, and lists it as failed again."""
+        return self.previous_status == CommunicationStatus.ACCEPTED
 
-    def entry_of(self, owner: str) -> Entry | None:
-        """Return the history entry of an owner, or None if that one never claimed it (or too long ago)."""
+    def entry_of(self, owner: str) -> HistoryEntry | None:
+        """Return an owner's history entry, or None if that owner never claimed it, or too long ago."""
         return next((entry for entry in reversed(self.history) if entry.owner == owner), None)
 
 
-class Decided(Record, frozen=True):
-    """No POST: what this owner's earlier try has settled already."""
+class AlreadySettled(Record, frozen=True):
+    """No POST: an earlier try of the same owner has settled the outcome."""
 
-    outcome: str
+    outcome: Outcome
     reason: str | None = None
 
 
-class Refused(Record, frozen=True):
-    """No POST: somebody else's claim, or a person's word, stands against it."""
+class ClaimRefused(Record, frozen=True):
+    """No POST: another claim or a person's decision forbids it."""
 
-    reason: str
-
-
-def outcome_of(answer: str) -> str:
-    """Return the outcome that an answer, `accepted` or the name of an error, stands for at the end of a run."""
-    return REPROCESS_ERRORS[answer].outcome if answer in REPROCESS_ERRORS else answer
+    reason: SkipReason
 
 
-def standing_against(state: State, listed_at: int, max_attempts: int) -> str | None:
-    """Return the reason why a communication must be left alone, or None if a claim may succeed."""
-    if state.status in _RULED:
-        return state.status
+def outcome_of(answer: str) -> Outcome:
+    """Return the outcome that an answer (`accepted` or the name of an error) stands for at the end of a run."""
+    return Outcome(REPROCESS_ERRORS[answer].outcome if answer in REPROCESS_ERRORS else answer)
+
+
+def refusal_reason(state: State, listed_at: int, max_attempts: int) -> SkipReason | None:
+    """Return why a communication must be left alone, or None if a claim may succeed."""
+    if state.status in _FOR_PEOPLE:
+        return SkipReason(state.status)
     if state.until >= listed_at:
-        return "in_flight" if state.status == "sending" else "cool_down"
+        return SkipReason.IN_FLIGHT if state.status == CommunicationStatus.SENDING else SkipReason.COOL_DOWN
     if state.attempts >= max_attempts:
-        return "relapsed" if state.status == ACCEPTED else "attempts_used_up"
+        accepted = state.status == CommunicationStatus.ACCEPTED
+        return SkipReason.RELAPSED if accepted else SkipReason.ATTEMPTS_USED_UP
     return None
 
 
-def repetition(state: State, rules: Rules) -> Decided | Refused | None:
+def settled_before(state: State, rules: Rules) -> AlreadySettled | ClaimRefused | None:
     """Return what an owner that claims again has settled already, or None if it may POST again with the same key."""
     answer = state.answer or OutcomeUnknown.__name__
     if answer in _NOT_PROCESSED or (answer in _PERHAPS_PROCESSED and rules.honours_key):
-        # AWS may deliver a task again long after its batch was recorded, and handed over to a person.
-        return Refused(reason=state.status) if state.status in _RULED else None
-    return Decided(outcome=outcome_of(answer), reason=state.reason)
+        # AWS may deliver a task again long after its batch was recorded and its communication handed to a person.
+        return ClaimRefused(reason=SkipReason(state.status)) if state.status in _FOR_PEOPLE else None
+    return AlreadySettled(outcome=outcome_of(answer), reason=state.reason)
 
 
-def claimed_again(state: State, claim_id: str, now: int, rules: Rules) -> dict[str, Any]:
-    """Return the attributes that change when the same owner claims again.
+def changes_of_repeated_claim(state: State, claim_id: str, now: int, rules: Rules) -> dict[str, Any]:
+    """Return the attributes that change when the same owner claims again (None: the attribute is removed).
 
-    Without an answer the first POST may still be on its way, so what it assumed becomes what an answer "surely not
-    processed" to this one falls back to: a later "unavailable" does not end the doubt.
+    Without an answer the first POST may still be on its way. So what that claim assumed becomes what an answer
+    "certainly not processed" to the new POST restores: a later "unavailable" does not end the doubt.
     """
-    pending = state.status == "sending"
+    pending = state.status == CommunicationStatus.SENDING
     return {
-        "status": "sending",
+        "status": CommunicationStatus.SENDING,
         "claimId": claim_id,
         "attempts": state.attempts_before + 1,
         "until": now + rules.cool_down,
@@ -147,11 +150,11 @@ def claimed_again(state: State, claim_id: str, now: int, rules: Rules) -> dict[s
     }
 
 
-def answered(state: State, answer: str, reason: str | None, now: int, rules: Rules) -> dict[str, Any]:
-    """Return the attributes that change when the answer to a claim's POST is known (None: the attribute goes)."""
-    # What the history tells of this owner's tries together: "unavailable" after an unknown one is still unknown.
-    sum_up = OutcomeUnknown.__name__ if state.in_doubt and answer in _NOT_PROCESSED else answer
-    last = Entry(owner=state.owner, at=now, answer=sum_up, reason=reason)
+def changes_of_answer(state: State, answer: str, reason: str | None, now: int, rules: Rules) -> dict[str, Any]:
+    """Return the attributes that change with the answer to a claim's POST (None: the attribute is removed)."""
+    # The history sums up all tries of one owner: "unavailable" after an unknown outcome is still unknown.
+    summed_up = OutcomeUnknown.__name__ if state.in_doubt and answer in _NOT_PROCESSED else answer
+    last = HistoryEntry(owner=state.owner, at=now, answer=summed_up, reason=reason)
     history = [*state.history[:-1], last][-HISTORY:]
     return {
         "answer": answer,
@@ -162,25 +165,28 @@ def answered(state: State, answer: str, reason: str | None, now: int, rules: Rul
 
 
 def _relaxed(state: State, answer: str, now: int, rules: Rules) -> dict[str, Any]:
-    """Return what an answer relaxes of the assumptions that the claim made."""
+    """Return what an answer relaxes of what the claim assumed."""
     if answer == ACCEPTED:
-        return {"status": ACCEPTED, "until": now + rules.cool_down, "inDoubt": False, **_KEY_ENDS}
+        until = now + rules.cool_down
+        return {"status": CommunicationStatus.ACCEPTED, "until": until, "inDoubt": False, **_KEY_ENDS}
     if answer == CommunicationRejected.__name__:
-        return {"status": "open", "inDoubt": False, **_KEY_ENDS}
+        return {"status": CommunicationStatus.OPEN, "inDoubt": False, **_KEY_ENDS}
     if answer in _NOT_PROCESSED and not state.in_doubt:
         return {"status": _before(state), "until": state.previous_until, "attempts": state.attempts_before}
-    doubtful = {"status": "unknown" if state.in_doubt or answer == OutcomeUnknown.__name__ else "open"}
+    unknown = state.in_doubt or answer == OutcomeUnknown.__name__
+    status = {"status": CommunicationStatus.UNKNOWN if unknown else CommunicationStatus.OPEN}
     if answer in _NOT_PROCESSED:
-        return {**doubtful, "until": state.previous_until}
+        return {**status, "until": state.previous_until}
     if answer == ApplicationError.__name__ and rules.honours_key:
-        return {**doubtful, "until": state.previous_until, "inDoubt": True}
+        return {**status, "until": state.previous_until, "inDoubt": True}
     until = now + rules.cool_down
-    return {**doubtful, "until": until, "previousUntil": until, "inDoubt": True}
+    return {**status, "until": until, "previousUntil": until, "inDoubt": True}
 
 
-def _before(state: State) -> str:
-    """Return the status to which a claim that came to nothing goes back; of an owner that died, all is in doubt."""
-    return "unknown" if state.previous_status == "sending" else state.previous_status
+def _before(state: State) -> CommunicationStatus:
+    """Return the status that a claim without effect falls back to; after an owner that died, the outcome is unknown."""
+    died = state.previous_status == CommunicationStatus.SENDING
+    return CommunicationStatus.UNKNOWN if died else state.previous_status
 
 
 _KEY_ENDS = {"key": None, "created": None, "createdBy": None}

@@ -1,4 +1,4 @@
-"""What the ledger holds of each communication: the claim, the answer, the worklist, the history."""
+"""The communications in the ledger: their claims and answers, their history, and the way to the worklist."""
 
 import uuid
 from collections.abc import Iterable
@@ -9,11 +9,11 @@ import msgspec
 from chalicelib import times
 from chalicelib.errors import OutcomeUnknown
 from chalicelib.ledger import claims
-from chalicelib.ledger.claims import Decided, Entry, Refused, Rules, State
+from chalicelib.ledger.claims import AlreadySettled, ClaimRefused, HistoryEntry, Rules, State
 from chalicelib.ledger.table import ConditionFailed, Item, Table
-from chalicelib.models import Communication, Task
+from chalicelib.models import Communication, CommunicationStatus, SkipReason, Task
 
-# Somebody else neither holds it now nor held it after the list was read, and no person has ruled on it.
+# Nobody else holds it now or held it after the list was read, and it is not for people to decide.
 _CLAIMABLE = (
     "(attribute_not_exists(#owner) OR #owner <> :owner)"
     " AND (attribute_not_exists(#status) OR NOT #status IN (:manual, :dismissed))"
@@ -33,26 +33,35 @@ _CLAIM = (
     " REMOVE #answer, #reason"
 )
 
+_MOVE_TO_WORKLIST = (
+    "SET #operation = :operation, #primaryId = :primaryId, #status = :manual, #worklist = :manual,"
+    " #manualBy = :owner, #manualReason = :reason, #manualSince = :now REMOVE #expiresAt"
+)
+_MAY_MOVE_TO_WORKLIST = (
+    "(attribute_not_exists(#status) OR NOT #status IN (:manual, :dismissed))"
+    " AND (attribute_not_exists(#until) OR #until < :listedAt OR (#owner = :owner AND #status <> :sending))"
+)
+
 
 def key_of(operation: str, primary_id: str) -> tuple[str, str]:
-    """Return the key of a communication's item."""
+    """Return the table's key of a communication's item."""
     return f"COMM#{operation}#{primary_id}", "COMM"
 
 
 class Communications:
-    """The communications of one deployment's table."""
+    """The communications in one deployment's table."""
 
     def __init__(self, table: Table, clock: times.Clock) -> None:
         self._table = table
         self._clock = clock
 
     def read(self, communications: Iterable[Communication]) -> dict[tuple[str, str], State]:
-        """Return what is known, by (operation, primaryId), of those of the communications that are known at all."""
-        keys = {key_of(each.operation, each.primary_id) for each in communications}
+        """Return the states of those communications that the ledger knows, by (operation, primaryId)."""
+        keys = {key_of(*communication.key) for communication in communications}
         states = map(_state, self._table.batch_get(sorted(keys)))
         return {(state.operation, state.primary_id): state for state in states}
 
-    def claim(self, task: Task, rules: Rules) -> State | Decided | Refused:
+    def claim(self, task: Task, rules: Rules) -> State | AlreadySettled | ClaimRefused:
         """Make this task's owner the only one that may POST the communication now, or say why it may not.
 
         One conditional write. A State is a claim: POST with its `key`, `created` and `created_by`.
@@ -63,62 +72,63 @@ class Communications:
         except ConditionFailed as refusal:
             state = _state(refusal.item)
         if state.claim_id == claim_id:
-            # The SDK repeated this very write, as it had not heard that it got through.
+            # The SDK repeated this very write because it had not heard that it succeeded.
             return state
         if state.owner != task.owner:
-            return Refused(reason=_why_refused(state, task, rules))
-        return claims.repetition(state, rules) or self._claim_again(state, claim_id, rules)
+            return ClaimRefused(reason=_why_refused(state, task, rules))
+        return claims.settled_before(state, rules) or self._claim_again(state, claim_id, rules)
 
     def _claim_first(self, task: Task, claim_id: str, rules: Rules) -> State:
-        it, now = task.communication, self._clock()
+        communication, now = task.communication, self._clock()
+        entry = HistoryEntry(owner=task.owner, at=now, answer=claims.SENDING)
         values = {
-            "operation": it.operation,
-            "primaryId": it.primary_id,
+            "operation": communication.operation,
+            "primaryId": communication.primary_id,
             "owner": task.owner,
             "claimId": claim_id,
-            "open": "open",
-            "sending": "sending",
-            "manual": "manual",
-            "dismissed": "dismissed",
+            "open": CommunicationStatus.OPEN,
+            "sending": CommunicationStatus.SENDING,
+            "manual": CommunicationStatus.MANUAL,
+            "dismissed": CommunicationStatus.DISMISSED,
             "until": now + rules.cool_down,
-            "listedAt": it.listed_at,
+            "listedAt": communication.listed_at,
             "maxAttempts": rules.max_attempts,
             "key": uuid.uuid4().hex,
-            "created": times.iso(now),
-            "createdBy": it.created_by or task.requested_by,
+            "created": times.format_iso(now),
+            "createdBy": communication.created_by or task.requested_by,
             "expiresAt": (now + rules.retention) // 1000,
-            "entry": [msgspec.to_builtins(Entry(owner=task.owner, at=now, answer="sending"))],
+            "entry": [msgspec.to_builtins(entry)],
             "nothing": [],
             "zero": 0,
             "one": 1,
             "no": False,
         }
-        return _state(self._table.update(key_of(it.operation, it.primary_id), _CLAIM, values, _CLAIMABLE))
+        return _state(self._table.update(key_of(*communication.key), _CLAIM, values, _CLAIMABLE))
 
     def _claim_again(self, state: State, claim_id: str, rules: Rules) -> State:
-        changes = claims.claimed_again(state, claim_id, self._clock(), rules)
+        changes = claims.changes_of_repeated_claim(state, claim_id, self._clock(), rules)
         try:
             return self._change(state, changes)
         except ConditionFailed as refusal:
             if refusal.item.get("claimId") == claim_id:
                 return _state(refusal.item)
-            # Another delivery of this very task moved first and is at it: the state machine asks again later.
+            # Another delivery of this very task was faster and is sending: the state machine will ask again.
             raise OutcomeUnknown("claimed_elsewhere") from None
 
-    def answer(self, claim: State, answer: str, reason: str | None, rules: Rules) -> None:
-        """Write the answer to a claim's POST, unless another delivery of the same task has claimed meanwhile.
+    def record_answer(self, claim: State, answer: str, reason: str | None, rules: Rules) -> None:
+        """Write down the answer to a claim's POST, unless another delivery of the same task has claimed meanwhile.
 
-        `answer` is `accepted` or the name of an error. That the write is refused is no failure: either a repetition
-        of this very write got through, or the newer claim of the same owner will write its own answer.
+        `answer` is `accepted` or the name of an error. A refused write is no failure: either a repetition of this very
+        write succeeded, or the newer claim of the same owner will write its own answer.
         """
-        changes = claims.answered(claim, answer, reason, self._clock(), rules)
+        changes = claims.changes_of_answer(claim, answer, reason, self._clock(), rules)
         try:
             self._change(claim, changes)
         except ConditionFailed:
             return
 
     def _change(self, state: State, changes: Item) -> State:
-        """Change attributes (None removes one) of a communication that still is as `state` says."""
+        """Change attributes (None removes one) of a communication that is still as `state` says."""
         settings = [f"#{name} = :new{name}" for name, value in changes.items() if value is not None]
         removals = [f"#{name}" for name, value in changes.items() if value is None]
         values = {f"new{name}": value for name, value in changes.items() if value is not None}
@@ -128,50 +138,40 @@ class Communications:
         return _state(self._table.update(key, expression, values, "#claimId = :oldClaim AND #status = :oldStatus"))
 
     def worklist_size(self, at_most: int) -> int:
-        """Return how many communications need a person; it is not counted much further than `at_most`."""
-        return self._table.count_index("worklist", "manual", at_most)
+        """Return how many communications are on the worklist; counting stops soon after `at_most`."""
+        return self._table.count_index("worklist", CommunicationStatus.MANUAL, at_most)
 
-    def to_worklist(self, it: Communication, owner: str, reason: str) -> bool:
-        """Hand a communication over to a person; return whether it is this owner that did so, now or before.
+    def move_to_worklist(self, communication: Communication, owner: str, reason: str) -> bool:
+        """Hand a communication to a person; return whether this owner did so, now or before.
 
-        Refused while anybody may be sending it, and when a person has ruled on it already. Whoever claimed it before
-        the end of the cool-down has died: what is `sending` for ever must not be lost.
+        Refused while somebody may be sending it, and if it is for people to decide already. A claim that is older than
+        its cool-down does not count: its owner has died, and what is `sending` for ever must not be lost.
         """
         values = {
-            "operation": it.operation,
-            "primaryId": it.primary_id,
+            "operation": communication.operation,
+            "primaryId": communication.primary_id,
             "owner": owner,
             "reason": reason,
             "now": self._clock(),
-            "listedAt": it.listed_at,
-            "manual": "manual",
-            "dismissed": "dismissed",
-            "sending": "sending",
+            "listedAt": communication.listed_at,
+            "manual": CommunicationStatus.MANUAL,
+            "dismissed": CommunicationStatus.DISMISSED,
+            "sending": CommunicationStatus.SENDING,
         }
         try:
-            self._table.update(key_of(it.operation, it.primary_id), _TO_WORKLIST, values, _MAY_GO_TO_WORKLIST)
+            self._table.update(key_of(*communication.key), _MOVE_TO_WORKLIST, values, _MAY_MOVE_TO_WORKLIST)
         except ConditionFailed as refusal:
             state = _state(refusal.item)
-            return state.status == "manual" and state.manual_by == owner
+            return state.status == CommunicationStatus.MANUAL and state.manual_by == owner
         return True
 
 
-_TO_WORKLIST = (
-    "SET #operation = :operation, #primaryId = :primaryId, #status = :manual, #worklist = :manual,"
-    " #manualBy = :owner, #manualReason = :reason, #manualSince = :now REMOVE #expiresAt"
-)
-_MAY_GO_TO_WORKLIST = (
-    "(attribute_not_exists(#status) OR NOT #status IN (:manual, :dismissed))"
-    " AND (attribute_not_exists(#until) OR #until < :listedAt OR (#owner = :owner AND #status <> :sending))"
-)
-
-
-def _why_refused(state: State, task: Task, rules: Rules) -> str:
+def _why_refused(state: State, task: Task, rules: Rules) -> SkipReason:
     if state.owner.startswith(f"{task.run_id}#"):
-        return "duplicate"
-    against = claims.standing_against(state, task.communication.listed_at, rules.max_attempts)
-    # None: what stood against it has ended since; it is due again in the next run.
-    return against or "in_flight"
+        return SkipReason.DUPLICATE
+    reason = claims.refusal_reason(state, task.communication.listed_at, rules.max_attempts)
+    # None: what refused it has ended since; the next run can take it.
+    return reason or SkipReason.IN_FLIGHT
 
 
 def _state(item: dict[str, Any]) -> State:

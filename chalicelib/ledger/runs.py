@@ -1,34 +1,31 @@
-"""What the ledger holds of each run: its item, its switch, its batches, and which scheduled run is under way."""
+"""The runs in the ledger: for each its item, its switch and its batches."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from chalicelib import times
+from chalicelib import run_ids, times
 from chalicelib.errors import RunNotFound
-from chalicelib.ledger.table import ConditionFailed, Item, Position, Table
-from chalicelib.models import CLOSED, BatchRecord, Run
+from chalicelib.ledger.table import ConditionFailed, Item, Table
+from chalicelib.models import CLOSED, BatchRecord, PageKey, Run
 
-# A run's id is the name of its execution (AWS Step Functions API reference, StartExecution).
-MAX_RUN_ID = 80
-
-# The one item that says which scheduled run is under way.
-_TURN = ("SCHEDULE", "TURN")
+# The attribute that each field of a Run is stored as.
+_ATTRIBUTES = dict(zip(Run.__struct_fields__, Run.__struct_encode_fields__, strict=True))
 
 
 def run_key(run_id: str) -> tuple[str, str]:
-    """Return the key of a run's item."""
+    """Return the table's key of a run's item."""
     return f"RUN#{run_id}", "RUN"
 
 
 def switch_key(run_id: str) -> tuple[str, str]:
-    """Return the key of a run's switch, which `statemachine.json` reads by this very name."""
+    """Return the table's key of a run's switch, which `statemachine.json` reads too."""
     return f"RUN#{run_id}", "SWITCH"
 
 
 class Runs:
-    """The runs of one deployment's table."""
+    """The runs in one deployment's table."""
 
     def __init__(self, table: Table, clock: times.Clock, retention: int) -> None:
         self._table = table
@@ -36,7 +33,7 @@ class Runs:
         self._retention = retention
 
     def create(self, run: Run) -> bool:
-        """Write a run's item; return False if there is one of that id already."""
+        """Write a run's item; return False if a run of that id exists already."""
         item = msgspec.to_builtins(run) | {
             "pk": run_key(run.run_id)[0],
             "sk": "RUN",
@@ -47,30 +44,30 @@ class Runs:
         return self._table.put_new(item)
 
     def read(self, run_id: str) -> Run:
-        """Return a run. RunNotFound if there is none."""
-        item = self._table.get(*run_key(run_id)) if len(run_id) <= MAX_RUN_ID else None
+        """Return a run. RunNotFound if there is none of that id."""
+        item = self._table.get(*run_key(run_id)) if len(run_id) <= run_ids.MAX_LENGTH else None
         if item is None:
-            raise RunNotFound(f"there is no run {run_id[:MAX_RUN_ID]!r}")
+            raise RunNotFound(f"there is no run {run_id[: run_ids.MAX_LENGTH]!r}")
         return _run(item)
 
     def open_runs(self) -> list[Run]:
         """Return the runs that have not ended, oldest first; eventually consistent."""
         return [_run(item) for item in self._table.query_index("open", "OPEN")]
 
-    def page(self, size: int, after: Position | None) -> tuple[list[Run], Position | None]:
-        """Return at most `size` runs after a position, newest first, and where the page ends; eventually consistent."""
-        items, position = self._table.page(("runs", "RUN", "requestedAt"), size, after, oldest_first=False)
-        return [_run(item) for item in items], position
+    def page(self, size: int, after: PageKey | None = None) -> tuple[list[Run], PageKey | None]:
+        """Return at most `size` runs, newest first, and the key of the next page; eventually consistent."""
+        items, key = self._table.page(("runs", "RUN", "requestedAt"), size, after, oldest_first=False)
+        return [_run(item) for item in items], key
 
-    def change(self, run: Run, **attributes: Any) -> Run | None:
-        """Set attributes of a run that still has the status of `run`; None if it has moved on.
+    def change(self, run: Run, **changes: Any) -> Run | None:
+        """Set fields of a run that still has the status of `run`, and return it; None if it has moved on.
 
-        A status at which a run ends also takes it from the open ones and sets when it ended.
+        A status that closes the run also removes it from the open ones and sets `ended_at`.
         """
-        values = dict(attributes)
+        values = {_ATTRIBUTES[name]: value for name, value in changes.items()}
         expression = "SET " + ", ".join(f"#{name} = :{name}" for name in values)
         condition = "#status = :oldStatus"
-        if values.get("status", run.status) in CLOSED:
+        if changes.get("status", run.status) in CLOSED:
             values["endedAt"] = self._clock()
             expression += ", #endedAt = :endedAt REMOVE #open"
         try:
@@ -80,38 +77,14 @@ class Runs:
         except ConditionFailed:
             return None
 
-    def forget(self, run: Run) -> None:
+    def delete(self, run: Run) -> None:
         """Delete the item of a scheduled run that found nothing to do."""
         self._table.delete(*run_key(run.run_id))
-
-    # -- whose turn it is
-
-    def take_turn(self, run_id: str, instead_of: str = "") -> bool:
-        """Make `run_id` the scheduled run that is under way, if none or `instead_of` is; return whether it is now."""
-        condition = "attribute_not_exists(pk) OR #runId IN (:none, :runId, :insteadOf)"
-        values = {"runId": run_id, "none": "", "insteadOf": instead_of, "now": self._clock()}
-        try:
-            self._table.update(_TURN, "SET #runId = :runId, #since = :now", values, condition)
-        except ConditionFailed:
-            return False
-        return True
-
-    def turn(self) -> tuple[str, int]:
-        """Return which scheduled run is under way (`""`: none) and since when."""
-        item = self._table.get(*_TURN) or {}
-        return str(item.get("runId", "")), int(item.get("since", 0))
-
-    def end_turn(self, run_id: str) -> None:
-        """Let the next scheduled run begin, if it is still the turn of this one."""
-        try:
-            self._table.update(_TURN, "SET #runId = :none", {"none": "", "runId": run_id}, "#runId = :runId")
-        except ConditionFailed:
-            return
 
     # -- batches and progress
 
     def record_batch(self, run_id: str, record: BatchRecord) -> bool:
-        """Put the outcomes of a batch, once; return False if they are there already."""
+        """Write the outcomes of a batch, once; return False if they are there already."""
         item = msgspec.to_builtins(record) | {
             "pk": run_key(run_id)[0],
             "sk": _batch_key(record.index),
@@ -120,20 +93,24 @@ class Runs:
         return self._table.put_new(item)
 
     def batches(self, run_id: str, first: int = 0) -> Iterator[BatchRecord]:
-        """Yield the recorded batches of a run, by index, from the first one wanted."""
+        """Yield a run's recorded batches by index, from `first` on."""
         for item in self._table.query(run_key(run_id)[0], "BATCH#", _batch_key(first) if first else None):
             yield msgspec.convert(item, BatchRecord)
 
-    def progress(self, run_id: str, counts: Mapping[str, int]) -> None:
-        """Add to the counters of a run: progress for those who watch, never what a decision rests on."""
-        values = {f"n_{outcome}": number for outcome, number in counts.items()}
-        added = ", ".join(f"#n_{outcome} :n_{outcome}" for outcome in counts)
-        self._table.update(run_key(run_id), f"ADD {added}", values)
+    def add_progress(self, run_id: str, counts: Mapping[str, int], post_times: list[int]) -> None:
+        """Add a batch's outcomes, and the milliseconds of its POSTs, to the run's counters.
+
+        They show progress and how fast the application is; no decision about sending depends on them.
+        """
+        added = {f"n_{outcome}": number for outcome, number in counts.items()}
+        if post_times:
+            added |= {"postMs": sum(post_times), "posts": len(post_times)}
+        self._table.update(run_key(run_id), "ADD " + ", ".join(f"#{name} :{name}" for name in added), added)
 
     # -- the switch
 
     def halt(self, run_id: str, reason: str) -> None:
-        """Let no further batch of a run begin; the first reason stays."""
+        """Keep further batches of a run from starting. If it is halted already, the first reason stays."""
         try:
             self._table.update(
                 switch_key(run_id),
@@ -144,13 +121,13 @@ class Runs:
         except ConditionFailed:
             return
 
-    def halted(self, run_id: str) -> str | None:
-        """Return why no further batch of a run begins, or None if they do."""
+    def halt_reason(self, run_id: str) -> str | None:
+        """Return why no further batch of a run starts, or None if it is not halted."""
         item = self._table.get(*switch_key(run_id)) or {}
         return item.get("reason") if item.get("halted") else None
 
-    def barren(self, run_id: str, index: int) -> int:
-        """Note that nothing of a batch was accepted; return how many such batches came since the last accepted one."""
+    def record_unsuccessful_batch(self, run_id: str, index: int) -> int:
+        """Note that nothing in a batch was accepted; return how many such batches there were since the last success."""
         item = self._table.update(
             switch_key(run_id),
             "SET #expiresAt = :expiresAt ADD #barren :index",
@@ -158,8 +135,8 @@ class Runs:
         )
         return len(item["barren"])
 
-    def fruitful(self, run_id: str) -> None:
-        """Note that something of a batch was accepted: the barren ones before it count no more."""
+    def reset_breaker(self, run_id: str) -> None:
+        """Note that something in a batch was accepted: unsuccessful batches before it no longer count."""
         self._table.update(
             switch_key(run_id), "SET #expiresAt = :expiresAt REMOVE #barren", {"expiresAt": self._expiry()}
         )

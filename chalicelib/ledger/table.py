@@ -1,25 +1,25 @@
-"""DynamoDB in the few ways that the ledger uses it, with plain Python values and whole numbers."""
+"""The only module that talks to DynamoDB: the few calls that the ledger needs, with plain Python values."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
+from chalicelib.models import PageKey
+
 Item = dict[str, Any]
 
 # BatchGetItem's limit (Amazon DynamoDB API reference, BatchGetItem).
 BATCH_GET = 100
 
-# A page of an index whose items are filtered may take several queries: this many at most, and items looked at in each.
-_QUERIES, _LOOKED_AT = 10, 1000
-
-# Where a page of an index ended: the key of its last item, and the item's place in the order of the index.
-Position = tuple[str, str, int]
+# A page of an index with a filter may take several queries: at most this many, each of so many items.
+_MAX_QUERIES, _ITEMS_PER_QUERY = 10, 1000
 
 
 class _Deserializer(TypeDeserializer):
-    """boto3's, but for numbers: every number of ours is whole."""
+    """boto3's, but numbers become `int`: all of ours are whole."""
 
     def _deserialize_n(self, value: str) -> int:
         return int(value)
@@ -30,10 +30,10 @@ _deserialize = _Deserializer().deserialize
 
 
 class ConditionFailed(Exception):
-    """A conditional write was refused; `item` is what stood there (empty if nothing did)."""
+    """A conditional write was refused; `item` is what the table holds instead (empty if nothing)."""
 
     def __init__(self, item: Item) -> None:
-        super().__init__("the condition of a write did not hold")
+        super().__init__("the condition of a write was not met")
         self.item = item
 
 
@@ -53,12 +53,16 @@ class Table:
         self._name = name
 
     def get(self, pk: str, sk: str) -> Item | None:
-        """Return an item as it is now, or None."""
+        """Return an item, strongly consistent, or None if it does not exist."""
         answer = self._client.get_item(TableName=self._name, Key=_encode({"pk": pk, "sk": sk}), ConsistentRead=True)
         return _decode(answer["Item"]) if "Item" in answer else None
 
+    def put(self, item: Item) -> None:
+        """Write an item, replacing one with the same key."""
+        self._client.put_item(TableName=self._name, Item=_encode(item))
+
     def put_new(self, item: Item) -> bool:
-        """Put an item unless one with its key exists; return whether it was put."""
+        """Write an item unless one with its key exists; return whether it was written."""
         try:
             self._client.put_item(
                 TableName=self._name, Item=_encode(item), ConditionExpression="attribute_not_exists(pk)"
@@ -68,11 +72,12 @@ class Table:
         return True
 
     def update(self, key: tuple[str, str], expression: str, values: Item, condition: str | None = None) -> Item:
-        """Run an update expression and return the item as it is afterwards; ConditionFailed carries what stood there.
+        """Apply an update expression and return the item as it is afterwards.
 
-        `:name` in the expressions stands for `values["name"]`; every `#name` for the attribute `name`.
+        In the expressions `:name` stands for `values["name"]`, and `#name` for the attribute `name`. Raises
+        ConditionFailed, with what the table holds, if the condition is not met.
         """
-        names = {word for text in (expression, condition or "") for word in _names(text)}
+        names = set(re.findall(r"#(\w+)", f"{expression} {condition or ''}"))
         request: Item = {
             "TableName": self._name,
             "Key": _encode({"pk": key[0], "sk": key[1]}),
@@ -97,11 +102,11 @@ class Table:
             raise ConditionFailed(_decode(item)) from None
 
     def delete(self, pk: str, sk: str) -> None:
-        """Delete an item if it is there."""
+        """Delete an item if it exists."""
         self._client.delete_item(TableName=self._name, Key=_encode({"pk": pk, "sk": sk}))
 
     def batch_get(self, keys: Sequence[tuple[str, str]]) -> Iterator[Item]:
-        """Yield those of the items that exist, in no particular order; keys must differ."""
+        """Yield those of the items that exist, in no particular order. Keys must not repeat."""
         for start in range(0, len(keys), BATCH_GET):
             wanted = [_encode({"pk": pk, "sk": sk}) for pk, sk in keys[start : start + BATCH_GET]]
             while wanted:
@@ -114,11 +119,11 @@ class Table:
     def query(self, pk: str, sk_prefix: str, first: str | None = None) -> Iterator[Item]:
         """Yield the items of a partition whose sort key begins with `sk_prefix`, in the order of that key.
 
-        `first` is the sort key to begin at.
+        `first` is the sort key to start at.
         """
         condition, values = "begins_with(sk, :sk)", {":pk": pk, ":sk": sk_prefix}
         if first is not None:
-            # A key takes one condition only; the largest character ends the range of the prefix.
+            # A sort key takes one condition only; `~` sorts after everything that our keys contain.
             condition, values = "sk BETWEEN :first AND :last", {":pk": pk, ":first": first, ":last": sk_prefix + "~"}
         yield from self._pages(
             KeyConditionExpression=f"pk = :pk AND {condition}",
@@ -127,7 +132,7 @@ class Table:
         )
 
     def query_index(self, index: str, value: str, *, oldest_first: bool = True) -> Iterator[Item]:
-        """Yield the items of a sparse index (its partition key has its name), by its sort key."""
+        """Yield the items in a sparse index, in the order of its sort key. Its partition key has the index's name."""
         yield from self._pages(
             IndexName=index,
             KeyConditionExpression="#index = :value",
@@ -137,7 +142,7 @@ class Table:
         )
 
     def count_index(self, index: str, value: str, at_most: int) -> int:
-        """Return how many items stand in a sparse index; it stops to count at the page that reaches `at_most`."""
+        """Return how many items a sparse index holds; counting stops at the page that reaches `at_most`."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._name,
             IndexName=index,
@@ -157,15 +162,15 @@ class Table:
         self,
         index: tuple[str, str, str],
         size: int,
-        after: Position | None = None,
+        after: PageKey | None = None,
         *,
         oldest_first: bool = True,
         equal: Item | None = None,
-    ) -> tuple[list[Item], Position | None]:
-        """Return at most `size` items of a sparse index after a position, and the position where the page ends.
+    ) -> tuple[list[Item], PageKey | None]:
+        """Return at most `size` items of a sparse index, and the key that the next page starts after.
 
-        `index` is the index's name, its value and its sort key; `equal` what attributes of the items must be. No
-        position: there are no more. A page may hold less, even nothing, and yet have a position: ask on from there.
+        `index` is the index's name, its value and its sort key; `equal` are attributes that the items must have. A page
+        may hold fewer items, even none, and still have a key; only a page without a key is the last one.
         """
         name, value, sort = index
         wanted = {"index": name} | {f"where{number}": key for number, key in enumerate(equal or {})}
@@ -177,27 +182,27 @@ class Table:
             "ExpressionAttributeNames": {f"#{key}": attribute for key, attribute in wanted.items()},
             "ExpressionAttributeValues": _encode({f":{key}": each for key, each in values.items()}),
             "ScanIndexForward": oldest_first,
-            "Limit": _LOOKED_AT if equal else size + 1,
+            "Limit": _ITEMS_PER_QUERY if equal else size + 1,
         }
         if equal:
             request["FilterExpression"] = " AND ".join(f"#{key} = :{key}" for key in wanted if key != "index")
         return self._filled(request, (name, value, sort), size, after)
 
     def _filled(
-        self, request: Item, index: tuple[str, str, str], size: int, after: Position | None
-    ) -> tuple[list[Item], Position | None]:
-        """Query until a page is full, the index ends, or it has been looked at long enough."""
+        self, request: Item, index: tuple[str, str, str], size: int, after: PageKey | None
+    ) -> tuple[list[Item], PageKey | None]:
+        """Query until the page is full, the index ends, or the queries are used up."""
         name, value, sort = index
         found: list[Item] = []
-        for _ in range(_QUERIES):
+        for _ in range(_MAX_QUERIES):
             start = {"pk": after[0], "sk": after[1], name: value, sort: after[2]} if after else None
             answer = self._client.query(**request, **({"ExclusiveStartKey": _encode(start)} if start else {}))
             found += map(_decode, answer["Items"])
             if len(found) > size:
-                return found[:size], _position(found[size - 1], sort)
+                return found[:size], _page_key(found[size - 1], sort)
             if "LastEvaluatedKey" not in answer:
                 return found, None
-            after = _position(_decode(answer["LastEvaluatedKey"]), sort)
+            after = _page_key(_decode(answer["LastEvaluatedKey"]), sort)
         return found, after
 
     def _pages(self, **request: Any) -> Iterator[Item]:
@@ -205,10 +210,5 @@ class Table:
             yield from map(_decode, page["Items"])
 
 
-def _position(item: Item, sort: str) -> Position:
+def _page_key(item: Item, sort: str) -> PageKey:
     return item["pk"], item["sk"], item[sort]
-
-
-def _names(expression: str) -> set[str]:
-    words = expression.replace(",", " ").replace("(", " ").replace(")", " ").replace("=", " ").split()
-    return {word[1:] for word in words if word.startswith("#")}

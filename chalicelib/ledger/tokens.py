@@ -1,4 +1,4 @@
-"""The API tokens in the table: each is stored as its hash only, so the table gives nobody access."""
+"""The API's tokens. The table holds only their hashes, so reading it gives nobody access."""
 
 import hashlib
 import secrets
@@ -12,22 +12,22 @@ from chalicelib.models import Record
 
 Role = Literal["viewer", "operator", "approver"]
 
-# What each role may do includes what those before it may.
+# Each role includes the ones before it.
 ROLES: tuple[Role, ...] = ("viewer", "operator", "approver")
 
-# 32 bytes from the system's random source: not to be guessed, so no slow hash is needed.
+# 32 bytes from the system's random source cannot be guessed, so no slow hash is needed.
 _BYTES = 32
 
-# What a token is stored under, and how much of its hash names it to the people who list and revoke tokens.
+# The prefix of a token's sort key, and how many digits of its hash identify it when people list and revoke tokens.
 _PREFIX, _ID = "sha256-", 12
 
-# All tokens are in one partition, so that listing them reads nothing else. API Gateway asks for one but every few
-# minutes, and a partition serves 3,000 reads a second (Amazon DynamoDB Developer Guide, "Burst and adaptive capacity").
+# One partition for all tokens, so that listing them reads nothing else. A partition serves 3,000 reads a second (Amazon
+# DynamoDB Developer Guide, "Burst and adaptive capacity"), far more than the API's limit of calls.
 _PARTITION = "TOKEN"
 
 
 class Token(Record, frozen=True):
-    """Who a token stands for. `valid_until` in milliseconds since 1970: not the table's TTL, expired ones are kept."""
+    """Whose token it is, and its role. `valid_until` is in milliseconds since 1970; expired tokens are kept."""
 
     name: str
     role: Role
@@ -35,37 +35,37 @@ class Token(Record, frozen=True):
     revoked_at: int | None = None
 
     def may(self, role: Role) -> bool:
-        """Whether this token's role includes another."""
+        """Whether the token's role includes `role`."""
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
 class Tokens:
-    """The tokens of one deployment's table."""
+    """The tokens in one deployment's table."""
 
     def __init__(self, table: Table, clock: times.Clock) -> None:
         self._table = table
         self._clock = clock
 
     def add(self, name: str, role: Role, lifetime: int) -> str:
-        """Make a token that lives for `lifetime` milliseconds and return it: the only time that anybody sees it."""
+        """Create a token that is valid for `lifetime` milliseconds and return it. It cannot be shown again."""
         secret = secrets.token_urlsafe(_BYTES)
         token = Token(name=name, role=role, valid_until=self._clock() + lifetime)
         self._table.put_new(msgspec.to_builtins(token) | {"pk": _PARTITION, "sk": _hash(secret)})
         return secret
 
     def find(self, secret: str) -> Token | None:
-        """Return whom a token stands for; None if it is unknown, revoked or has expired."""
+        """Return whose token it is; None if it is unknown, revoked or expired."""
         item = self._table.get(_PARTITION, _hash(secret))
         token = msgspec.convert(item, Token) if item else None
         return token if token and token.revoked_at is None and token.valid_until > self._clock() else None
 
     def all(self) -> dict[str, Token]:
-        """Return all tokens that were ever made, by the id that `revoke` takes."""
+        """Return all tokens that were ever created, by the id that `revoke` takes."""
         items = self._table.query(_PARTITION, _PREFIX)
         return {item["sk"].removeprefix(_PREFIX)[:_ID]: msgspec.convert(item, Token) for item in items}
 
     def revoke(self, token_id: str) -> bool:
-        """Make a token worthless from now on; return False if there is none of that id, or it was revoked before."""
+        """Revoke a token, with immediate effect; False if there is none of that id, or it was revoked before."""
         if len(token_id) < _ID:
             return False
         found = [item["sk"] for item in self._table.query(_PARTITION, _PREFIX + token_id)]

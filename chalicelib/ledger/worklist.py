@@ -1,101 +1,113 @@
-"""What people decide about communications: back into the pool, never again, or back on the worklist. On the record."""
+"""What people decide about communications: retry, dismiss or restore. Every decision is kept."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 import msgspec
+from msgspec import field
 
 from chalicelib import times
 from chalicelib.ledger.claims import State
 from chalicelib.ledger.communications import key_of
-from chalicelib.ledger.table import ConditionFailed, Item, Position, Table
-from chalicelib.models import Record
+from chalicelib.ledger.table import ConditionFailed, Item, Table
+from chalicelib.models import CommunicationStatus, PageKey, Record
 
-MANUAL, DISMISSED = "manual", "dismissed"
 
-# Why a person's word is refused; the API's words for each are in chalicelib.worklist.
-UNKNOWN, SENDING, COOL_DOWN, NOT_MANUAL, NOT_DISMISSED, ALREADY = (
-    "unknown",
-    "sending",
-    "cool_down",
-    "not_on_worklist",
-    "not_dismissed",
-    "dismissed_already",
-)
+class Action(StrEnum):
+    """What a person decided."""
 
-# All that belongs to earlier tries, the key above all: a person's retry is a new send, with a key of its own. Without
-# owner and claim, whatever an earlier run still delivers late cannot continue its own try.
+    RETRY = "retry"
+    DISMISS = "dismiss"
+    RESTORE = "restore"
+
+
+class Refusal(StrEnum):
+    """Why a decision cannot be carried out."""
+
+    UNKNOWN = "unknown"
+    SENDING = "sending"
+    COOL_DOWN = "cool_down"
+    NOT_ON_WORKLIST = "not_on_worklist"
+    NOT_DISMISSED = "not_dismissed"
+    ALREADY_DISMISSED = "already_dismissed"
+    # No source lists the operation any more, so nothing says how long its cool-down is.
+    NO_SOURCE = "no_source"
+
+
+# Everything that belongs to earlier tries, the key above all: a retry is a new send, with a new key. Without owner and
+# claim, nothing that an earlier run delivers late can go on with its own try.
 _FORGOTTEN = (
     "#worklist, #manualBy, #manualReason, #manualSince, #key, #created, #createdBy, #owner, #claimId, #answer, #reason,"
     " #inDoubt, #previousUntil, #previousStatus, #attemptsBefore"
 )
 
-_RULING = "#rulings = list_append(if_not_exists(#rulings, :none), :ruling)"
+_APPEND = "#rulings = list_append(if_not_exists(#rulings, :none), :decision)"
 _RETRY = (
     "SET #status = :open, #attempts = :zero, #until = :until, #retriedAt = :now, #expiresAt = :expiresAt, "
-    f"{_RULING} REMOVE {_FORGOTTEN}"
+    f"{_APPEND} REMOVE {_FORGOTTEN}"
 )
 _MAY_RETRY = "#status = :manual AND #manualSince = :since AND (attribute_not_exists(#until) OR #until < :asOf)"
-_DISMISS = f"SET #status = :dismissed, #worklist = :dismissed, #manualSince = :now, {_RULING} REMOVE #expiresAt"
+_DISMISS = f"SET #status = :dismissed, #worklist = :dismissed, #manualSince = :now, {_APPEND} REMOVE #expiresAt"
 _MAY_DISMISS = "attribute_exists(#status) AND NOT #status IN (:sending, :dismissed)"
-_RESTORE = f"SET #status = :manual, #worklist = :manual, #manualSince = :now, {_RULING}"
+_RESTORE = f"SET #status = :manual, #worklist = :manual, #manualSince = :now, {_APPEND}"
 
 
-class Ruling(Record, frozen=True):
-    """What a person decided: `retry`, `dismiss` or `restore`; when (milliseconds since 1970), and why."""
+class Decision(Record, frozen=True):
+    """What a person decided, when (milliseconds since 1970), and their note."""
 
-    did: str
+    action: Action = field(name="did")
     by: str
     at: int
-    why: str | None = None
+    note: str | None = field(default=None, name="why")
 
 
-class Standing(State, frozen=True):
-    """A communication as people see it: what the ledger holds, and what has been decided about it."""
+class WorklistEntry(State, frozen=True):
+    """A communication as people see it: its state, and what people have decided about it."""
 
-    rulings: list[Ruling] = []
+    decisions: list[Decision] = field(default_factory=list, name="rulings")
 
 
 class Worklist:
-    """The communications of one deployment's table that people have, or had, to do with."""
+    """The communications in one deployment's table that are, or were, for people to decide."""
 
     def __init__(self, table: Table, clock: times.Clock, retention: int) -> None:
         self._table = table
         self._clock = clock
         self._retention = retention
 
-    def read(self, operation: str, primary_id: str) -> Standing | None:
-        """Return what is known of a communication, None if nothing is."""
+    def read(self, operation: str, primary_id: str) -> WorklistEntry | None:
+        """Return what is known about a communication, None if nothing is."""
         item = self._table.get(*key_of(operation, primary_id))
-        return _standing(item) if item else None
+        return _entry(item) if item else None
 
     def page(
-        self, status: str, size: int, after: Position | None, *, equal: Mapping[str, str]
-    ) -> tuple[list[Standing], Position | None]:
-        """Return at most `size` of the manual or dismissed ones, longest there first, and where the page ends.
+        self, status: CommunicationStatus, size: int, after: PageKey | None, *, equal: Mapping[str, str]
+    ) -> tuple[list[WorklistEntry], PageKey | None]:
+        """Return at most `size` manual or dismissed communications, longest there first, and the next page's key.
 
-        Eventually consistent. `equal` takes `manualReason` and `operation`.
+        Eventually consistent. `equal` may hold `manualReason` and `operation`.
         """
-        items, position = self._table.page(("worklist", status, "manualSince"), size, after, equal=dict(equal))
-        return [_standing(item) for item in items], position
+        items, key = self._table.page(("worklist", status, "manualSince"), size, after, equal=dict(equal))
+        return [_entry(item) for item in items], key
 
     def retry(
         self, operation: str, primary_id: str, by: str, cool_down: int, *, listed_at: int | None = None
-    ) -> str | None:
-        """Put a manual one back into the pool, with fresh attempts; return why not, None if it is done.
+    ) -> Refusal | None:
+        """Make a manual communication eligible again, with fresh attempts; return why not, or None if it was done.
 
-        What rests on a listing from before this may not send it. A run that retries for its requester says with
-        `listed_at` which listing its own claim rests on.
+        No run whose listing is older may send it. A run that retries for its requester passes in `listed_at` the time
+        of the listing that its own claim rests on.
         """
         now = self._clock()
         as_of = now if listed_at is None else listed_at
         state = self.read(operation, primary_id)
-        against = against_retry(state, as_of, cool_down)
-        if state is None or against:
-            return against
+        refusal = retry_refusal(state, as_of, cool_down)
+        if state is None or refusal:
+            return refusal
         values = {
-            "open": "open",
-            "manual": MANUAL,
+            "open": CommunicationStatus.OPEN,
+            "manual": CommunicationStatus.MANUAL,
             "zero": 0,
             "until": as_of - 1,
             "asOf": as_of,
@@ -103,34 +115,35 @@ class Worklist:
             "now": now,
             "expiresAt": (now + self._retention) // 1000,
         }
-        done = self._rule(operation, primary_id, _RETRY, _MAY_RETRY, values, Ruling(did="retry", by=by, at=now))
-        return None if done else NOT_MANUAL
+        decision = Decision(action=Action.RETRY, by=by, at=now)
+        done = self._decide(operation, primary_id, _RETRY, _MAY_RETRY, values, decision)
+        return None if done else Refusal.NOT_ON_WORKLIST
 
-    def dismiss(self, operation: str, primary_id: str, by: str, why: str) -> str | None:
-        """Let a communication never be sent again; return why not, None if it is done."""
+    def dismiss(self, operation: str, primary_id: str, by: str, note: str) -> Refusal | None:
+        """Keep a communication from ever being sent; return why not, or None if it was done."""
         now = self._clock()
-        values = {"dismissed": DISMISSED, "sending": "sending", "now": now}
-        ruling = Ruling(did="dismiss", by=by, at=now, why=why)
-        if self._rule(operation, primary_id, _DISMISS, _MAY_DISMISS, values, ruling):
+        values = {"dismissed": CommunicationStatus.DISMISSED, "sending": CommunicationStatus.SENDING, "now": now}
+        decision = Decision(action=Action.DISMISS, by=by, at=now, note=note)
+        if self._decide(operation, primary_id, _DISMISS, _MAY_DISMISS, values, decision):
             return None
         state = self.read(operation, primary_id)
         if state is None:
-            return UNKNOWN
-        return SENDING if state.status == "sending" else ALREADY
+            return Refusal.UNKNOWN
+        return Refusal.SENDING if state.status == CommunicationStatus.SENDING else Refusal.ALREADY_DISMISSED
 
-    def restore(self, operation: str, primary_id: str, by: str) -> str | None:
-        """Bring a dismissed one back to the worklist; return why not, None if it is done."""
+    def restore(self, operation: str, primary_id: str, by: str) -> Refusal | None:
+        """Put a dismissed communication back on the worklist; return why not, or None if it was done."""
         now = self._clock()
-        values = {"dismissed": DISMISSED, "manual": MANUAL, "now": now}
-        ruling = Ruling(did="restore", by=by, at=now)
-        if self._rule(operation, primary_id, _RESTORE, "#status = :dismissed", values, ruling):
+        values = {"dismissed": CommunicationStatus.DISMISSED, "manual": CommunicationStatus.MANUAL, "now": now}
+        decision = Decision(action=Action.RESTORE, by=by, at=now)
+        if self._decide(operation, primary_id, _RESTORE, "#status = :dismissed", values, decision):
             return None
-        return NOT_DISMISSED if self.read(operation, primary_id) else UNKNOWN
+        return Refusal.NOT_DISMISSED if self.read(operation, primary_id) else Refusal.UNKNOWN
 
-    def _rule(
-        self, operation: str, primary_id: str, changes: str, condition: str, values: Item, ruling: Ruling
+    def _decide(
+        self, operation: str, primary_id: str, changes: str, condition: str, values: Item, decision: Decision
     ) -> bool:
-        values = values | {"ruling": [msgspec.to_builtins(ruling)], "none": []}
+        values = values | {"decision": [msgspec.to_builtins(decision)], "none": []}
         try:
             self._table.update(key_of(operation, primary_id), changes, values, condition)
         except ConditionFailed:
@@ -138,21 +151,21 @@ class Worklist:
         return True
 
 
-def against_retry(state: State | None, as_of: int, cool_down: int) -> str | None:
-    """Return why a communication cannot be put back into the pool at a time, None if it can.
+def retry_refusal(state: State | None, as_of: int, cool_down: int) -> Refusal | None:
+    """Return why a communication cannot be retried at a time, or None if it can.
 
-    A retry is a POST with another key, so nothing sent before may still be on its way: an earlier POST in doubt counts
-    for a cool-down, even where the application honours keys and the claim itself was free at once.
+    A retry is a POST with another key, so nothing that was sent before may still be on its way. An earlier POST in
+    doubt counts for a whole cool-down, even where the application honours keys and the claim itself was free at once.
     """
     if state is None:
-        return UNKNOWN
-    if state.status == "sending":
-        return SENDING
-    if state.status != MANUAL:
-        return NOT_MANUAL
+        return Refusal.UNKNOWN
+    if state.status == CommunicationStatus.SENDING:
+        return Refusal.SENDING
+    if state.status != CommunicationStatus.MANUAL:
+        return Refusal.NOT_ON_WORKLIST
     last = state.history[-1].at if state.history and state.in_doubt else 0
-    return COOL_DOWN if state.until >= as_of or (last and last + cool_down >= as_of) else None
+    return Refusal.COOL_DOWN if state.until >= as_of or (last and last + cool_down >= as_of) else None
 
 
-def _standing(item: dict[str, Any]) -> Standing:
-    return msgspec.convert(item, Standing)
+def _entry(item: dict[str, Any]) -> WorklistEntry:
+    return msgspec.convert(item, WorklistEntry)

@@ -8,7 +8,7 @@ from typing import Self
 
 from sandbox.aws import executions
 from sandbox.aws.apis import Apis
-from sandbox.aws.front import Front
+from sandbox.aws.dispatcher import Front
 from sandbox.aws.functions import Lambdas
 from sandbox.aws.gateway import PREFIX, Gateway
 from sandbox.aws.invocations import Invocations

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from sandbox.system import System
-from tests.e2e.doing import PATIENCE
+from tests.e2e.driver import PATIENCE
 
 
 @pytest.fixture(scope="package")

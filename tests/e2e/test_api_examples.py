@@ -5,10 +5,9 @@ import subprocess
 
 import pytest
 
-from chalicelib import doors
+from chalicelib.api import routes
 from sandbox.project import ROOT
-from tests.e2e.doing import PATIENCE, fail
-from tests.e2e.steps import environment
+from tests.e2e.driver import PATIENCE, environment, fail
 
 pytestmark = pytest.mark.usefixtures("tidy")
 
@@ -35,6 +34,6 @@ def test_every_example_works(system, operator, approver):
 
 def test_every_route_is_shown():
     """By a curl, or for the one that is another's twin by its name."""
-    for door in doors.ALL:
+    for door in routes.ALL:
         path = re.sub(r"\\{\w+\\}", r"\\$\\w+", re.escape(door.path))
-        assert re.search(rf"\$API{path}[\s\"?]", TEXT) or door is doors.REJECT, door.path
+        assert re.search(rf"\$API{path}[\s\"?]", TEXT) or door is routes.REJECT, door.path

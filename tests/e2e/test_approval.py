@@ -4,9 +4,8 @@ import time
 
 import pytest
 
-from chalicelib.models import AWAITING
-from tests.e2e.doing import PATIENCE, executions, fail, finish, mails_about
-from tests.e2e.steps import environment, start, wait_for_status
+from chalicelib.models import RunStatus
+from tests.e2e.driver import PATIENCE, environment, executions, fail, finish, mails_about, start_run, wait_for_status
 
 pytestmark = pytest.mark.usefixtures("tidy")
 
@@ -18,7 +17,7 @@ def low_threshold(system, approver):
     """Three communications may go at once; the test's own ones are gone afterwards."""
     with environment(system, "collector", APPROVAL_THRESHOLD="3"):
         yield
-    finish(system, approver, start(system, approver, operation="send.sms"))
+    finish(system, approver, start_run(system, approver, operation="send.sms"))
     system.application.wait_for_stats(PATIENCE, queued=0)
 
 
@@ -30,8 +29,8 @@ def other_approver(system):
 def waiting(system, token):
     """Four SMS that failed, and a run for them that waits, of which people know."""
     ids = fail(system, "sms", 4)
-    run_id = start(system, token, operation="send.sms")
-    wait_for_status(system, token, run_id, AWAITING)
+    run_id = start_run(system, token, operation="send.sms")
+    wait_for_status(system, token, run_id, RunStatus.AWAITING_APPROVAL)
     system.mailbox.wait_for(lambda mail: run_id in mail.get_content(), PATIENCE)
     return ids, run_id
 
@@ -64,7 +63,7 @@ def test_a_run_above_the_threshold_is_sent_when_somebody_else_approves(system, a
     system.application.wait_for_stats(PATIENCE, queued=0)
     assert sent(system, ids) == [1] * 4
     question, result = result_of(system, run_id)
-    assert question["Subject"] == "comms-reprocess: approve or reject a run of 4?"
+    assert question["Subject"] == "comms-reprocess: approve or reject a run of 4"
     assert f"POST /runs/{run_id}/approve" in question.get_content()
     assert "It was approved by bert." in result
     assert "Token" not in system.call("GET", f"/runs/{run_id}", approver).text
@@ -79,14 +78,14 @@ def test_a_rejected_run_sends_nothing(system, approver, other_approver):
     assert (run["status"], run["counts"], run["decision"]) == ("declined", {"not_attempted": 4}, "declined")
     assert sent(system, ids) == [0] * 4
     assert system.call("POST", f"/runs/{run_id}/approve", other_approver).status_code == 409
-    assert "Its approval was refused by bert" in result_of(system, run_id)[1]
+    assert "It was rejected by bert" in result_of(system, run_id)[1]
 
 
 def test_a_run_that_nobody_approves_in_time_sends_nothing(system, approver, other_approver):
     """After APPROVAL_TIMEOUT it ends as declined; an approval after that is refused."""
     with environment(system, "collector", APPROVAL_THRESHOLD="3", APPROVAL_TIMEOUT="1s"):
         ids = fail(system, "sms", 4)
-        run_id = start(system, approver, operation="send.sms")
+        run_id = start_run(system, approver, operation="send.sms")
         run = finish(system, approver, run_id)
     assert (run["status"], run["counts"], run["decision"]) == ("declined", {"not_attempted": 4}, "expired")
     assert sent(system, ids) == [0] * 4
@@ -107,7 +106,7 @@ def test_a_late_approval_sends_nothing_that_another_run_has_sent(system, approve
     """What was sent after the waiting run's list was read is left alone, although its cool-down is over."""
     ids, run_id = waiting(system, approver)
     with environment(system, "collector", APPROVAL_THRESHOLD="100"):
-        other = finish(system, approver, start(system, approver, operation="send.sms"))
+        other = finish(system, approver, start_run(system, approver, operation="send.sms"))
     assert other["counts"] == {"accepted": 4}
     system.application.wait_for_stats(PATIENCE, queued=0)
     payloads = system.application.stats()["payloads"]

@@ -7,18 +7,18 @@ import time
 import pytest
 import requests
 
-from chalicelib import doors, times
+from chalicelib import times
+from chalicelib.api import routes
 from chalicelib.ledger.table import Table
 from chalicelib.ledger.tokens import ROLES, Token, Tokens
 from deployment.table import table_definition
 from sandbox.project import ROOT
-from tests.e2e.doing import collect, executions, fail, finish
-from tests.e2e.steps import PREFIX, start
+from tests.e2e.driver import PREFIX, collect, executions, fail, finish, start_run
 
 pytestmark = pytest.mark.usefixtures("tidy")
 
 SAMPLES = {"run_id": "no-such-run", "communication_id": "bm8"}
-GUARDED = [door for door in doors.ALL if door.role]
+GUARDED = [door for door in routes.ALL if door.role]
 
 
 @pytest.fixture
@@ -129,13 +129,15 @@ STRANGE = ["a#b", "COMM#x", "a/b/../c", "line\nbreak", "tab\t", "🙂 emoji", "'
 def test_strange_ids_are_ids_like_any_other(system, operator):
     """They are looked for, not found, and never written to the log."""
     answer = system.call("POST", "/reprocess", operator, json={"primaryIds": STRANGE, "dryRun": True})
-    assert (answer.status_code, answer.json()["notListed"]) == (200, sorted(STRANGE))
+    assert (answer.status_code, answer.json()["notFound"]) == (200, sorted(STRANGE))
     for each in STRANGE:
         answer = system.call("GET", "/communications", operator, params={"primaryId": each})
         assert (answer.status_code, answer.json()["communications"]) == (200, [])
         path = requests.utils.quote(each, safe="")
         for below in ("", "/retry", "/dismiss"):
-            method, options = ("POST", {"json": {"why": "no"} if below == "/dismiss" else {}}) if below else ("GET", {})
+            method, options = (
+                ("POST", {"json": {"note": "no"} if below == "/dismiss" else {}}) if below else ("GET", {})
+            )
             answer = system.call(method, f"/communications/{path}{below}", operator, **options)
             assert answer.status_code in (404, 403), (each, below, answer.text)
         assert system.call("GET", f"/runs/{path}", operator).status_code == 404
@@ -194,7 +196,7 @@ def test_the_same_key_at_the_same_moment_is_one_run(system, operator):
 
 def test_the_runs_are_listed_newest_first_page_by_page(system, operator, viewer):
     """Each run once, whatever the size of the page."""
-    mine = [start(system, operator, primaryIds=["no-such"], note="paging") for _ in range(3)]
+    mine = [start_run(system, operator, primaryIds=["no-such"], note="paging") for _ in range(3)]
     for each in mine:
         finish(system, operator, each)
     whole = system.call("GET", "/runs?limit=200", viewer).json()["runs"]
@@ -224,7 +226,7 @@ def test_a_dry_run_tells_what_would_happen_and_changes_nothing(system, operator,
     assert 0 < seen["expectedCost"]["amount"] < 0.01
     assert (executions(system), system.call("GET", "/runs", viewer).json()) == (known, runs)
 
-    run = finish(system, operator, start(system, operator, **wanted))
+    run = finish(system, operator, start_run(system, operator, **wanted))
     assert run["counts"] == {"accepted": 5}
     outcomes = system.call("GET", f"/runs/{run['runId']}/communications?outcome=accepted&limit=3", viewer).json()
     rest = system.call(
@@ -244,7 +246,7 @@ def test_a_dry_run_says_what_it_cannot_see(system, operator):
         answer = system.call("POST", "/reprocess", operator, json={"dryRun": True})
     finally:
         system.application.mend()
-    assert (answer.status_code, answer.json()["truncated"]) == (200, True)
+    assert (answer.status_code, answer.json()["incomplete"]) == (200, True)
     assert "503" in answer.json()["error"]
 
 
@@ -257,7 +259,7 @@ def test_a_paused_schedule_begins_nothing_even_after_a_deployment(system, operat
     collect(system)
     assert executions(system) == known
     assert system.call("GET", "/schedule", viewer).json()["paused"]
-    assert finish(system, operator, start(system, operator, operation="send.sms"))["counts"] == {"accepted": 1}
+    assert finish(system, operator, start_run(system, operator, operation="send.sms"))["counts"] == {"accepted": 1}
     fail(system, "sms", 1)
     assert not system.call("POST", "/schedule/resume", operator).json()["paused"]
     collect(system)
@@ -267,9 +269,9 @@ def test_a_paused_schedule_begins_nothing_even_after_a_deployment(system, operat
 
 def test_each_change_leaves_a_line_in_the_log(system, operator):
     """Who did what, in one line of JSON."""
-    run_id = start(system, operator, primaryIds=["no-such"])
+    run_id = start_run(system, operator, primaryIds=["no-such"])
     finish(system, operator, run_id)
-    assert f'{{"audit": "reprocess", "by": "olga", "runId": "{run_id}"}}' in system.log()
+    assert f'{{"audit": "startRun", "by": "olga", "runId": "{run_id}"}}' in system.log()
 
 
 def test_the_api_describes_itself(system, viewer):

@@ -3,7 +3,8 @@
 import time
 from datetime import UTC, datetime
 
-from tests.e2e.doing import PATIENCE, collect, executions, fail, finish, fire, mail_about, mails_about, start
+from chalicelib import __version__
+from tests.e2e.driver import PATIENCE, collect, executions, fail, finish, fire, mail_about, mails_about, start_run
 
 
 def test_the_schedule_sends_what_had_failed(system, viewer):
@@ -34,7 +35,7 @@ def test_a_request_sends_exactly_what_it_selects(system, operator):
     """A run on request takes those that fit its filters, no other."""
     wanted = fail(system, "emails", 4, created_by="bob")
     others = fail(system, "emails", 3, created_by="carol") + fail(system, "sms", 2, created_by="bob")
-    run = finish(system, operator, start(system, operator, operation="send.email", createdBy="bob")["runId"])
+    run = finish(system, operator, start_run(system, operator, operation="send.email", createdBy="bob"))
     assert (run["requestedBy"], run["matched"], run["counts"]) == ("olga", 4, {"accepted": 4})
     system.application.wait_for_stats(PATIENCE, failed=5, queued=0)
     assert {system.application.communication(each)["sent"] for each in wanted} == {1}
@@ -42,13 +43,13 @@ def test_a_request_sends_exactly_what_it_selects(system, operator):
     assert mail_about(system, run["runId"])["Subject"] == "comms-reprocess: 4 of 4 accepted"
 
     moment = datetime.now(UTC).isoformat()
-    run = finish(system, operator, start(system, operator, createdAfter=moment)["runId"])
+    run = finish(system, operator, start_run(system, operator, createdAfter=moment))
     assert (run["status"], run["matched"]) == ("empty", 0)
-    run = finish(system, operator, start(system, operator, primaryIds=[others[0], "no-such-id"], limit=5)["runId"])
-    assert (run["matched"], run["notListed"]) == (1, ["no-such-id"])
-    run = finish(system, operator, start(system, operator, createdBefore=moment, limit=2)["runId"])
-    assert (run["matched"], run["counts"], run["leftOut"]) == (2, {"accepted": 2}, True)
-    run = finish(system, operator, start(system, operator)["runId"])
+    run = finish(system, operator, start_run(system, operator, primaryIds=[others[0], "no-such-id"], limit=5))
+    assert (run["matched"], run["notFound"]) == (1, ["no-such-id"])
+    run = finish(system, operator, start_run(system, operator, createdBefore=moment, limit=2))
+    assert (run["matched"], run["counts"], run["truncated"]) == (2, {"accepted": 2}, True)
+    run = finish(system, operator, start_run(system, operator))
     assert run["counts"]["accepted"] == 2
     system.application.wait_for_stats(PATIENCE, failed=0, queued=0)
 
@@ -57,14 +58,14 @@ def test_one_refused_address_fails_alone(system, operator):
     """Of 20 in a batch the one with an impossible address is rejected and named; 19 are delivered."""
     bad = fail(system, "emails", 1, recipient="nobody")
     good = fail(system, "emails", 19)
-    run = finish(system, operator, start(system, operator)["runId"])
+    run = finish(system, operator, start_run(system, operator))
     assert (run["status"], run["counts"]) == ("partial", {"accepted": 19, "rejected": 1})
     system.application.wait_for_stats(PATIENCE, failed=1, queued=0)
     assert {system.application.communication(each)["sent"] for each in good} == {1}
     text = mail_about(system, run["runId"]).get_content()
     assert f"send.email '{bad[0]}': invalid_address" in text
 
-    again = finish(system, operator, start(system, operator)["runId"])
+    again = finish(system, operator, start_run(system, operator))
     assert (again["status"], again["skipped"]) == ("empty", {"manual": 1})
 
 
@@ -73,7 +74,7 @@ def test_an_application_that_dies_in_the_middle(system, operator):
     ids = fail(system, "emails", 60)
     system.application.switch(slow=0.5)
     before = system.application.stats()["payloads"]
-    run_id = start(system, operator, operation="send.email")["runId"]
+    run_id = start_run(system, operator, operation="send.email")
     deadline = time.monotonic() + PATIENCE
     while system.application.stats()["payloads"] == before and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -89,7 +90,7 @@ def test_an_application_that_dies_in_the_middle(system, operator):
 
     deadline = time.monotonic() + PATIENCE
     while system.application.stats()["failed"] > 1 and time.monotonic() < deadline:
-        finish(system, operator, start(system, operator, operation="send.email")["runId"])
+        finish(system, operator, start_run(system, operator, operation="send.email"))
     system.application.wait_for_stats(PATIENCE, failed=1, queued=0)
     assert {system.application.communication(each)["sent"] for each in ids} == {1}
     stats = system.application.stats()
@@ -100,19 +101,19 @@ def test_a_list_that_cannot_be_read_is_told_at_once(system, operator):
     """A collector that cannot list starts nothing, and says by mail which source failed and how."""
     system.application.switch(lists_down=True)
     known = executions(system)
-    run = finish(system, operator, start(system, operator)["runId"])
+    run = finish(system, operator, start_run(system, operator))
     assert run["status"] == "failed"
     assert "send.email" in run["error"]
     assert "503" in run["error"]
     mail = mail_about(system, run["runId"])
-    assert mail["Subject"] == "comms-reprocess: cannot list what failed"
+    assert mail["Subject"] == "comms-reprocess: cannot list the failed communications"
     assert executions(system) == known
 
 
 def test_who_may_not_and_what_makes_no_sense(system, operator, viewer):
     """Without a token 401, without the role 403, a typing error 400 that names the field; nothing is started."""
     known = executions(system)
-    assert system.call("GET", "/health").json() == {"status": "ok"}
+    assert system.call("GET", "/health").json() == {"status": "ok", "version": __version__}
     assert system.call("POST", "/reprocess", json={}).status_code == 401
     assert system.call("POST", "/reprocess", "wrong", json={}).status_code == 401
     assert system.call("POST", "/reprocess", viewer, json={}).status_code == 403

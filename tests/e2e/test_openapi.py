@@ -10,10 +10,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from chalicelib import doors, openapi
+from chalicelib.api import openapi, routes
 from chalicelib.ledger.tokens import ROLES, Token
-from tests.e2e.doing import finish
-from tests.e2e.steps import wait_until
+from tests.e2e.driver import finish, wait_until
 
 pytestmark = pytest.mark.usefixtures("tidy")
 
@@ -22,7 +21,7 @@ EXAMPLES = 6
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
-DOORS = {(door.method, door.path): door for door in doors.ALL}
+DOORS = {(door.method, door.path): door for door in routes.ALL}
 
 schema = schemathesis.openapi.from_dict(openapi.document())
 

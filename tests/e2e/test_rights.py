@@ -7,21 +7,23 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from chalicelib import ids, runs, times
+from chalicelib import times
+from chalicelib.api import ids
+from chalicelib.lambda_invoker import requested_event
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.table import Table
-from chalicelib.models import AWAITING, Communication, Run, Selection
-from chalicelib.settings import Names, Place
-from chalicelib.store import Manifest, Store
-from deployment import machine
+from chalicelib.manifests import Manifests, ManifestWriter
+from chalicelib.models import Communication, Run, RunStatus, Selection, Trigger
+from chalicelib.names import AwsLocation, Names
+from chalicelib.runs.start import record_request
+from deployment import state_machine
 from sandbox.aws import ACCOUNT, REGION
 from sandbox.aws.model import INTERPRETER
 from sandbox.project import ROOT
-from tests.e2e.doing import fail, finish
-from tests.e2e.steps import environment, start, wait_for_status
+from tests.e2e.driver import environment, fail, finish, start_run, wait_for_status
 
 PREFIX = "comms-reprocess-dev"
-NAMES = Names(PREFIX, Place("aws", REGION, ACCOUNT))
+NAMES = Names(PREFIX, AwsLocation("aws", REGION, ACCOUNT))
 HOUR = 3_600_000
 PATIENCE = 120
 
@@ -38,7 +40,7 @@ NOT_SEEN_OF_THE_MACHINE = NOT_SEEN | {
     "xray:GetSamplingRules": "Step Functions asks whether to trace",
     "xray:GetSamplingTargets": "the same",
     **dict.fromkeys(
-        machine.policy(NAMES)["Statement"][-2]["Action"],
+        state_machine.policy(NAMES)["Statement"][-2]["Action"],
         "AWS asks for it when a state machine with logging is made",
     ),
     "states:StartExecution": "AWS starts the children of a distributed Map with it; moto runs them itself",
@@ -50,9 +52,13 @@ NOT_SEEN_OF_THE_MACHINE = NOT_SEEN | {
 }
 
 
+def _ledger(system, clock):
+    return Ledger(Table(system.client("dynamodb"), NAMES.table), clock, 90 * 24 * HOUR)
+
+
 @pytest.fixture
 def ledger(system):
-    return Ledger(Table(system.client("dynamodb"), NAMES.table), times.now, 90 * 24 * HOUR)
+    return _ledger(system, times.now)
 
 
 @pytest.fixture
@@ -82,14 +88,16 @@ def test_every_right_is_needed_and_none_is_missing(system, operator, approver, l
     for file in sorted((ROOT / ".chalice" / "dev").glob("*.json")):
         name = PREFIX if file.stem == "api_handler" else f"{PREFIX}-{file.stem}"
         problems += _compare(file.stem, _pairs(json.loads(file.read_text())), asked[name], NOT_SEEN)
-    problems += _compare("state machine", _pairs(machine.policy(NAMES)), asked[INTERPRETER], NOT_SEEN_OF_THE_MACHINE)
+    problems += _compare(
+        "state machine", _pairs(state_machine.policy(NAMES)), asked[INTERPRETER], NOT_SEEN_OF_THE_MACHINE
+    )
     assert problems == []
 
 
 def test_actions_and_names_are_never_stars():
     """A policy may leave account and region open, the action never, and the resource only where AWS knows none."""
     policies = {file.stem: json.loads(file.read_text()) for file in (ROOT / ".chalice" / "dev").glob("*.json")}
-    for name, policy in (policies | {"state machine": machine.policy(NAMES)}).items():
+    for name, policy in (policies | {"state machine": state_machine.policy(NAMES)}).items():
         for action, resource in _pairs(policy):
             assert "*" not in action, name
             if resource == "*":
@@ -123,26 +131,26 @@ def _allows(pair: tuple[str, str], need: tuple[str, str]) -> bool:
 
 def _meet_everything(system, operator, ledger) -> None:
     """Bring about everything that has a function or the state machine ask AWS for something."""
-    store = Store(system.client("s3"), NAMES.bucket)
+    manifests = Manifests(system.client("s3"), NAMES.bucket)
     system.application.wait_for_stats(PATIENCE, queued=0)
-    _leave_a_request_behind(ledger, store)
-    _leave_a_broken_run_behind(system, ledger, store)
+    _leave_a_request_behind(system, manifests)
+    _leave_a_broken_run_behind(system, ledger, manifests)
     _schedule(system)  # helps both, and has its turn
     _cannot_list(system)
     failed = fail(system, "emails", 2)
     bad = fail(system, "emails", 1, recipient="nobody")
     _schedule(system)  # sends two, is refused one, and ends the trouble with other trouble
     _until(lambda: {system.application.communication(each)["sent"] for each in failed} == {1})
-    _until(lambda: ledger.runs.turn()[0] == "")
+    _until(lambda: ledger.schedule.lock_holder()[0] == "")
     fail(system, "emails", 1)
     _cannot_list(system)
     _schedule(system)  # all is well: the report says so
-    _until(lambda: ledger.runs.turn()[0] == "")
+    _until(lambda: ledger.schedule.lock_holder()[0] == "")
     _cannot_list(system)
     system.application.switch(lists_down=False)
     _schedule(system)  # nothing is due: the collector says so
     _request_and_stop(system, operator, bad)
-    _complete_a_dead_batch(system, ledger, store)
+    _complete_a_dead_batch(system, ledger, manifests)
 
 
 def _invoke(system, function: str, event: dict) -> None:
@@ -151,7 +159,7 @@ def _invoke(system, function: str, event: dict) -> None:
 
 
 def _schedule(system) -> None:
-    event = runs.collector_event("", ACCOUNT, REGION, times.now()) | {"detail": {}}
+    event = requested_event("", ACCOUNT, REGION, times.now()) | {"detail": {}}
     _invoke(system, "collector", event)
 
 
@@ -167,23 +175,23 @@ def _until(holds) -> None:
         assert times.now() < deadline
 
 
-def _leave_a_request_behind(ledger, store) -> None:
+def _leave_a_request_behind(system, manifests) -> None:
     """A request whose collector never ran."""
     past = times.now() - HOUR
     selection = Selection(operation="send.sms", limit=1)
-    runs.request(f"lost-{past}", "olga", selection, ledger, store, lambda: past)
+    record_request(f"lost-{past}", "olga", selection, _ledger(system, lambda: past), manifests)
 
 
-def _run_with_a_manifest(ledger, store, run_id: str) -> Run:
-    with Manifest(20) as manifest:
+def _run_with_a_manifest(ledger, manifests, run_id: str) -> Run:
+    with ManifestWriter(20) as manifest:
         manifest.add(Communication(operation="send.email", primary_id="never-claimed", listed_at=times.now()))
-        manifest.end()
-        key = store.put_manifest(run_id, manifest)
+        manifest.finish()
+        key = manifests.upload(run_id, manifest)
     run = Run(
         run_id=run_id,
-        trigger="request",
+        trigger=Trigger.REQUEST,
         requested_by="olga",
-        status="running",
+        status=RunStatus.RUNNING,
         requested_at=times.now(),
         manifest=key,
         batches=1,
@@ -193,12 +201,12 @@ def _run_with_a_manifest(ledger, store, run_id: str) -> Run:
     return run
 
 
-def _leave_a_broken_run_behind(system, ledger, store) -> None:
+def _leave_a_broken_run_behind(system, ledger, manifests) -> None:
     """A run whose execution ended without its report."""
-    run = _run_with_a_manifest(ledger, store, f"broken-{times.now()}")
+    run = _run_with_a_manifest(ledger, manifests, f"broken-{times.now()}")
     states = system.client("stepfunctions")
-    states.start_execution(stateMachineArn=NAMES.state_machine, name=run.run_id, input="{}")
-    execution = NAMES.execution(run.run_id)
+    states.start_execution(stateMachineArn=NAMES.state_machine_arn, name=run.run_id, input="{}")
+    execution = NAMES.execution_arn(run.run_id)
     states.stop_execution(executionArn=execution)
     _until(lambda: states.describe_execution(executionArn=execution)["status"] != "RUNNING")
 
@@ -212,23 +220,23 @@ def _request_and_stop(system, operator, ids: list[str]) -> None:
     system.aws.lambdas.wait_for_events()
 
 
-def _complete_a_dead_batch(system, ledger, store) -> None:
+def _complete_a_dead_batch(system, ledger, manifests) -> None:
     """A child that died before it could record its batch."""
-    run = _run_with_a_manifest(ledger, store, f"dead-{times.now()}")
+    run = _run_with_a_manifest(ledger, manifests, f"dead-{times.now()}")
     _invoke(system, "report", {"runId": run.run_id})
 
 
 def _work_with_the_api(system, operator) -> None:
     """Everything that a person can ask for over HTTP, of the worklist, the runs and the schedule."""
     bad = fail(system, "emails", 1, recipient="nobody")[0]
-    finish(system, operator, start(system, operator, operation="send.email", primaryIds=[bad]))
-    path = f"/communications/{ids.of('send.email', bad)}"
+    finish(system, operator, start_run(system, operator, operation="send.email", primaryIds=[bad]))
+    path = f"/communications/{ids.encode_id('send.email', bad)}"
     for method, where, body in (
         ("GET", "/runs", None),
         ("GET", "/communications", None),
         ("GET", "/communications.csv", None),
         ("GET", path, None),
-        ("POST", f"{path}/dismiss", {"why": "no such person"}),
+        ("POST", f"{path}/dismiss", {"note": "no such person"}),
         ("POST", f"{path}/restore", None),
         ("POST", "/schedule/pause", None),
         ("POST", "/schedule/resume", None),
@@ -237,7 +245,7 @@ def _work_with_the_api(system, operator) -> None:
     ):
         answer = system.call(method, where, operator, **({} if body is None else {"json": body}))
         assert answer.status_code == 200, (where, answer.text)
-    run_id = start(system, operator, operation="send.email", primaryIds=[bad], includeManual=True)
+    run_id = start_run(system, operator, operation="send.email", primaryIds=[bad], includeManual=True)
     finish(system, operator, run_id)
     assert system.call("GET", f"/runs/{run_id}/communications", operator).status_code == 200
 
@@ -247,8 +255,8 @@ def _approve_and_reject(system, operator, approver, ledger) -> None:
     for verb in ("approve", "reject"):
         failed = fail(system, "emails", 1)
         with environment(system, "collector", APPROVAL_THRESHOLD="0"):
-            run_id = start(system, operator, operation="send.email", primaryIds=failed)
-            wait_for_status(system, operator, run_id, AWAITING)
+            run_id = start_run(system, operator, operation="send.email", primaryIds=failed)
+            wait_for_status(system, operator, run_id, RunStatus.AWAITING_APPROVAL)
         _until(lambda run_id=run_id: ledger.approvals.token(run_id))
         assert system.call("POST", f"/runs/{run_id}/{verb}", approver).status_code == 200
         finish(system, operator, run_id)
@@ -258,5 +266,5 @@ def _approve_and_reject(system, operator, approver, ledger) -> None:
 def _work_with_a_parameter(system, operator) -> None:
     failed = fail(system, "emails", 1)
     assert system.call("POST", "/reprocess", operator, json={"dryRun": True}).status_code == 200
-    run = finish(system, operator, start(system, operator, operation="send.email", primaryIds=failed))
+    run = finish(system, operator, start_run(system, operator, operation="send.email", primaryIds=failed))
     assert run["counts"] == {"accepted": 1}

@@ -11,16 +11,17 @@ import pytest
 from werkzeug import Response
 from werkzeug.serving import make_server
 
+from chalicelib import __version__
 from chalicelib.ledger.schedule import Schedule
 from chalicelib.ledger.table import Table
-from chalicelib.settings import Place
-from deployment import destroy, everything
+from chalicelib.names import AwsLocation
+from deployment import destroy, resources
 from deployment.clients import Clients
 from deployment.plan import Plan
 from deployment.stage import Stage
-from deployment.steps import Done, take
+from deployment.steps import StepResult, take
 from sandbox.aws import ACCOUNT, REGION
-from tests.e2e.stages import NAME, PREFIX, OtherStage, run_without, snapshot
+from tests.e2e.other_stage import NAME, PREFIX, OtherStage, run_without, snapshot
 
 
 @pytest.fixture
@@ -45,6 +46,7 @@ def test_from_the_first_plan_to_the_end(system, stage):
     _change_a_setting_and_the_ceiling(system, stage)
     _change_a_right(system, stage)
     _change_the_state_machine(stage)
+    _deploy_over_another_handler(system, stage)
     _look_at_the_status(system, stage)
 
     assert "deploy.py: nothing was removed" in stage.run("destroy", status=1)
@@ -93,11 +95,22 @@ def _change_the_state_machine(stage) -> None:
     assert "Done: nothing had to be changed." in stage.deploy()
 
 
+def _deploy_over_another_handler(system, stage) -> None:
+    """Chalice never updates a handler, so a function that an earlier version named otherwise would not even start."""
+    client, name = system.client("lambda"), f"{PREFIX}-authorizer"
+    client.update_function_configuration(FunctionName=name, Handler="chalicelib.api.door.authorizer")
+    assert "Plan: 1 changed." in stage.plan()
+    assert "Done: 1 changed." in stage.deploy()
+    assert client.get_function_configuration(FunctionName=name)["Handler"] == "app.authorizer"
+    assert "Plan: nothing had to be changed." in stage.plan()
+
+
 def _look_at_the_status(system, stage) -> None:
     printed = stage.run("status")
     assert "7 of 7" in printed
+    assert f"version    {__version__}\n" in printed
     assert "rate(1 hour), enabled" in printed
-    assert "6, none rings" in printed
+    assert "6, none in alarm" in printed
     assert "0 need a person" in printed
     assert "failed to someone@example.com" in printed
     assert "NOT CONFIRMED" not in printed
@@ -110,7 +123,7 @@ def _look_at_the_status(system, stage) -> None:
         printed = stage.run("status")
     finally:
         system.aws.confirm_subscriptions(True)
-    assert printed.count("NOT CONFIRMED: follow the link in the mail that Amazon sent") == 3
+    assert printed.count("NOT CONFIRMED: follow the link in the mail from Amazon") == 3
 
 
 def test_chalice_interrupted_anywhere_is_taken_up_again(system, stage):
@@ -167,7 +180,7 @@ class Interrupting:
 def test_every_other_step_interrupted_is_taken_up_again(system, tmp_path):
     """Interrupted between any two writes, deploying again ends where an uninterrupted deployment does."""
     before = snapshot(system)
-    stage = Stage(OtherStage(system, tmp_path).project, NAME, Place("aws", REGION, ACCOUNT))
+    stage = Stage(OtherStage(system, tmp_path).project, NAME, AwsLocation("aws", REGION, ACCOUNT))
     make = functools.cache(system.client)
     plain = Clients(make=make)
     at = 0
@@ -182,7 +195,7 @@ def test_every_other_step_interrupted_is_taken_up_again(system, tmp_path):
             take(_own_steps(stage, plain))
         plan = Plan(make)
         for step in _own_steps(stage, plan.clients):
-            assert step.ensure() is Done.UNCHANGED, (at, step.label)
+            assert step.ensure() is StepResult.UNCHANGED, (at, step.label)
         destroy.destroy(_own_steps(stage, plain), PREFIX, with_data=True, ask=lambda _: PREFIX)
     assert at > 25
     assert snapshot(system) == before
@@ -190,7 +203,7 @@ def test_every_other_step_interrupted_is_taken_up_again(system, tmp_path):
 
 def _own_steps(stage: Stage, clients: Clients) -> list:
     """All steps but those of Chalice's part, which have a test of their own."""
-    steps = everything.steps(stage, clients, ["someone@example.com"], "STANDARD", lambda: Done.UNCHANGED)
+    steps = resources.steps(stage, clients, ["someone@example.com"], "STANDARD", lambda: StepResult.UNCHANGED)
     return [step for step in steps if step.kind not in ("chalice deploy", "retries off", "limits")]
 
 

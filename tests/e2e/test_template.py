@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.settings import Place
+from chalicelib.names import AwsLocation
 from deployment import definition, template
 from deployment.functions import _CHALICE
 from deployment.stage import Stage
 from sandbox.aws import ACCOUNT, REGION
 from sandbox.project import ROOT
 
-PLACE = Place("aws", REGION, ACCOUNT)
+PLACE = AwsLocation("aws", REGION, ACCOUNT)
 VALIDATOR = ROOT / "node_modules" / ".bin" / "asl-validator"
 
 

@@ -2,13 +2,15 @@
 
 import pytest
 
-from chalicelib import configuration, times
+from chalicelib import times
+from chalicelib.application import config_file
 from chalicelib.errors import ConfigurationError
 from chalicelib.ledger.claims import State
-from chalicelib.settings import Place
+from chalicelib.models import CommunicationStatus
+from chalicelib.names import AwsLocation
 from deployment import check
-from deployment.lines import line_of
 from deployment.stage import Stage
+from deployment.toml_location import line_of
 from tests.fakes import FakeClock
 from tests.servers import always, nobody, reply, serving
 
@@ -46,7 +48,7 @@ def told(tmp_path, capsys):
         path = tmp_path / "application.toml"
         path.write_text(file)
         clock = FakeClock()
-        it = configuration.read({"URL": url}, path)
+        it = config_file.read({"URL": url}, path)
         listing = listing or check.Listing(it, check.Credentials(it.auth, str, clock), clock)
         settings = check.Settings(resource_prefix="app-dev")
         problems = check.Check(it, file, listing, settings).run(states, clock)
@@ -57,7 +59,12 @@ def told(tmp_path, capsys):
 
 def record(number, minutes, author="Jo"):
     """A record that was made this many minutes ago."""
-    return {"id": number, "created_at": times.iso(FakeClock()() - minutes * 60_000), "author": author, "text": "Dear"}
+    return {
+        "id": number,
+        "created_at": times.format_iso(FakeClock()() - minutes * 60_000),
+        "author": author,
+        "text": "Dear",
+    }
 
 
 def page(*records, **more):
@@ -67,7 +74,7 @@ def page(*records, **more):
 def test_a_list_that_is_right_is_shown(told):
     """How many, how old, what is in each field, what would be left alone and why, and the first POST."""
     records = [record(1, 5), record(2, 60), record(3, 120, None), record(4, 20_000), record(5, 180)]
-    known = {("send.email", "2"): State(operation="send.email", primary_id="2", status="manual")}
+    known = {("send.email", "2"): State(operation="send.email", primary_id="2", status=CommunicationStatus.MANUAL)}
     with serving(always(page(*records, next="?p=2", count=812))) as server:
         problems, text = told(server.url, states=lambda _: known)
     assert problems == 0
@@ -76,12 +83,12 @@ def test_a_list_that_is_right_is_shown(told):
         "  id          5 of 5 records   such as 1",
         '  created     5 of 5 records   such as "2026-11-20T11:55:00.000Z"',
         '  created_by  4 of 5 records   such as "Jo"',
-        "  5 on the first page, 812 in all; there is a next page",
-        "  failed (or made) 5 min to 13.9 d ago",
+        "  5 on the first page, 812 in total; there is a next page",
+        "  failed (or created) 5 min to 13.9 d ago",
         "  2 would be sent",
         "  1 would not: too_fresh (younger than min_age)",
         "  1 would not: manual (on the worklist)",
-        "  1 would not: expired (older than max_age: it goes to the worklist)",
+        "  1 would not: expired (older than max_age, so it goes to the worklist)",
         "The first POST would be",
         f"  POST {server.url}/communications",
         "  X-Tenant: blue",
@@ -102,8 +109,8 @@ def test_an_empty_list_is_no_problem(told):
     with serving(always(page())) as server:
         problems, text = told(server.url, states=lambda _: None)
     assert problems == 0
-    assert "The first POST: none, as nothing is due. It would go to" in text
-    assert "(there is no ledger yet: it will be made by `deploy.py deploy`)" in text
+    assert "There would be no POST, because nothing is due. It would go to" in text
+    assert "(there is no ledger yet; `deploy.py deploy` will create it)" in text
 
 
 def test_an_end_that_may_be_a_typing_error_is_noted(told):
@@ -112,7 +119,7 @@ def test_an_end_that_may_be_a_typing_error_is_noted(told):
     with serving(always(answer)) as server:
         problems, text = told(server.url, FILE.replace('total = "count"\n', ""))
     assert problems == 0
-    assert "nothing at 'next', so the list ends here. The keys of the answer are: results, next_page" in text
+    assert "'next' finds nothing, so the list ends here. The keys of the answer are: results, next_page" in text
     with serving(always(page(record(1, 60)))) as server:
         assert "so the list ends here" not in told(server.url)[1]
 
@@ -120,7 +127,7 @@ def test_an_end_that_may_be_a_typing_error_is_noted(told):
 class Empty:
     """A list of nothing, at any URL."""
 
-    def page(self, _source, _place):
+    def fetch(self, _source, _request):
         return {"count": 0, "results": []}, None
 
 
@@ -144,7 +151,7 @@ secret = "app"
 """
 
 PAYLOAD = (
-    '{"id": "3", "operation": "send.email", "createdBy": "(whoever asks for the run)", '
+    '{"id": "3", "operation": "send.email", "createdBy": "(whoever requests the run)", '
     '"created": "2026-11-20T12:00:00.000Z"}'
 )
 
@@ -171,7 +178,7 @@ PROBLEMS = {
     ),
     "next": (
         page(record(1, 60), count=500),
-        "the list holds 500, and no next page is found",
+        "the list has 500, but no next page is found",
         'sources[0].next, line 7: next = { url = "next" }',
     ),
     "host": (
@@ -231,7 +238,7 @@ def test_a_mistake_in_the_file_is_told_with_its_line(tmp_path):
     )
     file = tmp_path / "application.toml"
     file.write_text(FILE)
-    stage = Stage(tmp_path, "dev", Place(partition="aws", region="eu-central-1", account="1"))
+    stage = Stage(tmp_path, "dev", AwsLocation(partition="aws", region="eu-central-1", account="1"))
     with pytest.raises(ConfigurationError) as caught:
         check.check(stage, file)
     assert str(caught.value) == (

@@ -6,20 +6,22 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 
-from chalicelib import configuration, report, runs, times
-from chalicelib.collector import Collector
-from chalicelib.configuration import Configuration, Reprocess, Source
-from chalicelib.errors import ListingFailed
+from chalicelib import run_ids, times
+from chalicelib.application import config_file
+from chalicelib.application.config import Configuration, Reprocess, Source
+from chalicelib.application.list_pages import Page
+from chalicelib.application.list_requests import PageRequest
+from chalicelib.errors import ListingFailed, NotificationFailed
+from chalicelib.lambda_invoker import requested_event
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.table import Table
-from chalicelib.models import BatchRecord, Communication, Outcome, Run, Selection
-from chalicelib.pages import Page
-from chalicelib.queries import Place
-from chalicelib.recovery import COLLECTIONS, COLLECTOR_LIFE, Recovery
+from chalicelib.manifests import Manifests
+from chalicelib.models import BatchRecord, Communication, Outcome, OutcomeRecord, Run, Selection
+from chalicelib.runs import collect, report, start, stop
+from chalicelib.runs.collect import Collector
+from chalicelib.runs.recovery import COLLECTOR_LIFETIME, MAX_COLLECTIONS, Recovery
 from chalicelib.settings import Settings
-from chalicelib.store import Store
 from deployment.table import table_definition
 
 MINUTE = 60_000
@@ -59,18 +61,18 @@ class Lists:
         self.failing: dict[str, list[dict]] = {}
         self.broken = False
 
-    def failed(self, source: Source, _selection: Selection, _start: Place | None = None):
+    def failed_pages(self, source: Source, _selection: Selection, _start: PageRequest | None = None):
         if self.broken:
             raise ListingFailed(f"{source.operation}: the list answered 503, not 200")
         records = self.failing.get(source.operation, [])
-        for start in range(0, len(records), 2):
+        for first in range(0, len(records), 2):
             listed_at = self.clock()
             page = [
                 Communication(operation=source.operation, listed_at=listed_at, **record)
-                for record in records[start : start + 2]
+                for record in records[first : first + 2]
             ]
-            more = Place(source.list, {"offset": start + 2}) if records[start + 2 :] else None
-            yield Page(page, Place(source.list, {"offset": start}), more)
+            more = PageRequest(source.list, {"offset": first + 2}) if records[first + 2 :] else None
+            yield Page(page, PageRequest(source.list, {"offset": first}), more)
 
 
 class Executions:
@@ -107,13 +109,13 @@ class World:
             reprocess=Reprocess(url="https://a.example/y"),
         )
         self.ledger = Ledger(Table(Mortal(dynamodb, self), name), clock, self.settings.retention_ms)
-        self.store = Store(Mortal(s3, self), name)
+        self.manifests = Manifests(Mortal(s3, self), name)
         self.lists = Lists(clock)
         self.executions = Executions(self)
         self.mails: list[Any] = []
         self.mail_refused = False
         self.invoked: list[str] = []
-        self.recovery = Recovery(self.ledger, self.executions, self.invoked.append, self.report, self.mail, clock)
+        self.recovery = Recovery(self.ledger, self.executions, self.invoked.append, self.report, self.mail)
 
     def wrote(self) -> None:
         if self.writes_left is not None:
@@ -123,35 +125,46 @@ class World:
 
     def mail(self, notification) -> None:
         if self.mail_refused:
-            raise ClientError({"Error": {"Code": "AuthorizationError", "Message": "No."}}, "Publish")
+            raise NotificationFailed("AuthorizationError")
         self.mails.append(notification)
         self.wrote()
 
-    def report(self, run_id: str, failure: str | None, tell=lambda _: None):
-        return report.report(run_id, failure, self.ledger, self.store, self.settings, self.clock, tell)
+    def report(self, run_id: str, failure: str | None, notify=lambda _: None):
+        return report.report(run_id, failure, self.ledger, self.manifests, self.settings, notify)
 
     def collector(self, time_left=lambda: 600_000) -> Collector:
-        parts = (self.lists, self.ledger, self.store, self.executions, self.configuration, self.settings, self.clock)
-        return Collector(*parts, time_left)
+        return Collector(
+            self.lists,
+            self.ledger,
+            self.manifests,
+            self.executions,
+            self.configuration,
+            self.settings,
+            time_left,
+        )
 
     def event(self, body: dict, **more) -> None:
         """What app.collector does with an event."""
-        self.recovery.look_after_all()
-        run = runs.begin(body, self.ledger, self.clock)
-        if run:
-            remind_after = self.settings.remind_after_ms
-            runs.collect(run, self.collector(**more), self.ledger, self.store, remind_after, self.mails.append)
+        collect.handle_event(
+            body,
+            self.recovery,
+            self.collector(**more),
+            self.ledger,
+            self.manifests,
+            self.settings,
+            self.mails.append,
+        )
 
     def fire(self, number: int = 0, **more) -> str:
         """The schedule's event; return the run's id."""
-        body = {"id": f"event{number}", "time": times.iso(self.clock()), "detail": {}}
+        body = {"id": f"event{number}", "time": times.format_iso(self.clock()), "detail": {}}
         self.event(body, **more)
-        return runs.scheduled_id(body["id"], body["time"])
+        return run_ids.for_schedule(body["id"], body["time"])
 
     def request(self, run_id: str = "asked", **selection) -> Run:
         chosen = Selection(**selection)
-        run = runs.request(run_id, "olga", chosen, self.ledger, self.store, self.clock)
-        self.event(runs.collector_event(run_id, "1", "eu-central-1", self.clock()))
+        run = start.record_request(run_id, "olga", chosen, self.ledger, self.manifests)
+        self.event(requested_event(run_id, "1", "eu-central-1", self.clock()))
         return self.ledger.runs.read(run.run_id)
 
     def fail(self, operation: str, *ids: str, age: int = 60 * MINUTE, **more) -> None:
@@ -161,7 +174,7 @@ class World:
 
     def manifest(self, run_id: str) -> list[str]:
         run = self.executions.started[run_id]
-        return [it.primary_id for batch in self.store.manifest(run.manifest) for it in batch.communications]
+        return [it.primary_id for batch in self.manifests.read(run.manifest) for it in batch.communications]
 
 
 @pytest.fixture(scope="module")
@@ -177,9 +190,10 @@ def world(dynamodb, s3, clock):
 def close(world, run_id: str) -> None:
     """The execution of a run, done: every communication accepted, and reported."""
     run = world.ledger.runs.read(run_id)
-    for batch in world.store.manifest(run.manifest):
+    for batch in world.manifests.read(run.manifest):
         outcomes = [
-            Outcome(operation=it.operation, primary_id=it.primary_id, outcome="accepted") for it in batch.communications
+            OutcomeRecord(operation=it.operation, primary_id=it.primary_id, outcome=Outcome.ACCEPTED)
+            for it in batch.communications
         ]
         world.ledger.runs.record_batch(run_id, BatchRecord(index=batch.index, outcomes=outcomes, at=world.clock()))
     world.report(run_id, None)
@@ -192,7 +206,7 @@ def test_what_is_due_enters_the_manifest_in_batches(world):
     run_id = world.fire()
     assert world.manifest(run_id) == ["1", "2", "3", "4", "5"]
     run = world.ledger.runs.read(run_id)
-    assert (run.status, run.batches, run.matched, run.skipped, run.left_out) == ("running", 2, 5, {}, False)
+    assert (run.status, run.batches, run.matched, run.skipped, run.truncated) == ("running", 2, 5, {}, False)
     assert not world.mails
 
 
@@ -210,7 +224,7 @@ def test_what_must_be_left_alone_is_counted_by_reason(world):
     world.fail("send.email", "stale", age=8 * 24 * 60 * MINUTE)
     world.fail("send.sms", "manual", "due")
     stuck = Communication(operation="send.sms", primary_id="manual", listed_at=world.clock())
-    assert world.ledger.communications.to_worklist(stuck, "somebody", "rejected")
+    assert world.ledger.communications.move_to_worklist(stuck, "somebody", "rejected")
     run_id = world.fire()
     # What is stale enters it once: the run hands it over to the worklist.
     assert world.manifest(run_id) == ["stale", "due"]
@@ -244,7 +258,7 @@ def test_an_event_that_comes_again_after_its_run_has_ended_keeps_nobody_waiting(
     first = world.fire(1)
     close(world, first)
     assert world.fire(1) == first
-    assert world.ledger.runs.turn()[0] == ""
+    assert world.ledger.schedule.lock_holder()[0] == ""
     assert len(world.executions.started) == 1
 
 
@@ -268,18 +282,18 @@ def test_a_selection_is_kept_to_whatever_the_application_lists(world, selection,
     run = world.request(**selection)
     assert world.manifest(run.run_id) == chosen
     assert run.matched == len(chosen)
-    assert run.not_listed == (["none"] if "primary_ids" in selection else [])
-    assert run.left_out == ("limit" in selection)
+    assert run.not_found == (["none"] if "primary_ids" in selection else [])
+    assert run.truncated == ("limit" in selection)
 
 
 def test_limits_are_said(world):
     """MAX_PER_RUN and the collector's remaining time cut a run off, and the run says that there is more."""
     world.fail("send.sms", *map(str, range(60)))
     run = world.ledger.runs.read(world.fire())
-    assert (run.matched, run.left_out) == (50, True)
+    assert (run.matched, run.truncated) == (50, True)
     close(world, run.run_id)
     run = world.ledger.runs.read(world.fire(2, time_left=lambda: 1_000))
-    assert (run.matched, run.left_out) == (2, True)
+    assert (run.matched, run.truncated) == (2, True)
 
 
 def test_a_list_that_cannot_be_read_is_told_once_and_when_it_is_over(world):
@@ -288,7 +302,7 @@ def test_a_list_that_cannot_be_read_is_told_once_and_when_it_is_over(world):
     for number in range(10):
         run_id = world.fire(number)
         world.clock.advance(15 * MINUTE)
-    assert [mail.subject for mail in world.mails] == ["comms-reprocess: cannot list what failed"]
+    assert [mail.subject for mail in world.mails] == ["comms-reprocess: cannot list the failed communications"]
     assert "send.email" in world.mails[0].message
     assert world.ledger.runs.read(run_id).status == "failed"
     world.clock.advance(6 * 60 * MINUTE)
@@ -329,11 +343,11 @@ def test_a_collector_may_die_after_any_of_its_writes(world, kind):
         except Died:
             pass
         world.writes_left = None
-        for later in range(COLLECTIONS + 2):
-            world.clock.advance(COLLECTOR_LIFE)
+        for later in range(MAX_COLLECTIONS + 2):
+            world.clock.advance(COLLECTOR_LIFETIME)
             world.fire(1000 * number + later)
             for run_id in world.invoked:
-                world.event(runs.collector_event(run_id, "1", "eu-central-1", world.clock()))
+                world.event(requested_event(run_id, "1", "eu-central-1", world.clock()))
             world.invoked.clear()
             for run_id in set(world.executions.started) - known:
                 if not world.ledger.runs.read(run_id).closed:
@@ -341,7 +355,7 @@ def test_a_collector_may_die_after_any_of_its_writes(world, kind):
         taken = [it for run_id in set(world.executions.started) - known for it in world.manifest(run_id)]
         assert set(taken) == set(wanted)
         assert world.ledger.runs.open_runs() == []
-        assert world.ledger.runs.turn()[0] == ""
+        assert world.ledger.schedule.lock_holder()[0] == ""
         if not died:
             return
 
@@ -369,21 +383,21 @@ def test_whoever_closes_a_run_for_others_may_die_after_any_write(world, trouble)
         world.mails.clear()
         if trouble == "never started":
             run_id = f"lost-{number}"
-            runs.request(run_id, "olga", Selection(), world.ledger, world.store, world.clock)
-            for _ in range(COLLECTIONS):
-                runs.begin_requested(run_id, world.ledger, world.clock)
+            start.record_request(run_id, "olga", Selection(), world.ledger, world.manifests)
+            for _ in range(MAX_COLLECTIONS):
+                start.begin_requested(run_id, world.ledger)
         else:
             world.fail("send.sms", f"{number}-1", f"{number}-2")
             run_id = world.request(f"asked-{number}").run_id
             world.executions.ended[run_id] = "ABORTED"
         world.lists.failing.clear()
-        world.clock.advance(COLLECTOR_LIFE)
+        world.clock.advance(COLLECTOR_LIFETIME)
         world.writes_left = number
         with contextlib.suppress(Died):
-            world.recovery.look_after_all()
+            world.recovery.recover_open_runs()
         finished = world.writes_left > 0
         world.writes_left = None
-        world.recovery.look_after_all()
+        world.recovery.recover_open_runs()
         assert world.ledger.runs.read(run_id).status == "failed"
         assert any(run_id in mail.message for mail in world.mails)
         if finished:
@@ -396,12 +410,12 @@ def test_a_mail_that_is_refused_blocks_no_schedule(world):
     world.fail("send.sms", "1")
     first = world.fire(1)
     world.executions.ended[first] = "ABORTED"
-    runs.request("lost", "olga", Selection(), world.ledger, world.store, world.clock)
-    for _ in range(COLLECTIONS):
-        runs.begin_requested("lost", world.ledger, world.clock)
-    world.clock.advance(COLLECTOR_LIFE)
+    start.record_request("lost", "olga", Selection(), world.ledger, world.manifests)
+    for _ in range(MAX_COLLECTIONS):
+        start.begin_requested("lost", world.ledger)
+    world.clock.advance(COLLECTOR_LIFETIME)
     world.mail_refused = True
-    with pytest.raises(ClientError, match="AuthorizationError"):
+    with pytest.raises(NotificationFailed, match="AuthorizationError"):
         world.fire(2)
     assert {world.ledger.runs.read(run_id).status for run_id in (first, "lost")} == {"failed"}
     assert world.fire(3) in world.executions.started
@@ -409,12 +423,12 @@ def test_a_mail_that_is_refused_blocks_no_schedule(world):
 
 def test_a_request_whose_collector_was_never_run_is_found(world):
     """A lost invocation is made again by the next collectors, a few times; then people are told."""
-    runs.request("lost", "olga", Selection(), world.ledger, world.store, world.clock)
-    for number in range(COLLECTIONS + 1):
-        world.clock.advance(COLLECTOR_LIFE)
+    start.record_request("lost", "olga", Selection(), world.ledger, world.manifests)
+    for number in range(MAX_COLLECTIONS + 1):
+        world.clock.advance(COLLECTOR_LIFETIME)
         world.fire(number)
         for run_id in world.invoked:
-            again = runs.begin_requested(run_id, world.ledger, world.clock)
+            again = start.begin_requested(run_id, world.ledger)
             assert again.collections == number + 1
         world.invoked.clear()
     assert world.ledger.runs.read("lost").status == "failed"
@@ -424,13 +438,13 @@ def test_a_request_whose_collector_was_never_run_is_found(world):
 def test_a_run_that_is_stopped_before_it_sends_ends_at_once(world):
     """Stopped while it is collected, a run starts no execution."""
     world.fail("send.sms", "1")
-    runs.request("asked", "olga", Selection(), world.ledger, world.store, world.clock)
-    assert runs.stop("asked", "sam", world.ledger).status == "stopped"
-    world.event(runs.collector_event("asked", "1", "eu-central-1", world.clock()))
+    start.record_request("asked", "olga", Selection(), world.ledger, world.manifests)
+    assert stop.stop_run("asked", "sam", world.ledger, world.executions).status == "stopped"
+    world.event(requested_event("asked", "1", "eu-central-1", world.clock()))
     assert world.executions.started == {}
 
 
 def test_the_configuration_that_ships_can_be_read():
     """The application.toml of this project is valid."""
-    read = configuration.read({"APPLICATION_URL": "https://a.example", "APPLICATION_SECRET": "s"})
+    read = config_file.read({"APPLICATION_URL": "https://a.example", "APPLICATION_SECRET": "s"})
     assert read.sources[0].operation == "send.email"

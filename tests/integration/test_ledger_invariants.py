@@ -20,13 +20,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from chalicelib import reprocessor
 from chalicelib.errors import OutcomeUnknown, ReprocessError
 from chalicelib.ledger import Communications
-from chalicelib.ledger.claims import Refused, Rules, State
+from chalicelib.ledger.claims import ClaimRefused, Rules, State
 from chalicelib.ledger.communications import key_of
 from chalicelib.ledger.table import ConditionFailed
 from chalicelib.models import Communication, Task
+from chalicelib.runs import reprocess
 from tests.fakes import BEHAVIOURS, FakeApplication, FakeClock, FakeCommunications, Meanwhile, Post
 
 SECOND = 1000
@@ -269,7 +269,7 @@ class Interleavings(RuleBasedStateMachine):
         self.application.script = [BEHAVIOURS[behaviour]]
         claim = delivery.claim
         try:
-            self.application.reprocess(reprocessor.payload(claim), claim.key, delivery.task.run_id)
+            self.application.reprocess(reprocess.payload(claim), claim.key, delivery.task.run_id)
             delivery.answer = "accepted"
         except ReprocessError as error:
             delivery.answer = type(error).__name__
@@ -279,7 +279,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def write_answer(self, delivery):
         it, sent = delivery.task.communication, delivery.sent
-        self.ledger.answer(delivery.claim, delivery.answer, "a_reason", self.rules)
+        self.ledger.record_answer(delivery.claim, delivery.answer, "a_reason", self.rules)
         self.written.append(delivery)
         state = self.ledger.read([it])[it.operation, it.primary_id]
         if (state.claim_id, state.answer) == (delivery.claim.claim_id, delivery.answer):
@@ -293,7 +293,7 @@ class Interleavings(RuleBasedStateMachine):
         if self.written:
             delivery = self.written[which % len(self.written)]
             if self.clock() - delivery.at <= LAMBDA:
-                self.ledger.answer(delivery.claim, delivery.answer, "a_reason", self.rules)
+                self.ledger.record_answer(delivery.claim, delivery.answer, "a_reason", self.rules)
 
     # -- RecordBatch and people
 
@@ -305,7 +305,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def hand_over(self, task):
         if self.nobody_rules_before < 0:
-            self.ruled = self.ledger.to_worklist(task.communication, task.owner, "expired") or self.ruled
+            self.ruled = self.ledger.move_to_worklist(task.communication, task.owner, "expired") or self.ruled
 
     def time_goes_by(self, wait):
         self.clock.advance(wait)
@@ -329,10 +329,10 @@ class Interleavings(RuleBasedStateMachine):
         self.a_run_lists_it(2 * COOL_DOWN, 1)
         task = self.tasks[0]
         claim = self.ledger.claim(task, self.rules)
-        assert isinstance(claim, Refused if self.ruled else State | Refused)
-        if isinstance(claim, Refused):
+        assert isinstance(claim, ClaimRefused if self.ruled else State | ClaimRefused)
+        if isinstance(claim, ClaimRefused):
             assert claim.reason in (("manual", "dismissed") if self.ruled else ("relapsed", "attempts_used_up"))
-            assert self.ruled or self.ledger.to_worklist(task.communication, task.owner, claim.reason)
+            assert self.ruled or self.ledger.move_to_worklist(task.communication, task.owner, claim.reason)
 
 
 def walk(make_world, honours_key, seed):

@@ -4,9 +4,9 @@ import tomllib
 
 import pytest
 
-from chalicelib.application import Application
-from chalicelib.configuration import Auth, Configuration, Next, Reprocess, Source
-from chalicelib.credentials import Credentials
+from chalicelib.application.client import ApplicationClient
+from chalicelib.application.config import Auth, Configuration, Next, Reprocess, Source
+from chalicelib.application.credentials import Credentials
 from chalicelib.errors import ListingFailed
 from chalicelib.models import Selection
 from tests.fakes import FakeClock
@@ -35,7 +35,7 @@ def pages(url, **source):
     it = Source(**{"operation": "send.email", "list": url, "cool_down": "1h"} | source)
     configuration = Configuration(sources=[it], reprocess=Reprocess(url=url))
     clock = FakeClock()
-    return Application(configuration, Credentials(Auth(), str, clock), clock).failed(it, Selection())
+    return ApplicationClient(configuration, Credentials(Auth(), str, clock), clock).failed_pages(it, Selection())
 
 
 def fails(answer, path="", **source):
@@ -260,7 +260,7 @@ FOR_EVER = {
 }
 
 
-AGAIN = "the list gives the same page again, so it would never end: "
+AGAIN = "the list repeats the page "
 
 
 @pytest.mark.parametrize(("page", "source"), FOR_EVER.values(), ids=FOR_EVER)
@@ -284,14 +284,22 @@ def test_empty_pages_for_ever_fail():
     """New URLs with nothing on them are no list either."""
     answer = answering(lambda request: reply(200, page_of(next=f"?p={int(request.query.get('p', 0)) + 1}")))
     _, message = fails(answer, next=Next(url="next"))
-    assert message.startswith("the list gives 1,000 empty pages in a row, and goes on")
+    assert message.startswith("the list has 1,000 empty pages in a row and still goes on")
 
 
 @pytest.mark.parametrize(
     ("source", "page", "message"),
     [
-        ({"next": Next(cursor="next", param="c")}, page_of("a", next=["b"]), "next.cursor = 'next' finds no text, nor"),
-        ({"next": Next(cursor="next", param="c")}, page_of("a", next=True), "next.cursor = 'next' finds no text, nor"),
+        (
+            {"next": Next(cursor="next", param="c")},
+            page_of("a", next=["b"]),
+            "next.cursor = 'next' finds neither text nor a",
+        ),
+        (
+            {"next": Next(cursor="next", param="c")},
+            page_of("a", next=True),
+            "next.cursor = 'next' finds neither text nor a",
+        ),
         ({"next": Next(last_id="a", more="more")}, page_of("a", more="yes"), "next.more = 'more' finds neither true"),
         ({"next": Next(page="p", more="more")}, page_of("a"), "next.more = 'more' finds neither true nor false"),
         ({"total": "count"}, page_of("a", count="many"), "total = 'count' finds no whole number"),
@@ -309,5 +317,5 @@ def test_a_page_says_where_it_is_where_the_next_one_is_and_how_many_there_are():
         first, second, *_ = pages(
             f"{server.url}/a", items="data", next=Next(last_id="starting_after", more="has_more"), total="length(data)"
         )
-    assert (first.at.params, first.following, first.total) == ({}, second.at, 100)
-    assert second.at.params == {"starting_after": "100"}
+    assert (first.request.params, first.next, first.total) == ({}, second.request, 100)
+    assert second.request.params == {"starting_after": "100"}

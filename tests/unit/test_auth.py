@@ -7,7 +7,8 @@ import pytest
 from chalice.app import AuthRequest, ForbiddenError, UnauthorizedError
 
 import app
-from chalicelib import auth, doors, times
+from chalicelib import times
+from chalicelib.api import auth, routes
 from chalicelib.ledger.tokens import ROLES, Token
 
 ARN = "arn:aws:execute-api:eu-central-1:123456789012:abc123/api"
@@ -41,7 +42,7 @@ def test_a_role_may_what_those_before_it_may(answer, role, may_read, may_start):
     assert allows(answer(role), "POST", "/reprocess") == may_start
 
 
-@pytest.mark.parametrize("door", doors.ALL, ids=lambda door: door.name)
+@pytest.mark.parametrize("door", routes.ALL, ids=lambda door: door.name)
 @pytest.mark.parametrize("role", ROLES)
 def test_the_policy_allows_exactly_the_doors_of_the_role(answer, role, door):
     """Role by route, as API Gateway decides it for minutes: from whatever call the policy came."""
@@ -136,23 +137,23 @@ def context(role="operator", valid_for=HOUR):
 def test_a_handler_checks_the_role_again(role, needed):
     """The policy may be cached from before."""
     if ROLES.index(role) >= ROLES.index(needed):
-        assert auth.require(needed, context(role)) == "Jo"
+        assert auth.check_role(needed, context(role)) == "Jo"
         return
-    with pytest.raises(ForbiddenError, match=f"this needs the role {needed}; the token has {role}"):
-        auth.require(needed, context(role))
+    with pytest.raises(ForbiddenError, match=f"this needs the role {needed}; the token has the role {role}"):
+        auth.check_role(needed, context(role))
 
 
 def test_a_handler_checks_the_expiry_again():
     """A cached policy outlives its token by minutes."""
     with pytest.raises(UnauthorizedError, match="the token has expired; ask for a new one"):
-        auth.require("viewer", context(valid_for=-1))
+        auth.check_role("viewer", context(valid_for=-1))
 
 
 @pytest.mark.parametrize("given", [{}, {"authorizer": None}, {"authorizer": {}}, {"authorizer": {"role": "approver"}}])
 def test_without_an_authorizer_nobody_gets_in(given):
     """A route that was deployed without one stays closed."""
     with pytest.raises(UnauthorizedError):
-        auth.require("viewer", given)
+        auth.check_role("viewer", given)
 
 
 def test_every_role_is_one_that_tokens_may_have():

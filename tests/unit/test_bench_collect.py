@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.collect import beyond
+from benchmarks.collect import exceeded
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ from benchmarks.collect import beyond
 def test_a_broken_bound_is_told(seconds, megabytes, expected):
     """1.5 times the time of the bare loop, and 200 MB, are the most that passes."""
     loop = {"seconds": 10.0, "megabytes": 50.0}
-    assert beyond(1000, loop, {"seconds": seconds, "megabytes": megabytes}) == expected
+    assert exceeded(1000, loop, {"seconds": seconds, "megabytes": megabytes}) == expected

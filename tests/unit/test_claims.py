@@ -6,9 +6,9 @@ import pytest
 from chalicelib import times
 from chalicelib.errors import OutcomeUnknown
 from chalicelib.ledger import Communications, claims
-from chalicelib.ledger.claims import Decided, Refused, Rules, State
-from chalicelib.models import Communication, Task
-from chalicelib.reprocessor import payload
+from chalicelib.ledger.claims import AlreadySettled, ClaimRefused, Rules, State
+from chalicelib.models import Communication, Outcome, Task
+from chalicelib.runs.reprocess import payload
 from tests.fakes import NOON, Meanwhile
 
 HOUR = 3_600_000
@@ -39,7 +39,7 @@ def attempt(communications, of, answer, rules, reason="a_code"):
     """Claim, POST, and write the answer down."""
     claim = communications.claim(of, rules)
     assert isinstance(claim, State), claim
-    communications.answer(claim, answer, reason, rules)
+    communications.record_answer(claim, answer, reason, rules)
     return claim
 
 
@@ -62,7 +62,7 @@ def test_a_first_claim_is_written_pessimistically(communications, clock):
         "primaryId": "7",
         "operation": "send.email",
         "createdBy": "author",
-        "created": times.iso(NOON),
+        "created": times.format_iso(NOON),
     }
     assert [(entry.owner, entry.answer, entry.at) for entry in claim.history] == [("first#0", "sending", NOON)]
 
@@ -83,8 +83,8 @@ def test_what_nobody_claimed_is_not_known(communications):
 def test_within_the_cool_down_nobody_else_gets_it(communications, clock, rules, answer):
     """After a POST that was, or may have been, taken, a listing is too old up to the end of the cool-down itself."""
     attempt(communications, FIRST, answer, rules)
-    assert communications.claim(OTHER, rules) == Refused(reason="cool_down")
-    assert communications.claim(later_run(clock, HOUR), rules) == Refused(reason="cool_down")
+    assert communications.claim(OTHER, rules) == ClaimRefused(reason="cool_down")
+    assert communications.claim(later_run(clock, HOUR), rules) == ClaimRefused(reason="cool_down")
     assert isinstance(communications.claim(later_run(clock, 1), rules), State)
 
 
@@ -93,7 +93,7 @@ def test_the_listing_counts_not_the_present(communications, clock, rules):
     """A run that waited long may not resend what another run delivered meanwhile."""
     attempt(communications, FIRST, "accepted", rules)
     clock.advance(10 * HOUR)
-    assert communications.claim(OTHER, rules) == Refused(reason="cool_down")
+    assert communications.claim(OTHER, rules) == ClaimRefused(reason="cool_down")
 
 
 @both
@@ -101,7 +101,7 @@ def test_the_cool_down_counts_from_the_answer(communications, clock, rules):
     """The application may take its whole time from when it took the communication."""
     claim = communications.claim(FIRST, rules)
     clock.advance(20_000)
-    communications.answer(claim, "accepted", None, rules)
+    communications.record_answer(claim, "accepted", None, rules)
     assert state_of(communications).until == clock() + HOUR
 
 
@@ -109,15 +109,15 @@ def test_the_cool_down_counts_from_the_answer(communications, clock, rules):
 def test_what_is_being_sent_is_refused_as_in_flight(communications, rules):
     """The claim alone keeps others away, before any answer."""
     communications.claim(FIRST, rules)
-    assert communications.claim(OTHER, rules) == Refused(reason="in_flight")
+    assert communications.claim(OTHER, rules) == ClaimRefused(reason="in_flight")
 
 
 @both
 def test_a_run_that_lists_it_twice_skips_it_as_a_duplicate(communications, rules):
     """Across pages a communication may come twice; the second batch says why it left it alone."""
     attempt(communications, FIRST, "accepted", rules)
-    assert communications.claim(task("first", index=1), rules) == Refused(reason="duplicate")
-    assert communications.claim(task("firs", index=1), rules) == Refused(reason="cool_down")
+    assert communications.claim(task("first", index=1), rules) == ClaimRefused(reason="duplicate")
+    assert communications.claim(task("firs", index=1), rules) == ClaimRefused(reason="cool_down")
 
 
 @both
@@ -134,7 +134,7 @@ def test_attempts_are_used_up(communications, clock, rules):
     """After the last attempt nobody may claim it."""
     for number in range(rules.max_attempts):
         attempt(communications, later_run(clock, run=f"run{number}"), "OutcomeUnknown", rules)
-    assert communications.claim(later_run(clock), rules) == Refused(reason="attempts_used_up")
+    assert communications.claim(later_run(clock), rules) == ClaimRefused(reason="attempts_used_up")
 
 
 @both
@@ -143,7 +143,7 @@ def test_what_is_accepted_and_listed_again_has_relapsed(communications, clock, r
     assert not attempt(communications, FIRST, "accepted", rules).relapsed
     for number in range(rules.max_attempts - 1):
         assert attempt(communications, later_run(clock, run=f"run{number}"), "accepted", rules).relapsed
-    assert communications.claim(later_run(clock), rules) == Refused(reason="relapsed")
+    assert communications.claim(later_run(clock), rules) == ClaimRefused(reason="relapsed")
 
 
 @both
@@ -178,7 +178,7 @@ def test_surely_not_processed_restores_an_earlier_cool_down(communications, cloc
     attempt(communications, later_run(clock), answer, rules)
     state = state_of(communications)
     assert (state.status, state.attempts, state.until) == ("unknown", 1, NOON + HOUR)
-    assert communications.claim(OTHER, rules) == Refused(reason="cool_down")
+    assert communications.claim(OTHER, rules) == ClaimRefused(reason="cool_down")
     assert isinstance(communications.claim(task("other", at=NOON + HOUR + 1), rules), State)
 
 
@@ -191,7 +191,7 @@ def test_surely_not_processed_after_a_doubt_ends_no_doubt(communications, clock,
     state = state_of(communications)
     assert (state.status, state.attempts, state.until) == ("unknown", 1, NOON + HOUR)
     assert [entry.answer for entry in state.history] == ["OutcomeUnknown"]
-    assert communications.claim(OTHER, HONOURED) == Refused(reason="cool_down")
+    assert communications.claim(OTHER, HONOURED) == ClaimRefused(reason="cool_down")
 
 
 @both
@@ -202,7 +202,7 @@ def test_a_500_is_free_at_once_only_where_keys_are_honoured(communications, cloc
     if rules.honours_key:
         assert (other.key, other.attempts, payload(other)) == (claim.key, 2, payload(claim))
     else:
-        assert other == Refused(reason="cool_down")
+        assert other == ClaimRefused(reason="cool_down")
         assert isinstance(communications.claim(later_run(clock), rules), State)
 
 
@@ -212,7 +212,7 @@ def test_a_rejected_one_stays_out_of_reach_until_it_is_handed_over(communication
     attempt(communications, FIRST, "CommunicationRejected", rules)
     state = state_of(communications)
     assert (state.status, state.attempts, state.key, state.reason) == ("open", 1, None, "a_code")
-    assert communications.claim(OTHER, rules) == Refused(reason="cool_down")
+    assert communications.claim(OTHER, rules) == ClaimRefused(reason="cool_down")
 
 
 # -- the same owner claims again
@@ -228,7 +228,7 @@ def test_a_final_outcome_is_returned_without_a_post(communications, rules, answe
     """A repeated delivery of a task that is done learns how it went."""
     attempt(communications, FIRST, answer, rules, reason=None)
     before = state_of(communications)
-    assert communications.claim(FIRST, rules) == Decided(outcome=outcome, reason=None)
+    assert communications.claim(FIRST, rules) == AlreadySettled(outcome=outcome, reason=None)
     assert state_of(communications) == before
 
 
@@ -260,7 +260,7 @@ def test_a_retry_after_perhaps_processed_is_settled_where_keys_are_not_honoured(
     """A second POST might be a second email."""
     attempt(communications, FIRST, answer, NOT_HONOURED)
     outcome = claims.outcome_of(answer)
-    assert communications.claim(FIRST, NOT_HONOURED) == Decided(outcome=outcome, reason="a_code")
+    assert communications.claim(FIRST, NOT_HONOURED) == AlreadySettled(outcome=outcome, reason="a_code")
 
 
 def test_a_first_try_without_an_answer_is_repeated_where_keys_are_honoured(communications, clock):
@@ -275,7 +275,7 @@ def test_a_first_try_without_an_answer_is_repeated_where_keys_are_honoured(commu
 def test_a_first_try_without_an_answer_is_unknown_where_keys_are_not_honoured(communications):
     """Nobody can tell whether the first POST arrived."""
     communications.claim(FIRST, NOT_HONOURED)
-    assert communications.claim(FIRST, NOT_HONOURED) == Decided(outcome="unknown", reason=None)
+    assert communications.claim(FIRST, NOT_HONOURED) == AlreadySettled(outcome=Outcome.UNKNOWN, reason=None)
 
 
 @surely_not
@@ -294,7 +294,7 @@ def test_a_500_to_a_repetition_does_not_end_the_cool_down_of_the_first_try(commu
     clock.advance(5000)
     attempt(communications, FIRST, "ApplicationError", HONOURED)
     assert state_of(communications).until == NOON + HOUR
-    assert communications.claim(OTHER, HONOURED) == Refused(reason="cool_down")
+    assert communications.claim(OTHER, HONOURED) == ClaimRefused(reason="cool_down")
 
 
 @pytest.mark.parametrize("answer", ["accepted", "CommunicationRejected"])
@@ -306,7 +306,7 @@ def test_a_definite_answer_ends_the_doubt_and_the_key(communications, clock, ans
     assert (state.in_doubt, state.key, state.created, state.created_by) == (False, None, None, None)
     later = communications.claim(later_run(clock), HONOURED)
     assert later.key != first.key
-    assert payload(later)["created"] == times.iso(clock())
+    assert payload(later)["created"] == times.format_iso(clock())
 
 
 @both
@@ -322,14 +322,14 @@ def test_an_answer_to_another_run_settles_nothing_for_this_one(communications):
     """What the application told the run before says nothing about the POST that is on its way now."""
     attempt(communications, FIRST, "ApplicationUnavailable", NOT_HONOURED)
     communications.claim(OTHER, NOT_HONOURED)
-    assert communications.claim(OTHER, NOT_HONOURED) == Decided(outcome="unknown", reason=None)
+    assert communications.claim(OTHER, NOT_HONOURED) == AlreadySettled(outcome=Outcome.UNKNOWN, reason=None)
 
 
 def test_a_retry_after_another_run_has_taken_it_is_refused(communications):
     """Between two tries of one run, another run may send it; the ledger knows no order but its own."""
     attempt(communications, FIRST, "ApplicationUnavailable", HONOURED)
     attempt(communications, OTHER, "accepted", HONOURED)
-    assert communications.claim(FIRST, HONOURED) == Refused(reason="cool_down")
+    assert communications.claim(FIRST, HONOURED) == ClaimRefused(reason="cool_down")
     history = state_of(communications).history
     assert [(entry.owner, entry.answer) for entry in history] == [
         ("first#0", "ApplicationUnavailable"),
@@ -346,7 +346,7 @@ def test_an_answer_written_twice_is_written_once(communications, clock, rules):
     claim = attempt(communications, FIRST, "accepted", rules)
     before = state_of(communications)
     clock.advance(1000)
-    communications.answer(claim, "accepted", None, rules)
+    communications.record_answer(claim, "accepted", None, rules)
     assert state_of(communications) == before
 
 
@@ -354,10 +354,10 @@ def test_a_late_answer_gives_way_to_a_newer_claim_of_the_same_owner(communicatio
     """A superseded delivery cannot free what the newer one may be sending."""
     late = communications.claim(FIRST, HONOURED)
     newer = communications.claim(FIRST, HONOURED)
-    communications.answer(late, "ApplicationUnavailable", "http_503", HONOURED)
+    communications.record_answer(late, "ApplicationUnavailable", "http_503", HONOURED)
     assert state_of(communications) == newer
-    communications.answer(newer, "accepted", None, HONOURED)
-    communications.answer(late, "ApplicationUnavailable", "http_503", HONOURED)
+    communications.record_answer(newer, "accepted", None, HONOURED)
+    communications.record_answer(late, "ApplicationUnavailable", "http_503", HONOURED)
     assert state_of(communications).status == "accepted"
 
 
@@ -386,7 +386,7 @@ def test_a_claim_that_the_sdk_wrote_twice_is_a_claim(table, clock, rules):
     communications = Communications(Repeating(), clock)
     claim = communications.claim(FIRST, rules)
     assert (claim.status, claim.attempts, claim.in_doubt) == ("sending", 1, False)
-    Communications(table, clock).answer(claim, "ApplicationUnavailable", "http_503", rules)
+    Communications(table, clock).record_answer(claim, "ApplicationUnavailable", "http_503", rules)
     again = communications.claim(FIRST, rules)
     assert (again.status, again.attempts, again.in_doubt, again.key) == ("sending", 1, False, claim.key)
 
@@ -406,7 +406,7 @@ def test_the_history_keeps_the_last_twenty(communications, rules):
 @both
 def test_what_waits_for_a_person_is_not_claimed(communications, clock, rules):
     """No run, however late, sends what is on the worklist."""
-    assert communications.to_worklist(listed(), "first#0", "expired")
+    assert communications.move_to_worklist(listed(), "first#0", "expired")
     state = state_of(communications)
     assert (state.status, state.manual_by, state.manual_reason, state.manual_since) == (
         "manual",
@@ -414,15 +414,15 @@ def test_what_waits_for_a_person_is_not_claimed(communications, clock, rules):
         "expired",
         NOON,
     )
-    assert communications.claim(later_run(clock, 100 * HOUR), rules) == Refused(reason="manual")
+    assert communications.claim(later_run(clock, 100 * HOUR), rules) == ClaimRefused(reason="manual")
 
 
 @pytest.mark.parametrize("answer", ["ApplicationUnavailable", "ApplicationError", "OutcomeUnknown"])
 def test_a_repeated_delivery_does_not_send_what_was_handed_over(communications, answer):
     """AWS may deliver a task again after its batch was recorded."""
     attempt(communications, FIRST, answer, HONOURED)
-    assert communications.to_worklist(FIRST.communication, FIRST.owner, "http_500")
-    assert communications.claim(FIRST, HONOURED) == Refused(reason="manual")
+    assert communications.move_to_worklist(FIRST.communication, FIRST.owner, "http_500")
+    assert communications.claim(FIRST, HONOURED) == ClaimRefused(reason="manual")
     assert state_of(communications).status == "manual"
 
 
@@ -430,19 +430,19 @@ def test_a_repeated_delivery_does_not_send_what_was_handed_over(communications, 
 def test_a_rejected_one_is_handed_over_by_its_owner_during_its_cool_down(communications, rules):
     """RecordBatch comes seconds after the answer; doing it again is the same."""
     attempt(communications, FIRST, "CommunicationRejected", rules)
-    assert not communications.to_worklist(listed(), OTHER.owner, "expired")
-    assert communications.to_worklist(listed(), FIRST.owner, "a_code")
-    assert communications.to_worklist(listed(), FIRST.owner, "a_code")
-    assert not communications.to_worklist(listed(), OTHER.owner, "expired")
-    assert communications.claim(FIRST, rules) == Decided(outcome="rejected", reason="a_code")
+    assert not communications.move_to_worklist(listed(), OTHER.owner, "expired")
+    assert communications.move_to_worklist(listed(), FIRST.owner, "a_code")
+    assert communications.move_to_worklist(listed(), FIRST.owner, "a_code")
+    assert not communications.move_to_worklist(listed(), OTHER.owner, "expired")
+    assert communications.claim(FIRST, rules) == AlreadySettled(outcome=Outcome.REJECTED, reason="a_code")
 
 
 @both
 def test_what_is_being_sent_is_not_handed_over(communications, rules):
     """Neither by its owner nor by others, whose old listing says that it is too old to be sent."""
     communications.claim(FIRST, rules)
-    assert not communications.to_worklist(listed(), FIRST.owner, "expired")
-    assert not communications.to_worklist(listed(), OTHER.owner, "expired")
+    assert not communications.move_to_worklist(listed(), FIRST.owner, "expired")
+    assert not communications.move_to_worklist(listed(), OTHER.owner, "expired")
     assert state_of(communications).status == "sending"
 
 
@@ -452,8 +452,8 @@ def test_what_died_at_its_last_attempt_is_handed_over_after_the_cool_down(commun
     for number in range(rules.max_attempts):
         assert isinstance(communications.claim(later_run(clock, run=f"run{number}"), rules), State)
     last = later_run(clock)
-    assert communications.claim(last, rules) == Refused(reason="attempts_used_up")
-    assert communications.to_worklist(last.communication, last.owner, "attempts_used_up")
+    assert communications.claim(last, rules) == ClaimRefused(reason="attempts_used_up")
+    assert communications.move_to_worklist(last.communication, last.owner, "attempts_used_up")
 
 
 @both
@@ -461,8 +461,8 @@ def test_a_late_answer_does_not_bring_back_what_was_handed_over(communications, 
     """A person's list loses nothing to a Lambda that was thought dead."""
     claim = communications.claim(FIRST, rules)
     last = later_run(clock)
-    assert communications.to_worklist(last.communication, last.owner, "expired")
-    communications.answer(claim, "ApplicationUnavailable", "http_503", rules)
+    assert communications.move_to_worklist(last.communication, last.owner, "expired")
+    communications.record_answer(claim, "ApplicationUnavailable", "http_503", rules)
     assert state_of(communications).status == "manual"
 
 
@@ -474,7 +474,7 @@ def test_an_item_expires_unless_it_waits_for_a_person(table, clock):
     communications = Communications(table, clock)
     attempt(communications, FIRST, "CommunicationRejected", HONOURED)
     assert table.get("COMM#send.email#7", "COMM")["expiresAt"] == (NOON + HONOURED.retention) // 1000
-    communications.to_worklist(listed(), FIRST.owner, "a_code")
+    communications.move_to_worklist(listed(), FIRST.owner, "a_code")
     item = table.get("COMM#send.email#7", "COMM")
     assert "expiresAt" not in item
     assert [each["primaryId"] for each in table.query_index("worklist", "manual")] == ["7"]
@@ -486,5 +486,5 @@ def test_what_a_person_dismissed_is_not_claimed(table, clock):
     attempt(communications, FIRST, "ApplicationUnavailable", HONOURED)
     table.update(("COMM#send.email#7", "COMM"), "SET #status = :status", {"status": "dismissed"})
     for each in (FIRST, OTHER, later_run(clock)):
-        assert communications.claim(each, HONOURED) == Refused(reason="dismissed")
-        assert not communications.to_worklist(each.communication, each.owner, "expired")
+        assert communications.claim(each, HONOURED) == ClaimRefused(reason="dismissed")
+        assert not communications.move_to_worklist(each.communication, each.owner, "expired")

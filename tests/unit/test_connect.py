@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from chalicelib import configuration
-from chalicelib.configuration import Auth, Filter, Next, Reprocess, Source
+from chalicelib.application import config_file
+from chalicelib.application.config import Auth, Filter, Next, Reprocess, Source
 from sandbox.project import ROOT
 
 TEXT = (ROOT / "docs" / "connect.md").read_text()
@@ -18,7 +18,7 @@ def test_each_example_is_a_whole_configuration(example, tmp_path):
     """Who copies one has a file that is read without a complaint, within the default RETENTION."""
     file = tmp_path / "application.toml"
     file.write_text(example)
-    configuration.read(ENVIRONMENT, file, retention=90 * 86_400_000)
+    config_file.read(ENVIRONMENT, file, retention=90 * 86_400_000)
 
 
 @pytest.mark.parametrize("kind", [Source, Next, Filter, Reprocess, Auth])
@@ -31,6 +31,6 @@ def test_every_key_is_named(kind):
 def test_the_reference_applications_own_configuration_is_short():
     """Two lists that page differently, the POST and the credentials, in under 40 lines."""
     file = ROOT / "sandbox" / "application" / "application.toml"
-    it = configuration.read(ENVIRONMENT, file)
+    it = config_file.read(ENVIRONMENT, file)
     assert [source.operation for source in it.sources] == ["send.email", "send.sms"]
     assert len(file.read_text().splitlines()) < 40

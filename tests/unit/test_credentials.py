@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
-from chalicelib.configuration import Auth
-from chalicelib.credentials import KEEP_MS, Credentials
+from chalicelib.application.config import Auth
+from chalicelib.application.credentials import CACHE_MS, Credentials
 from chalicelib.errors import ConfigurationError
 from tests.fakes import FakeClock
 
@@ -72,29 +72,29 @@ def test_a_secret_is_kept_for_minutes(secrets, bearer, clock):
     """Secrets Manager is asked once in five minutes, not for every POST; afterwards a rotated secret is picked up."""
     bearer.headers()
     secrets.value = "rotated"
-    clock.advance(KEEP_MS)
+    clock.advance(CACHE_MS)
     assert bearer.headers() == {"Authorization": "Bearer s3cret"}
     clock.advance(1)
     assert bearer.headers() == {"Authorization": "Bearer rotated"}
     assert len(secrets.reads) == 2
 
 
-def test_renewing_says_whether_another_try_makes_sense(secrets, bearer):
+def test_refreshing_says_whether_another_try_makes_sense(secrets, bearer):
     """After a 401 only a secret that has changed is worth a second request."""
     bearer.headers()
-    assert not bearer.renew()
+    assert not bearer.refresh()
     secrets.value = "rotated"
-    assert bearer.renew()
+    assert bearer.refresh()
     assert bearer.headers() == {"Authorization": "Bearer rotated"}
 
 
-def test_without_credentials_there_is_nothing_to_renew(secrets, clock):
+def test_without_credentials_there_is_nothing_to_refresh(secrets, clock):
     """Type none never asks for a secret."""
-    assert not Credentials(Auth(type="none"), secrets, clock).renew()
+    assert not Credentials(Auth(type="none"), secrets, clock).refresh()
     assert secrets.reads == []
 
 
-@pytest.mark.parametrize("method", ["headers", "renew"])
+@pytest.mark.parametrize("method", ["headers", "refresh"])
 def test_a_secret_that_cannot_be_read_is_told(secrets, bearer, method):
     """The error of whoever reads secrets, which names the secret, comes through."""
     secrets.value = None

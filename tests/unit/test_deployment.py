@@ -4,13 +4,14 @@ import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from chalicelib.errors import ConfigurationError
-from chalicelib.settings import Names, Place, Settings
-from deployment import alarms, hints, topics
-from deployment.clients import Reader, WouldCreate
-from deployment.patience import patiently
-from deployment.steps import Done, Step, StepFailed, take
+from chalicelib.names import AwsLocation, Names
+from chalicelib.settings import Settings
+from deployment import alarms, aws_errors, topics
+from deployment.aws_wait import retry_until_ready
+from deployment.clients import ReadOnlyClient, WouldCreate
+from deployment.steps import Step, StepFailed, StepResult, take
 
-NAMES = Names("app-dev", Place("aws", "eu-west-1", "123456789012"))
+NAMES = Names("app-dev", AwsLocation("aws", "eu-west-1", "123456789012"))
 
 
 def refused(code: str) -> ClientError:
@@ -20,16 +21,16 @@ def refused(code: str) -> ClientError:
 def test_a_failed_step_names_the_resource_the_error_and_what_to_do():
     """Whoever reads it knows what failed, why, and how to go on; the steps before it were taken."""
 
-    def fail() -> Done:
+    def fail() -> StepResult:
         raise refused("AccessDeniedException")
 
     taken = []
-    steps = [Step("bucket", "b", lambda: taken.append(1) or Done.CREATED), Step("table", "app-dev", fail)]
+    steps = [Step("bucket", "b", lambda: taken.append(1) or StepResult.CREATED), Step("table", "app-dev", fail)]
     with pytest.raises(StepFailed) as failure:
         take(steps)
     text = str(failure.value)
     assert text.startswith("table app-dev: An error occurred (AccessDeniedException) when calling the CreateTable")
-    assert "lacks this right" in text
+    assert "lacks this permission" in text
     assert "run the same command again" in text
     assert taken == [1]
 
@@ -37,15 +38,15 @@ def test_a_failed_step_names_the_resource_the_error_and_what_to_do():
 @pytest.mark.parametrize("code", ["ExpiredToken", "ExpiredTokenException", "RequestExpired"])
 def test_an_expired_session_says_to_log_in(code):
     """Each service has its own name for it."""
-    assert "log in again" in hints.hint(refused(code))
-    assert hints.known(refused(code))
+    assert "log in again" in aws_errors.advice(refused(code))
+    assert aws_errors.is_advice_enough(refused(code))
 
 
 def test_an_unknown_error_is_shown_as_it_is():
     """A hint is no guess."""
-    assert hints.hint(refused("Whatever")) == "Mend what AWS says."
-    assert not hints.known(refused("Whatever"))
-    assert "no AWS credentials" in hints.hint(NoCredentialsError())
+    assert aws_errors.advice(refused("Whatever")) == "Fix what AWS reports."
+    assert not aws_errors.is_advice_enough(refused("Whatever"))
+    assert "no AWS credentials" in aws_errors.advice(NoCredentialsError())
 
 
 class Client:
@@ -66,7 +67,7 @@ class Client:
 def test_a_reader_reads_and_changes_nothing():
     """Reading calls get through; others are noted, and one whose answer would be needed ends the step."""
     client, noted = Client(), []
-    reader = Reader(client, noted)
+    reader = ReadOnlyClient(client, noted)
     assert reader.describe_thing("x") == "the thing x"
     reader.put_thing(name="x")
     for call in (reader.create_thing, reader.delete_thing):
@@ -89,13 +90,13 @@ def test_what_aws_makes_behind_is_waited_for():
 
         return call
 
-    patiently(after(3, "Later"), "Later", waits.append)
+    retry_until_ready(after(3, "Later"), "Later", waits.append)
     assert waits == [3.0] * 3
     with pytest.raises(ClientError, match="Never"):
-        patiently(after(1, "Never"), "Later", waits.append)
+        retry_until_ready(after(1, "Never"), "Later", waits.append)
     waits.clear()
     with pytest.raises(ClientError, match="Later"):
-        patiently(after(100, "Later"), "Later", waits.append)
+        retry_until_ready(after(100, "Later"), "Later", waits.append)
     assert sum(waits) == 117.0
 
 
@@ -117,7 +118,7 @@ class Subscriptions:
 
 def test_who_has_unsubscribed_is_subscribed_again():
     """SNS goes on listing an ended subscription; it is none."""
-    for arn, done in (("Deleted", Done.CREATED), ("PendingConfirmation", Done.UNCHANGED)):
+    for arn, done in (("Deleted", StepResult.CREATED), ("PendingConfirmation", StepResult.UNCHANGED)):
         assert topics.ensure_subscription(Subscriptions(arn), "arn:topic", "someone@example.com") is done
 
 

@@ -1,18 +1,18 @@
-"""What a run would do, told without doing it."""
+"""The dry run: what a run would do, without doing it."""
 
 import msgspec
 import pytest
 
-from chalicelib import cost, times
-from chalicelib.collector import Collector
-from chalicelib.configuration import Configuration, Reprocess, Source
-from chalicelib.dry_run import ENOUGH, PAGE, DryRun
+from chalicelib.application.config import Configuration, Reprocess, Source
+from chalicelib.application.list_pages import Page
+from chalicelib.application.list_requests import PageRequest
 from chalicelib.errors import ListingFailed
 from chalicelib.ledger.claims import Rules
-from chalicelib.models import AWAITING, Communication, Run, Selection, Task
-from chalicelib.pages import Page
-from chalicelib.queries import Place
-from chalicelib.reprocessor import expired
+from chalicelib.models import Communication, Run, RunStatus, Selection, Task, Trigger
+from chalicelib.runs import cost
+from chalicelib.runs.collect import Collector
+from chalicelib.runs.dry_run import LISTING_MS, PAGE_TIMEOUT, DryRun
+from chalicelib.runs.eligibility import is_expired
 from chalicelib.settings import Settings
 
 HOUR = 3_600_000
@@ -40,16 +40,17 @@ class FakeLists:
         self.rest = list(pages)
         self._clock, self._takes, self._age, self._breaks = clock, takes, age, breaks
 
-    def failed(self, source, _selection, _start=None):
+    def failed_pages(self, source, _selection, _start=None):
         self.asked.append(source.timeout)
-        for page in self.rest:
+        for number, page in enumerate(self.rest, 1):
             listed_at = self._clock()
             self._clock.advance(self._takes)
             found = [
                 Communication(operation=source.operation, primary_id=each, listed_at=listed_at, since=self._since(each))
                 for each in page
             ]
-            yield Page(found, Place(source.list, {}))
+            following = PageRequest(source.list, {"page": number + 1}) if number < len(self.rest) else None
+            yield Page(found, PageRequest(source.list, {"page": number}), following)
         if self._breaks:
             raise ListingFailed("send.email: it broke")
 
@@ -63,7 +64,7 @@ def look(ledger, clock):
     """Look at what a list holds."""
 
     def look(*pages, selection=EVERYTHING, **more):
-        return DryRun(FakeLists(clock, *pages, **more), ledger, CONFIGURATION, SETTINGS, clock).look(selection)
+        return DryRun(FakeLists(clock, *pages, **more), ledger, CONFIGURATION, SETTINGS).preview(selection)
 
     return look
 
@@ -75,8 +76,8 @@ def claim(ledger, clock, primary_id, run_id="r-1"):
 
 def on_worklist(ledger, clock, primary_id):
     it, state = claim(ledger, clock, primary_id)
-    ledger.communications.answer(state, "CommunicationRejected", "no_such_address", RULES)
-    ledger.communications.to_worklist(it, "r-1#0", "no_such_address")
+    ledger.communications.record_answer(state, "CommunicationRejected", "no_such_address", RULES)
+    ledger.communications.move_to_worklist(it, "r-1#0", "no_such_address")
 
 
 def test_each_is_counted_with_the_reason_that_a_run_would_have(look, ledger, clock):
@@ -86,7 +87,7 @@ def test_each_is_counted_with_the_reason_that_a_run_would_have(look, ledger, clo
     ledger.worklist.dismiss("send.email", "dismissed", "olga", "gone")
     for name in ("relapsed", "used up"):
         _, state = claim(ledger, clock, name)
-        ledger.communications.answer(state, "accepted" if name == "relapsed" else "OutcomeUnknown", None, RULES)
+        ledger.communications.record_answer(state, "accepted" if name == "relapsed" else "OutcomeUnknown", None, RULES)
     clock.advance(2 * HOUR)
     claim(ledger, clock, "in flight")
     clock.advance(1)
@@ -102,7 +103,7 @@ def test_each_is_counted_with_the_reason_that_a_run_would_have(look, ledger, clo
         "in_flight": 1,
         "duplicate": 1,
     }
-    assert ([each.primary_id for each in seen.sample], seen.by_operation) == (["a", "b"], {"send.email": 2})
+    assert ([primary_id for _, primary_id in seen.sample], seen.by_operation) == (["a", "b"], {"send.email": 2})
 
 
 def test_nothing_is_changed(look, ledger, clock, table):
@@ -125,60 +126,50 @@ def test_include_manual_leaves_alone_what_may_still_arrive(look, ledger, clock):
 
 def test_it_ends_in_time_and_says_so(look, clock):
     """After the bound no further page is asked for, and no page may take long: all fits into 29 seconds."""
-    lists = FakeLists(clock, ["1"], ["2"], ["3"], takes=ENOUGH // 2 + 1)
-    seen = look(*lists.rest, takes=ENOUGH // 2 + 1, selection=Selection(primary_ids=["1", "2", "3", "4"]))
-    assert (seen.eligible, seen.truncated) == (2, True)
-    assert (seen.not_listed, seen.not_listed_count) == ([], 0)
-    assert ENOUGH / 1000 + 2 * PAGE < 28 - 4
-    assert not look(["1"]).truncated
+    lists = FakeLists(clock, ["1"], ["2"], ["3"], takes=LISTING_MS // 2 + 1)
+    seen = look(*lists.rest, takes=LISTING_MS // 2 + 1, selection=Selection(primary_ids=["1", "2", "3", "4"]))
+    assert (seen.eligible, seen.incomplete, seen.truncated) == (2, True, False)
+    assert (seen.not_found, seen.not_found_count) == ([], 0)
+    assert LISTING_MS / 1000 + 2 * PAGE_TIMEOUT < 28 - 4
+    assert not look(["1"]).incomplete
 
 
 def test_a_page_may_take_no_longer_than_the_bound_allows(ledger, clock):
     """The source's own timeout is for the collector."""
     lists = FakeLists(clock, ["1"])
-    DryRun(lists, ledger, CONFIGURATION, SETTINGS, clock).look(Selection())
-    assert lists.asked == [PAGE]
+    DryRun(lists, ledger, CONFIGURATION, SETTINGS).preview(Selection())
+    assert lists.asked == [PAGE_TIMEOUT]
 
 
 def test_a_list_that_breaks_is_told_with_what_was_seen(look):
     """The run itself would send nothing and tell this very error."""
     seen = look(["1"], breaks=True)
-    assert (seen.error, seen.eligible, seen.truncated) == ("send.email: it broke", 1, True)
+    assert (seen.error, seen.eligible, seen.incomplete) == ("send.email: it broke", 1, True)
 
 
 def test_a_limit_is_said(look):
     """As the run says it."""
     seen = look(["1", "2", "3"], selection=Selection(limit=2))
-    assert (seen.matched, seen.eligible, seen.left_out, seen.truncated) == (2, 2, True, False)
+    assert (seen.matched, seen.eligible, seen.truncated, seen.incomplete) == (2, 2, True, False)
 
 
 def test_its_sums_are_those_of_the_formula(look, clock):
     """Batches, approval, time and price by the one place that knows them; the ages from when they failed."""
     seen = look(["1", "2", "3"])
-    assert (seen.batches, seen.needs_approval) == (2, True)
-    assert seen.expected_seconds == cost.seconds(3, SETTINGS)
-    assert (seen.expected_cost.amount, seen.expected_cost.currency) == (cost.dollars(3, SETTINGS), "USD")
-    assert seen.oldest == seen.newest == times.iso(clock() - 24 * HOUR)
+    assert (seen.estimate.batches, seen.needs_approval) == (2, True)
+    assert seen.estimate == cost.estimate(3, SETTINGS)
+    assert seen.oldest == seen.newest == clock() - 24 * HOUR
     nothing = look()
-    assert (nothing.expected_seconds, nothing.expected_cost.amount, nothing.oldest) == (0, 0, None)
-
-
-def test_the_formula_is_of_the_right_size():
-    """More takes longer and costs more; a million of them cost some ten dollars, mostly the POSTs' Lambdas."""
-    settings = Settings(resource_prefix="mail-dev")
-    prices = [cost.dollars(number, settings) for number in (1, 20, 1_000, 1_000_000)]
-    assert prices == sorted(prices)
-    assert 5 < prices[-1] < 20
-    assert cost.seconds(1_000, settings) == cost.RUN_SECONDS + 50 * (cost.POST_SECONDS + cost.BATCH_SECONDS)
+    assert (nothing.estimate.seconds, nothing.estimate.dollars, nothing.oldest) == (0, 0, None)
 
 
 # -- the collector, as far as it shares this
 
 
-class FakeStore:
+class FakeManifests:
     """The bucket, which keeps the communications of the manifest that was put last."""
 
-    def put_manifest(self, run_id, manifest):
+    def upload(self, run_id, manifest):
         with manifest.file:
             self.kept = msgspec.json.decode(manifest.file.read())[0]["communications"]
         return f"runs/{run_id}/manifest"
@@ -193,20 +184,22 @@ class FakeExecutions:
 
 
 @pytest.fixture
-def collector(ledger, clock):
+def collector(ledger):
     def collector(lists, executions):
-        return Collector(lists, ledger, FakeStore(), executions, CONFIGURATION, SETTINGS, clock, lambda: 1_000_000_000)
+        return Collector(lists, ledger, FakeManifests(), executions, CONFIGURATION, SETTINGS, lambda: 10**9)
 
     return collector
 
 
 def collecting(ledger, clock):
-    run = Run(run_id="r", trigger="request", requested_by="olga", status="collecting", requested_at=clock())
+    run = Run(
+        run_id="r", trigger=Trigger.REQUEST, requested_by="olga", status=RunStatus.COLLECTING, requested_at=clock()
+    )
     ledger.runs.create(run)
     return run
 
 
-@pytest.mark.parametrize(("pages", "status"), [(["1", "2"], "running"), (["1", "2", "3"], AWAITING)])
+@pytest.mark.parametrize(("pages", "status"), [(["1", "2"], "running"), (["1", "2", "3"], RunStatus.AWAITING_APPROVAL)])
 def test_a_run_above_the_threshold_is_pinned_as_one_that_waits(ledger, clock, collector, pages, status):
     """And started so; exactly as many as the threshold go at once."""
     executions = FakeExecutions()
@@ -231,9 +224,9 @@ def test_what_a_person_retried_is_not_expired_again(ledger, clock):
     clock.advance(2 * HOUR)
     ledger.worklist.retry("send.email", "stale", "olga", HOUR)
     clock.advance(20 * 60_000)
-    store = FakeStore()
+    manifests = FakeManifests()
     lists = FakeLists(clock, ["stale"])
-    it = Collector(lists, ledger, store, FakeExecutions(), CONFIGURATION, SETTINGS, clock, lambda: 10**9)
-    it.collect(collecting(ledger, clock), Selection())
-    assert not expired(msgspec.convert(store.kept[0], Communication), SOURCE, clock())
-    assert store.kept[0]["since"] == ledger.worklist.read("send.email", "stale").retried_at
+    collector = Collector(lists, ledger, manifests, FakeExecutions(), CONFIGURATION, SETTINGS, lambda: 10**9)
+    collector.collect(collecting(ledger, clock), Selection())
+    assert not is_expired(msgspec.convert(manifests.kept[0], Communication), SOURCE, clock())
+    assert manifests.kept[0]["since"] == ledger.worklist.read("send.email", "stale").retried_at

@@ -1,4 +1,4 @@
-"""The rest of the ledger on a real table: runs, whose turn it is, the switch, tokens, and how AWS is spoken to."""
+"""The rest of the ledger on a real table: runs, the schedule's lock, the switch, tokens, and the calls to AWS."""
 
 import pytest
 from botocore.exceptions import ClientError
@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError
 from chalicelib.errors import RunNotFound
 from chalicelib.ledger.runs import switch_key
 from chalicelib.ledger.table import BATCH_GET, ConditionFailed, Table
-from chalicelib.models import BatchRecord, Outcome, Run
+from chalicelib.models import BatchRecord, Checkpoint, Incident, NotifyReason, Outcome, OutcomeRecord, Run, RunStatus
 from tests.conftest import RETENTION
 from tests.fakes import NOON
 
@@ -39,9 +39,9 @@ def test_a_run_moves_on_only_from_where_it_was_seen(ledger):
     """Of two collectors that both finished, one pins its manifest."""
     seen = run()
     ledger.runs.create(seen)
-    moved = ledger.runs.change(seen, status="running", manifest="mine", batches=3, skipped={"too_fresh": 2})
+    moved = ledger.runs.change(seen, status=RunStatus.RUNNING, manifest="mine", batches=3, skipped={"too_fresh": 2})
     assert (moved.status, moved.manifest, moved.batches, moved.skipped) == ("running", "mine", 3, {"too_fresh": 2})
-    assert ledger.runs.change(seen, status="running", manifest="other") is None
+    assert ledger.runs.change(seen, status=RunStatus.RUNNING, manifest="other") is None
     assert ledger.runs.read("run") == moved
 
 
@@ -52,14 +52,14 @@ def test_a_run_is_open_until_it_ends(ledger, clock):
         ledger.runs.create(each)
     assert [each.run_id for each in ledger.runs.open_runs()] == ["run", "later"]
     clock.advance(HOUR)
-    assert ledger.runs.change(run(), status="succeeded").ended_at == NOON + HOUR
+    assert ledger.runs.change(run(), status=RunStatus.SUCCEEDED).ended_at == NOON + HOUR
     assert [each.run_id for each in ledger.runs.open_runs()] == ["later"]
 
 
-def test_an_empty_run_is_forgotten(ledger):
+def test_an_empty_run_is_deleted(ledger):
     """An empty schedule leaves no item."""
     ledger.runs.create(run())
-    ledger.runs.forget(run())
+    ledger.runs.delete(run())
     with pytest.raises(RunNotFound):
         ledger.runs.read("run")
 
@@ -67,18 +67,53 @@ def test_an_empty_run_is_forgotten(ledger):
 def test_final_counts_take_the_place_of_progress(ledger):
     """While it runs the counters add up; once it is closed the report's sums are the truth."""
     ledger.runs.create(run())
-    ledger.runs.progress("run", {"accepted": 2, "not_attempted": 1})
-    ledger.runs.progress("run", {"accepted": 3})
+    ledger.runs.add_progress("run", {"accepted": 2, "not_attempted": 1}, [])
+    ledger.runs.add_progress("run", {"accepted": 3}, [])
     assert ledger.runs.read("run").counts == {"accepted": 5, "not_attempted": 1}
-    ledger.runs.change(run(), status="partial", counts={"accepted": 4})
-    ledger.runs.progress("run", {"accepted": 1})
+    ledger.runs.change(run(), status=RunStatus.PARTIAL, counts={"accepted": 4})
+    ledger.runs.add_progress("run", {"accepted": 1}, [])
     assert ledger.runs.read("run").counts == {"accepted": 4}
+
+
+def test_the_times_of_posts_add_up(ledger):
+    """The last runs say how long a POST takes; a batch without any says nothing."""
+    ledger.runs.create(run())
+    ledger.runs.add_progress("run", {"accepted": 2}, [100, 250])
+    ledger.runs.add_progress("run", {"failed": 1}, [])
+    ledger.runs.add_progress("run", {"accepted": 1}, [50])
+    known = ledger.runs.read("run")
+    assert (known.post_ms, known.posts, known.counts) == (400, 3, {"accepted": 3, "failed": 1})
+
+
+def test_items_of_earlier_versions_keep_their_attributes(ledger, table):
+    """Fields have been renamed; what earlier versions wrote, and would read after a rollback, has not."""
+    ledger.runs.create(
+        run(
+            truncated=True,
+            truncated_count=3,
+            not_found=["9"],
+            not_found_count=1,
+            notify_reason=NotifyReason.NEWS,
+            incident="partial",
+        )
+    )
+    item = table.get("RUN#run", "RUN")
+    assert item.items() >= {"leftOut": True, "leftOutCount": 3, "notListedCount": 1, "trouble": "partial"}.items()
+    assert (item["notListed"], item["told"]) == (["9"], "news")
+    ledger.runs.change(run(), truncated_count=4)
+    assert table.get("RUN#run", "RUN")["leftOutCount"] == 4
+    ledger.incidents.write(Incident(kind="partial", since=1, notified_at=2))
+    assert table.get("ALERT", "schedule").items() >= {"trouble": "partial", "since": 1, "toldAt": 2}.items()
+    ledger.checkpoints.write(Checkpoint(operation="send.email", source="digest", page="{}"))
+    assert table.get("SCHEDULE", "POSITION")["place"] == "{}"
+    ledger.checkpoints.write(Checkpoint(operation="send.sms", source="digest"))
+    assert "place" not in table.get("SCHEDULE", "POSITION")
 
 
 def test_batches_come_in_their_order_and_are_put_once(ledger):
     """Also beyond nine, and with all that an outcome can hold."""
-    outcome = Outcome(
-        operation="send.email", primary_id="1", outcome="rejected", reason="code", relapsed=True, manual=True
+    outcome = OutcomeRecord(
+        operation="send.email", primary_id="1", outcome=Outcome.REJECTED, reason="code", relapsed=True, manual=True
     )
     records = [BatchRecord(index=index, outcomes=[outcome], at=NOON) for index in (10, 9, 100_000)]
     assert all(ledger.runs.record_batch("run", each) for each in records)
@@ -95,26 +130,26 @@ def test_all_of_a_run_expires(ledger, table):
     assert expiries == {(NOON + RETENTION) // 1000}
 
 
-# -- whose turn it is
+# -- the schedule's lock
 
 
 def test_one_scheduled_run_at_a_time(ledger):
     """The next one waits for the end of this one; the same event again is the same run."""
-    assert ledger.runs.take_turn("first")
-    assert ledger.runs.take_turn("first")
-    assert not ledger.runs.take_turn("second")
-    assert ledger.runs.turn() == ("first", NOON)
-    ledger.runs.end_turn("second")
-    assert not ledger.runs.take_turn("second")
-    ledger.runs.end_turn("first")
-    assert ledger.runs.take_turn("second")
+    assert ledger.schedule.acquire_lock("first")
+    assert ledger.schedule.acquire_lock("first")
+    assert not ledger.schedule.acquire_lock("second")
+    assert ledger.schedule.lock_holder() == ("first", NOON)
+    ledger.schedule.release_lock("second")
+    assert not ledger.schedule.acquire_lock("second")
+    ledger.schedule.release_lock("first")
+    assert ledger.schedule.acquire_lock("second")
 
 
-def test_a_turn_is_taken_over_only_from_whom_it_was_meant_to(ledger):
+def test_the_lock_is_taken_over_only_from_the_expected_holder(ledger):
     """Two that find the same dead run cannot both follow it."""
-    ledger.runs.take_turn("dead")
-    assert ledger.runs.take_turn("next", instead_of="dead")
-    assert not ledger.runs.take_turn("other", instead_of="dead")
+    ledger.schedule.acquire_lock("dead")
+    assert ledger.schedule.acquire_lock("next", instead_of="dead")
+    assert not ledger.schedule.acquire_lock("other", instead_of="dead")
 
 
 # -- the switch
@@ -122,10 +157,10 @@ def test_a_turn_is_taken_over_only_from_whom_it_was_meant_to(ledger):
 
 def test_the_first_reason_to_halt_stays(ledger):
     """Whatever halts it afterwards."""
-    assert ledger.runs.halted("run") is None
+    assert ledger.runs.halt_reason("run") is None
     ledger.runs.halt("run", "hand:bob")
     ledger.runs.halt("run", "breaker")
-    assert ledger.runs.halted("run") == "hand:bob"
+    assert ledger.runs.halt_reason("run") == "hand:bob"
 
 
 def test_the_switch_is_where_the_state_machine_reads_it(ledger, table):
@@ -137,10 +172,10 @@ def test_the_switch_is_where_the_state_machine_reads_it(ledger, table):
 
 def test_barren_batches_count_once_each_until_one_bears_fruit(ledger):
     """The switch keeps which they are."""
-    assert [ledger.runs.barren("run", index) for index in (4, 4, 7)] == [1, 1, 2]
-    assert ledger.runs.halted("run") is None
-    ledger.runs.fruitful("run")
-    assert ledger.runs.barren("run", 8) == 1
+    assert [ledger.runs.record_unsuccessful_batch("run", index) for index in (4, 4, 7)] == [1, 1, 2]
+    assert ledger.runs.halt_reason("run") is None
+    ledger.runs.reset_breaker("run")
+    assert ledger.runs.record_unsuccessful_batch("run", 8) == 1
 
 
 # -- tokens

@@ -4,8 +4,19 @@ import pytest
 
 from chalicelib.errors import REPROCESS_ERRORS
 from chalicelib.ledger.claims import Rules
-from chalicelib.models import Batch, BatchRecord, Communication, Outcome, Result, Run, Task
-from chalicelib.record import count, record_batch
+from chalicelib.models import (
+    Batch,
+    BatchRecord,
+    Communication,
+    Outcome,
+    OutcomeRecord,
+    Run,
+    RunStatus,
+    Task,
+    TaskResult,
+    Trigger,
+)
+from chalicelib.runs.record import count, record_batch
 from chalicelib.settings import Settings
 from tests.fakes import NOON
 
@@ -25,11 +36,17 @@ def listed(primary_id, at=NOON):
 
 
 def result(primary_id, outcome=None, reason=None, error=None):
-    return Result(operation=OPERATION, primary_id=primary_id, outcome=outcome, reason=reason, error=error)
+    return TaskResult(
+        operation=OPERATION,
+        primary_id=primary_id,
+        outcome=Outcome(outcome) if outcome else None,
+        reason=reason,
+        error=error,
+    )
 
 
 def outcome(primary_id, kind, reason=None, **flags):
-    return Outcome(operation=OPERATION, primary_id=primary_id, outcome=kind, reason=reason, **flags)
+    return OutcomeRecord(operation=OPERATION, primary_id=primary_id, outcome=Outcome(kind), reason=reason, **flags)
 
 
 class Case:
@@ -38,7 +55,13 @@ class Case:
     def __init__(self, ledger, clock):
         self.ledger, self.clock = ledger, clock
         ledger.runs.create(
-            Run(run_id="run", trigger="request", requested_by="bob", status="running", requested_at=clock())
+            Run(
+                run_id="run",
+                trigger=Trigger.REQUEST,
+                requested_by="bob",
+                status=RunStatus.RUNNING,
+                requested_at=clock(),
+            )
         )
 
     def attempt(self, primary_id, answer=None, reason="a_code", *, run="run", index=0, at=NOON):
@@ -46,10 +69,10 @@ class Case:
         task = Task(run_id=run, index=index, communication=listed(primary_id, at), requested_by="bob")
         claim = self.ledger.communications.claim(task, RULES)
         if answer:
-            self.ledger.communications.answer(claim, answer, reason, RULES)
+            self.ledger.communications.record_answer(claim, answer, reason, RULES)
 
-    def record(self, it, *results, begun=True):
-        return record_batch("run", it, results, self.ledger, SETTINGS, self.clock, begun=begun)
+    def record(self, batch, *results, began=True):
+        return record_batch("run", batch, list(results), self.ledger, SETTINGS, began=began)
 
     def state(self, primary_id):
         it = listed(primary_id)
@@ -60,8 +83,8 @@ class Case:
         return list(self.ledger.runs.batches("run"))
 
     @property
-    def halted(self):
-        return self.ledger.runs.halted("run")
+    def halt_reason(self):
+        return self.ledger.runs.halt_reason("run")
 
 
 @pytest.fixture
@@ -120,11 +143,11 @@ def test_results_may_be_missing(case):
 def test_a_batch_of_a_halted_run_was_not_attempted(case):
     """Unless a duplicate of its child had begun."""
     case.attempt("1", "accepted", None)
-    outcomes = case.record(batch("1", "2"), begun=False).outcomes
+    outcomes = case.record(batch("1", "2"), began=False).outcomes
     assert outcomes == [outcome("1", "accepted"), outcome("2", "not_attempted")]
 
 
-def test_a_doubt_is_not_told_as_unavailable(case):
+def test_a_doubt_is_not_reported_as_unavailable(case):
     """A first try without an answer and a second that was refused end as unknown."""
     case.attempt("1")
     case.attempt("1", "ApplicationUnavailable")
@@ -154,7 +177,7 @@ def test_what_another_run_did_since_is_its_own_affair(case):
     assert it == outcome("1", "deferred", "http_503")
 
 
-def test_a_relapse_is_told(case, clock):
+def test_a_relapse_is_recorded(case, clock):
     """The application had accepted it, and listed it as failed again."""
     case.attempt("1", "accepted", None, run="earlier")
     later = clock.advance(HOUR + 1)
@@ -239,7 +262,7 @@ def test_what_another_run_is_sending_does_not_go_to_the_worklist(case):
 def test_dying_after_the_hand_over_loses_nothing(case):
     """The record that is put afterwards tells that it was this batch which handed over."""
     case.attempt("1", "CommunicationRejected", "no_such_address")
-    case.ledger.communications.to_worklist(listed("1"), "run#0", "no_such_address")
+    case.ledger.communications.move_to_worklist(listed("1"), "run#0", "no_such_address")
     [it] = case.record(batch("1")).outcomes
     assert it.manual
 
@@ -247,62 +270,62 @@ def test_dying_after_the_hand_over_loses_nothing(case):
 # -- the breaker
 
 
-def barren(case, index, *, begun=True):
-    case.attempt(f"barren-{index}", "ApplicationUnavailable", index=index)
-    case.record(batch(f"barren-{index}", index=index), begun=begun)
+def unsuccessful_batch(case, index, *, began=True):
+    case.attempt(f"tried-{index}", "ApplicationUnavailable", index=index)
+    case.record(batch(f"tried-{index}", index=index), began=began)
 
 
-def test_barren_batches_halt_the_run(case):
+def test_unsuccessful_batches_halt_the_run(case):
     """Nothing accepted in so many batches: the application seems to be down."""
-    barren(case, 1)
-    assert case.halted is None
-    barren(case, 2)
-    assert case.halted == "breaker"
+    unsuccessful_batch(case, 1)
+    assert case.halt_reason is None
+    unsuccessful_batch(case, 2)
+    assert case.halt_reason == "breaker"
 
 
 def test_a_batch_with_an_accepted_one_resets_the_count(case):
     """An application that takes some is not down."""
-    barren(case, 1)
+    unsuccessful_batch(case, 1)
     case.attempt("fruit", "accepted", index=2)
     case.attempt("other", "ApplicationError", index=2)
     case.record(batch("fruit", "other", index=2))
-    barren(case, 3)
-    assert case.halted is None
+    unsuccessful_batch(case, 3)
+    assert case.halt_reason is None
 
 
-def test_a_repeated_delivery_is_one_barren_batch(case):
+def test_a_repeated_delivery_is_one_unsuccessful_batch(case):
     """The same batch twice is no further sign."""
-    barren(case, 1)
-    case.record(batch("barren-1", index=1))
-    assert case.halted is None
+    unsuccessful_batch(case, 1)
+    case.record(batch("tried-1", index=1))
+    assert case.halt_reason is None
 
 
-def test_a_batch_in_which_nothing_was_attempted_is_not_barren(case):
+def test_a_batch_in_which_nothing_was_attempted_does_not_count(case):
     """What was skipped says nothing about the application."""
     for index in range(3):
         case.record(batch("1", index=index), result("1", "skipped", "cool_down"))
-    assert case.halted is None
+    assert case.halt_reason is None
 
 
 def test_a_batch_that_is_completed_afterwards_does_not_halt_a_run_that_is_over(case):
     """Report completes what died: there is nothing left to protect the application from."""
     for index in range(3):
-        barren(case, index, begun=False)
-    assert case.halted is None
+        unsuccessful_batch(case, index, began=False)
+    assert case.halt_reason is None
 
 
-@pytest.mark.parametrize("begun", [True, False], ids=["by its child", "by Report"])
-def test_a_misconfigured_application_halts_at_once(case, begun):
+@pytest.mark.parametrize("began", [True, False], ids=["by its child", "by Report"])
+def test_a_misconfigured_application_halts_at_once(case, began):
     """It is our fault, and the same for every other communication; the reason names the answer."""
     case.attempt("1", "ApplicationMisconfigured", "http_401")
     case.attempt("2", "accepted")
-    case.record(batch("1", "2"), begun=begun)
-    assert case.halted == "misconfigured:http_401"
+    case.record(batch("1", "2"), began=began)
+    assert case.halt_reason == "misconfigured:http_401"
 
 
 def test_the_first_reason_to_halt_stays(case):
     """A person's stop is not overwritten by the breaker."""
     case.ledger.runs.halt("run", "hand:bob")
-    barren(case, 1)
-    barren(case, 2)
-    assert case.halted == "hand:bob"
+    unsuccessful_batch(case, 1)
+    unsuccessful_batch(case, 2)
+    assert case.halt_reason == "hand:bob"

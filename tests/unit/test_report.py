@@ -2,13 +2,12 @@
 
 import pytest
 
-from chalicelib.alerts import Alert
 from chalicelib.ledger.claims import Rules
-from chalicelib.models import Batch, Communication, Result, Run, Task
-from chalicelib.record import record_batch
-from chalicelib.report import report
+from chalicelib.models import Batch, Communication, Incident, Outcome, Run, RunStatus, Task, TaskResult, Trigger
+from chalicelib.runs.record import record_batch
+from chalicelib.runs.report import report
 from chalicelib.settings import Settings
-from tests.fakes import NOON, FakeStore
+from tests.fakes import NOON, FakeManifests
 
 HOUR = 3_600_000
 RULES = Rules(cool_down=HOUR, honours_key=True, max_attempts=5, retention=24 * HOUR)
@@ -27,7 +26,7 @@ class Case:
     def __init__(self, ledger, clock):
         self.ledger, self.clock = ledger, clock
 
-    def begin(self, *batches, trigger="request", skipped=None, **more):
+    def begin(self, *batches, trigger=Trigger.REQUEST, skipped=None, **more):
         self.batches = [
             Batch(index=index, communications=[listed(each) for each in ids]) for index, ids in enumerate(batches)
         ]
@@ -36,7 +35,7 @@ class Case:
             run_id="run",
             trigger=trigger,
             requested_by="bob",
-            status="running",
+            status=RunStatus.RUNNING,
             requested_at=NOON,
             manifest="key",
             batches=len(batches),
@@ -51,10 +50,10 @@ class Case:
         task = Task(run_id="run", index=index, communication=listed(primary_id), requested_by="bob")
         claim = self.ledger.communications.claim(task, RULES)
         if answer:
-            self.ledger.communications.answer(claim, answer, reason, RULES)
+            self.ledger.communications.record_answer(claim, answer, reason, RULES)
 
     def record(self, index, *results):
-        record_batch("run", self.batches[index], results, self.ledger, SETTINGS, self.clock)
+        record_batch("run", self.batches[index], list(results), self.ledger, SETTINGS)
 
     def all_accepted(self):
         for each in self.batches:
@@ -63,15 +62,15 @@ class Case:
             self.record(each.index)
 
     def report(self, failure=None):
-        store = FakeStore("key", self.batches)
-        return report("run", failure, self.ledger, store, SETTINGS, self.clock)
+        manifests = FakeManifests("key", self.batches)
+        return report("run", failure, self.ledger, manifests, SETTINGS)
 
     @property
     def run(self):
         return self.ledger.runs.read("run")
 
     def skip(self, primary_id, reason="cool_down"):
-        return Result(operation="send.email", primary_id=primary_id, outcome="skipped", reason=reason)
+        return TaskResult(operation="send.email", primary_id=primary_id, outcome=Outcome.SKIPPED, reason=reason)
 
 
 @pytest.fixture
@@ -84,13 +83,13 @@ def test_when_all_went_through_the_run_has_succeeded(case, clock):
     case.begin(["1", "2"], ["3"], skipped={"too_fresh": 4})
     case.all_accepted()
     clock.advance(90_000)
-    told = case.report()
+    mail = case.report()
     assert (case.run.status, case.run.counts) == ("succeeded", {"accepted": 3, "skipped": 4})
     assert case.run.ended_at == NOON + 90_000
-    assert told.topic == "succeeded"
-    assert told.subject == "comms-reprocess: 3 of 3 accepted"
-    assert "Run run (asked for by bob) ended as succeeded after 1.5 min." in told.message
-    assert "7 matched:" in told.message
+    assert mail.topic == "succeeded"
+    assert mail.subject == "comms-reprocess: 3 of 3 accepted"
+    assert "Run run (requested by bob) ended as succeeded after 1.5 min." in mail.message
+    assert "7 matched:" in mail.message
 
 
 @pytest.mark.parametrize(
@@ -108,10 +107,10 @@ def test_anything_else_makes_it_partial(case, answer, outcome):
     case.attempt("1", "accepted")
     case.attempt("2", answer, "a_code")
     case.record(0)
-    told = case.report()
+    mail = case.report()
     assert (case.run.status, case.run.counts) == ("partial", {"accepted": 1, outcome: 1})
-    assert (told.topic, told.subject) == ("failed", "comms-reprocess: partial, 1 of 2 accepted")
-    assert f"{outcome}: a_code" in told.message
+    assert (mail.topic, mail.subject) == ("failed", "comms-reprocess: partial, 1 of 2 accepted")
+    assert f"{outcome}: a_code" in mail.message
 
 
 def test_a_halted_run_is_stopped_and_says_why(case):
@@ -119,10 +118,10 @@ def test_a_halted_run_is_stopped_and_says_why(case):
     case.begin(["1"], ["2"], ["3"])
     case.attempt("1", "ApplicationMisconfigured", "http_401")
     case.record(0)
-    told = case.report()
+    mail = case.report()
     assert (case.run.status, case.run.counts) == ("stopped", {"deferred": 1, "not_attempted": 2})
-    assert told.topic == "failed"
-    assert "refused us (http_401): check auth.secret" in told.message
+    assert mail.topic == "failed"
+    assert "refused this service (http_401): check auth.secret" in mail.message
 
 
 def test_a_stop_by_hand_names_who_stopped_it(case):
@@ -137,10 +136,10 @@ def test_when_the_run_itself_broke_it_has_failed(case):
     case.begin(["1"], ["2"])
     case.attempt("1", "accepted")
     case.record(0)
-    told = case.report("States.ItemReaderFailed")
+    mail = case.report("States.ItemReaderFailed")
     assert (case.run.status, case.run.error) == ("failed", "States.ItemReaderFailed")
     assert case.run.counts == {"accepted": 1, "not_attempted": 1}
-    assert "The run itself broke: States.ItemReaderFailed." in told.message
+    assert "The run itself failed: States.ItemReaderFailed." in mail.message
 
 
 def test_batches_whose_child_died_are_completed(case):
@@ -165,10 +164,10 @@ def test_a_rejected_one_of_a_dead_child_still_goes_to_the_worklist(case):
     """Report does what RecordBatch could not."""
     case.begin(["1"])
     case.attempt("1", "CommunicationRejected", "no_such_address")
-    told = case.report()
+    mail = case.report()
     state = case.ledger.communications.read([listed("1")])["send.email", "1"]
     assert state.status == "manual"
-    assert "1 need a person (new on the worklist):\n  send.email '1': no_such_address" in told.message
+    assert "1 need a person and are new on the worklist:\n  send.email '1': no_such_address" in mail.message
 
 
 def test_a_run_whose_children_all_died_was_not_stopped_by_the_breaker(case):
@@ -181,7 +180,7 @@ def test_a_run_whose_children_all_died_was_not_stopped_by_the_breaker(case):
 
 
 def test_a_late_record_is_refused(case):
-    """A child that outlives the report does not change what people were told."""
+    """A child that outlives the report does not change what people were mail."""
     case.begin(["1"])
     case.report()
     case.attempt("1", "accepted")
@@ -206,7 +205,7 @@ def test_a_repeated_report_returns_the_same_notification(case, clock):
 def test_a_report_killed_before_it_closed_the_run_is_taken_up(case):
     """Some batches are completed already when it is called again."""
     case.begin(["1"], ["2"])
-    record_batch("run", case.batches[1], [], case.ledger, SETTINGS, case.clock, begun=False)
+    record_batch("run", case.batches[1], [], case.ledger, SETTINGS, began=False)
     case.report()
     assert case.run.counts == {"not_attempted": 2}
 
@@ -215,9 +214,9 @@ def test_outcomes_that_do_not_add_up_are_said(case):
     """Whatever the reason: a communication that nobody can account for is a failure of the run."""
     case.begin(["1"], matched=3)
     case.all_accepted()
-    told = case.report()
+    mail = case.report()
     assert case.run.status == "failed"
-    assert "the outcomes do not add up: 1 of 3" in told.message
+    assert "the outcomes do not add up: 1 of 3" in mail.message
 
 
 @pytest.mark.parametrize("died", [(), (0,), (1, 2), (0, 1, 2)])
@@ -236,14 +235,14 @@ def test_matched_is_the_sum_of_the_outcomes_whatever_died(case, died):
 
 def test_a_scheduled_run_makes_way_for_the_next(case):
     """Once it is closed it is no longer its turn, and it is no longer among the open ones."""
-    case.begin(["1"], trigger="schedule")
-    case.ledger.runs.take_turn("run")
+    case.begin(["1"], trigger=Trigger.SCHEDULE)
+    case.ledger.schedule.acquire_lock("run")
     case.all_accepted()
-    assert not case.ledger.runs.take_turn("next")
-    told = case.report()
+    assert not case.ledger.schedule.acquire_lock("next")
+    mail = case.report()
     assert case.ledger.runs.open_runs() == []
-    assert case.ledger.runs.take_turn("next")
-    assert "Run run (scheduled) ended" in told.message
+    assert case.ledger.schedule.acquire_lock("next")
+    assert "Run run (scheduled) ended" in mail.message
 
 
 # -- the mail
@@ -289,32 +288,32 @@ def test_an_id_cannot_forge_lines_of_the_mail(case):
     assert "\nAll went well." not in case.report().message
 
 
-def test_relapses_missing_ids_and_limits_are_said(case, clock):
+def test_relapses_missing_ids_and_limits_are_mentioned(case, clock):
     """Never a silent cap, and never a silent circle."""
-    case.begin(["1"], left_out=True, not_listed=["99"], not_listed_count=1)
+    case.begin(["1"], truncated=True, not_found=["99"], not_found_count=1)
     task = Task(run_id="earlier", index=0, communication=listed("1"), requested_by="bob")
     claim = case.ledger.communications.claim(task, RULES)
-    case.ledger.communications.answer(claim, "accepted", None, RULES)
+    case.ledger.communications.record_answer(claim, "accepted", None, RULES)
     clock.advance(HOUR + 1)
     again = Communication(operation="send.email", primary_id="1", listed_at=clock())
     claim = case.ledger.communications.claim(
         Task(run_id="run", index=0, communication=again, requested_by="bob"), RULES
     )
-    case.ledger.communications.answer(claim, "accepted", None, RULES)
+    case.ledger.communications.record_answer(claim, "accepted", None, RULES)
     case.record(0)
     message = case.report().message
     assert "1 had been accepted before and are listed as failed again." in message
-    assert "1 of the ids asked for are not listed as failed, and were not sent: '99'" in message
-    assert "A limit was reached" in message
+    assert "1 of the requested ids are not listed as failed and were not sent: '99'" in message
+    assert "The run reached a limit" in message
 
 
 # -- the schedule
 
 
-def test_the_same_trouble_of_the_schedule_is_told_once(case):
+def test_the_same_incident_of_the_schedule_is_notified_once(case):
     """What people know of is not told again every quarter of an hour; the run is closed all the same."""
-    case.ledger.alerts.write(Alert(trouble="partial", since=NOON, told_at=NOON))
-    case.begin(["1", "2"], trigger="schedule")
+    case.ledger.incidents.write(Incident(kind="partial", since=NOON, notified_at=NOON))
+    case.begin(["1", "2"], trigger=Trigger.SCHEDULE)
     case.attempt("1", "accepted")
     case.attempt("2", "OutcomeUnknown", "no_answer_in_time")
     case.record(0)
@@ -322,18 +321,18 @@ def test_the_same_trouble_of_the_schedule_is_told_once(case):
     assert case.run.status == "partial"
 
 
-def test_a_repeated_report_of_the_schedule_tells_the_same(case):
+def test_a_repeated_report_of_the_schedule_returns_the_same_mail(case):
     """Though the first has noted already what people know."""
-    case.begin(["1"], trigger="schedule")
+    case.begin(["1"], trigger=Trigger.SCHEDULE)
     first = case.report()
     assert first.topic == "failed"
     assert case.report() == first
 
 
-def test_that_trouble_is_over_is_told(case):
+def test_the_end_of_an_incident_is_notified(case):
     """The next run that goes through says so, once."""
-    case.ledger.alerts.write(Alert(trouble="partial", since=NOON, told_at=NOON))
-    case.begin(["1"], trigger="schedule")
+    case.ledger.incidents.write(Incident(kind="partial", since=NOON, notified_at=NOON))
+    case.begin(["1"], trigger=Trigger.SCHEDULE)
     case.all_accepted()
-    assert (case.report().topic, case.run.told) == ("succeeded", "recovered")
-    assert case.ledger.alerts.read() is None
+    assert (case.report().topic, case.run.notify_reason) == ("succeeded", "recovered")
+    assert case.ledger.incidents.read() is None

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib import selections
-from chalicelib.configuration import Configuration, Reprocess, Source
+from chalicelib.api import selections
+from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import InvalidRequest
 from chalicelib.models import Selection
 
@@ -24,7 +24,7 @@ CONFIGURATION = Configuration(sources=[EMAILS, SMS], reprocess=Reprocess(url="ht
 
 
 def parse(body):
-    return selections.parse(body if isinstance(body, bytes) else json.dumps(body).encode(), CONFIGURATION)
+    return selections.parse_selection(body if isinstance(body, bytes) else json.dumps(body).encode(), CONFIGURATION)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b" {} ", b'{"operation": null, "limit": null, "primaryIds": null}'])
@@ -96,10 +96,13 @@ def test_up_to_a_thousand_ids_may_be_asked_for(number):
         ({"primaryIds": [1]}, "primaryIds[0]: Expected `str`, got `int`"),
         ({"primaryIds": [True]}, "primaryIds[0]: Expected `str`, got `bool`"),
         ({"primaryIds": "a"}, "primaryIds: Expected `array`, got `str`"),
-        ({"createdAt": "x"}, "createdAt: no such field; there are operation, createdAfter, createdBefore, createdBy, "),
-        ({"created_after": "2026-11-20"}, "created_after: no such field; there are operation"),
-        ({"a\nb": 1}, "a\nb: no such field; there are operation"),
-        ({"": 1}, ": no such field; there are operation"),
+        (
+            {"createdAt": "x"},
+            "createdAt: there is no such field; there are operation, createdAfter, createdBefore, createdBy, ",
+        ),
+        ({"created_after": "2026-11-20"}, "created_after: there is no such field; there are operation"),
+        ({"a\nb": 1}, "a\nb: there is no such field; there are operation"),
+        ({"": 1}, ": there is no such field; there are operation"),
     ],
     ids=str,
 )
@@ -118,7 +121,7 @@ def test_a_time_that_is_none_is_told_with_an_example(field, text):
     """So is one that UTC cannot name."""
     with pytest.raises(InvalidRequest) as caught:
         parse({"operation": "send.email", field: text})
-    assert str(caught.value) == f"{field}: not an ISO 8601 time such as 2026-11-20T09:30:00Z"
+    assert str(caught.value) == f"{field}: is not an ISO 8601 time such as 2026-11-20T09:30:00Z"
 
 
 @pytest.mark.parametrize("before", ["2026-11-20T00:00:00Z", "2026-11-19", "2026-11-20T01:00:00+02:00"])
@@ -150,7 +153,7 @@ def test_a_filter_needs_a_source_that_can_serve_it():
         (b'"send.email"', "the body: Expected `object`, got `str`"),
         (b"[" * 100_000, "the body: Expected `object`, got `array`"),
         (b'{"primaryIds": ' + b"[" * 100_000, "primaryIds[0]: Expected `str`, got `array`"),
-        (b'{"x": ' + b"[" * 100_000, "x: no such field"),
+        (b'{"x": ' + b"[" * 100_000, "x: there is no such field"),
         (b" ", "the body is not JSON: "),
         (b"{", "the body is not JSON: "),
         (b"{'limit': 5}", "the body is not JSON: "),

@@ -4,16 +4,17 @@ import pytest
 
 from chalicelib import times
 from chalicelib.errors import ConfigurationError
-from chalicelib.settings import Names, Place, Settings
+from chalicelib.names import AwsLocation, Names
+from chalicelib.settings import Settings
 
-NAMES = Names("mail-prod", Place("aws-cn", "cn-north-1", "123456789012"))
+NAMES = Names("mail-prod", AwsLocation("aws-cn", "cn-north-1", "123456789012"))
 
 
 def test_only_the_prefix_has_to_be_set():
     """Every other setting has a default that is safe to start with."""
     settings = Settings.read({"RESOURCE_PREFIX": "mail-prod", "PATH": "/bin"})
     assert settings == Settings(resource_prefix="mail-prod")
-    assert settings.retention_ms == times.duration("90d")
+    assert settings.retention_ms == times.parse_duration("90d")
 
 
 def test_every_setting_is_read_from_the_variable_of_its_name():
@@ -72,12 +73,12 @@ def test_a_missing_setting_is_named_with_the_place_to_add_it():
         ("CONCURRENCY", "0", "Expected `int` >= 1"),
         ("RETENTION", "90", "'90' is not a duration; write"),
         ("RETENTION", "", "'' is not a duration; write"),
-        ("RETENTION", "0d", "must be 1d at least"),
-        ("RETENTION", "23h", "must be 1d at least"),
+        ("RETENTION", "0d", "must be at least 1d"),
+        ("RETENTION", "23h", "must be at least 1d"),
         ("APPROVAL_THRESHOLD", "-1", "Expected `int` >= 0"),
         ("APPROVAL_TIMEOUT", "1 day", "'1 day' is not a duration; write"),
-        ("APPROVAL_TIMEOUT", "0s", "must be 1s at least and 365d at most"),
-        ("APPROVAL_TIMEOUT", "366d", "must be 1s at least and 365d at most"),
+        ("APPROVAL_TIMEOUT", "0s", "must be between 1s and 365d"),
+        ("APPROVAL_TIMEOUT", "366d", "must be between 1s and 365d"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_rule(name, value, rule):
@@ -93,31 +94,31 @@ def test_a_wrong_setting_is_named_with_its_rule(name, value, rule):
 def test_a_prefix_that_aws_would_refuse_in_a_name_is_refused_here(prefix):
     """The prefix is part of bucket, function and topic names, so it takes what each of them takes."""
     with pytest.raises(
-        ConfigurationError, match="setting RESOURCE_PREFIX: takes 3 to 32 lower-case letters, digits and"
+        ConfigurationError, match="setting RESOURCE_PREFIX: must be 3 to 32 lower-case letters, digits and"
     ):
         Settings.read({"RESOURCE_PREFIX": prefix})
 
 
-def test_every_name_derives_from_the_prefix_and_the_place():
+def test_every_name_derives_from_the_prefix_and_the_location():
     """Nothing has a name of its own, and no ARN assumes the partition `aws`."""
     assert NAMES.table == "mail-prod"
     assert NAMES.bucket == "mail-prod-123456789012-cn-north-1"
     assert NAMES.function("record") == "mail-prod-record"
     assert NAMES.function_arn("record") == "arn:aws-cn:lambda:cn-north-1:123456789012:function:mail-prod-record"
-    assert NAMES.state_machine == "arn:aws-cn:states:cn-north-1:123456789012:stateMachine:mail-prod"
-    assert NAMES.execution("r-1") == "arn:aws-cn:states:cn-north-1:123456789012:execution:mail-prod:r-1"
-    assert NAMES.succeeded_topic == "arn:aws-cn:sns:cn-north-1:123456789012:mail-prod-succeeded"
-    assert NAMES.failed_topic == "arn:aws-cn:sns:cn-north-1:123456789012:mail-prod-failed"
+    assert NAMES.state_machine_arn == "arn:aws-cn:states:cn-north-1:123456789012:stateMachine:mail-prod"
+    assert NAMES.execution_arn("r-1") == "arn:aws-cn:states:cn-north-1:123456789012:execution:mail-prod:r-1"
+    assert NAMES.succeeded_topic_arn == "arn:aws-cn:sns:cn-north-1:123456789012:mail-prod-succeeded"
+    assert NAMES.failed_topic_arn == "arn:aws-cn:sns:cn-north-1:123456789012:mail-prod-failed"
 
 
 def test_the_longest_prefix_gives_names_that_aws_takes():
     """S3 takes 63 characters, Lambda 64 (AWS documentation, "Bucket naming rules" and "Lambda quotas")."""
-    names = Names("p" * 32, Place("aws", "ap-southeast-1", "123456789012"))
+    names = Names("p" * 32, AwsLocation("aws", "ap-southeast-1", "123456789012"))
     assert len(names.bucket) <= 63
     assert len(names.function("request_approval")) <= 64
 
 
 @pytest.mark.parametrize("tail", ["function:mail-prod-record", "function:mail-prod-record:live", "mail-prod"])
-def test_the_place_is_read_from_any_arn(tail):
+def test_the_location_is_read_from_any_arn(tail):
     """A Lambda function's own ARN says where it runs, with or without an alias."""
-    assert Place.of(f"arn:aws-cn:lambda:cn-north-1:123456789012:{tail}") == NAMES.place
+    assert AwsLocation.of(f"arn:aws-cn:lambda:cn-north-1:123456789012:{tail}") == NAMES.location

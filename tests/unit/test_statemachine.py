@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
-from chalicelib import configuration
+from chalicelib.application import config_file
 from chalicelib.errors import REPROCESS_ERRORS, ApprovalDeclined, ConfigurationError
 from chalicelib.executions import Executions
-from chalicelib.models import AWAITING, Run
-from chalicelib.settings import Names, Place, Settings
+from chalicelib.models import Run, RunStatus, Trigger
+from chalicelib.names import AwsLocation, Names
+from chalicelib.settings import Settings
 from deployment import definition, worst_case
 from deployment.worst_case import states
 
 ROOT = Path(__file__).parents[2]
-NAMES = Names("comms-reprocess-dev", Place("aws", "eu-central-1", "123456789012"))
+NAMES = Names("comms-reprocess-dev", AwsLocation("aws", "eu-central-1", "123456789012"))
 
 
 @pytest.fixture
@@ -97,12 +98,12 @@ class _Client:
         self.inputs.append(json.loads(request["input"]))
 
 
-@pytest.mark.parametrize(("status", "required"), [("running", False), (AWAITING, True)])
+@pytest.mark.parametrize(("status", "required"), [("running", False), (RunStatus.AWAITING_APPROVAL, True)])
 def test_the_wait_for_approval_is_as_the_input_says(by_name, status, required):
     """The setting's timeout and the run's status are where the definition looks for them; a longer wait never is."""
     client = _Client()
     settings = Settings(resource_prefix="mail-dev", approval_timeout="2h")
-    run = Run(run_id="r", trigger="request", requested_by="Jo", status=status, requested_at=0, manifest="m")
+    run = Run(run_id="r", trigger=Trigger.REQUEST, requested_by="Jo", status=status, requested_at=0, manifest="m")
     Executions(client, NAMES, settings).start(run)
     assert client.inputs[0]["approval"] == {"required": required, "timeoutSeconds": 7_200}
     assert by_name["RequestApproval"]["TimeoutSecondsPath"] == "$.approval.timeoutSeconds"
@@ -129,7 +130,7 @@ def test_no_map_is_retried_as_a_whole(machine):
 
 def test_deadlines_nest_and_a_batch_fits_into_its_child(machine, by_name):
     """As shipped: the POST gives up before the Lambda, the Lambda before the Task, the batch before its child."""
-    post = configuration.read({"APPLICATION_URL": "https://a.example", "APPLICATION_SECRET": "s"}).reprocess.timeout
+    post = config_file.read({"APPLICATION_URL": "https://a.example", "APPLICATION_SECRET": "s"}).reprocess.timeout
     worst_case.check(machine, timeouts(), post)
     assert timeouts()["report"] < by_name["Report"]["TimeoutSeconds"]
 
@@ -138,7 +139,7 @@ def test_deadlines_nest_and_a_batch_fits_into_its_child(machine, by_name):
     ("change", "sentence"),
     [
         (lambda states, _: states["Reprocess"]["Retry"][0].update(MaxAttempts=9), "its child has 300 s"),
-        (lambda states, _: states["RecordBatch"].update(TimeoutSeconds=10), "RecordBatch gives up after 10 s"),
+        (lambda states, _: states["RecordBatch"].update(TimeoutSeconds=10), "RecordBatch times out after 10 s"),
         (lambda _, functions: functions.update(reprocess=20), "two POSTs of 10 s"),
     ],
 )

@@ -1,14 +1,17 @@
 """What people decide about communications, against the real table."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from chalicelib import times, worklist
-from chalicelib.configuration import Configuration, Reprocess, Source
+from chalicelib.api import communications
+from chalicelib.api.ids import encode_id
+from chalicelib.api.schemas import BulkSelection
+from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import Conflict, InvalidRequest, NotFound
-from chalicelib.ids import of
-from chalicelib.ledger.claims import ACCEPTED, Refused, Rules, State
+from chalicelib.ledger.claims import ACCEPTED, ClaimRefused, Rules, State
 from chalicelib.models import Communication, Task
-from chalicelib.views import Many
+from chalicelib.runs import worklist
 
 HOUR = 3_600_000
 RULES = Rules(cool_down=HOUR, honours_key=True, max_attempts=5, retention=90 * 24 * HOUR)
@@ -29,14 +32,14 @@ def tried(ledger, clock, answer, run_id="r-1", key=KEY):
     it = task(clock, run_id, key)
     claim = ledger.communications.claim(it, RULES)
     assert isinstance(claim, State)
-    ledger.communications.answer(claim, answer, "why" if answer != ACCEPTED else None, RULES)
+    ledger.communications.record_answer(claim, answer, "why" if answer != ACCEPTED else None, RULES)
     return it, claim
 
 
 def put_on(ledger, clock, answer="CommunicationRejected", key=KEY):
     """A communication on the worklist, and the task and claim that brought it there."""
     it, claim = tried(ledger, clock, answer, key=key)
-    assert ledger.communications.to_worklist(it.communication, it.owner, "no_such_address")
+    assert ledger.communications.move_to_worklist(it.communication, it.owner, "no_such_address")
     return it, claim
 
 
@@ -66,9 +69,9 @@ def test_a_retried_one_is_a_new_send(ledger, clock):
     _, claim = put_on(ledger, clock, answer="ApplicationError")
     clock.advance(2 * HOUR)
     assert ledger.worklist.retry(*KEY, "olga", HOUR) is None
-    standing = ledger.worklist.read(*KEY)
-    assert (standing.status, standing.attempts, standing.key, standing.owner) == ("open", 0, None, "")
-    assert [(each.did, each.by, each.at) for each in standing.rulings] == [("retry", "olga", clock())]
+    entry = ledger.worklist.read(*KEY)
+    assert (entry.status, entry.attempts, entry.key, entry.owner) == ("open", 0, None, "")
+    assert [(each.action, each.by, each.at) for each in entry.decisions] == [("retry", "olga", clock())]
     again = ledger.communications.claim(task(clock, "r-2"), RULES)
     assert isinstance(again, State)
     assert again.key not in (None, claim.key)
@@ -82,8 +85,8 @@ def test_what_an_earlier_run_delivers_late_cannot_use_a_retry(ledger, clock):
     clock.advance(2 * HOUR)
     ledger.worklist.retry(*KEY, "olga", HOUR)
     clock.advance(1)
-    assert isinstance(ledger.communications.claim(it, RULES), Refused)
-    ledger.communications.answer(claim, ACCEPTED, None, RULES)
+    assert isinstance(ledger.communications.claim(it, RULES), ClaimRefused)
+    ledger.communications.record_answer(claim, ACCEPTED, None, RULES)
     assert ledger.worklist.read(*KEY).status == "open"
 
 
@@ -97,7 +100,7 @@ def test_a_run_that_retries_for_its_requester_may_send_by_its_own_list(ledger, c
     clock.advance(500)
     listed_at = mine.communication.listed_at
     assert ledger.worklist.retry(*KEY, "olga", HOUR, listed_at=listed_at) is None
-    assert isinstance(ledger.communications.claim(older, RULES), Refused)
+    assert isinstance(ledger.communications.claim(older, RULES), ClaimRefused)
     assert isinstance(ledger.communications.claim(mine, RULES), State)
 
 
@@ -113,12 +116,12 @@ def test_a_dismissed_one_is_never_sent_and_never_forgotten(ledger, clock, table)
     put_on(ledger, clock)
     assert ledger.worklist.dismiss(*KEY, "olga", "gone") is None
     clock.advance(1_000 * HOUR)
-    assert isinstance(ledger.communications.claim(task(clock, "r-2"), RULES), Refused)
+    assert isinstance(ledger.communications.claim(task(clock, "r-2"), RULES), ClaimRefused)
     assert ledger.worklist.retry(*KEY, "olga", HOUR) == "not_on_worklist"
-    assert ledger.worklist.dismiss(*KEY, "olga", "twice") == "dismissed_already"
+    assert ledger.worklist.dismiss(*KEY, "olga", "twice") == "already_dismissed"
     assert "expiresAt" not in table.get(f"COMM#{KEY[0]}#{KEY[1]}", "COMM")
     (found,), _ = ledger.worklist.page("dismissed", 10, None, equal={})
-    assert found.rulings[0].why == "gone"
+    assert found.decisions[0].note == "gone"
     assert ledger.worklist.restore(*KEY, "olga") is None
     assert ledger.worklist.restore(*KEY, "olga") == "not_dismissed"
     assert ledger.worklist.page("dismissed", 10, None, equal={}) == ([], None)
@@ -176,47 +179,62 @@ CONFIGURATION = Configuration(
 )
 
 
-def test_all_of_a_reason_are_done_a_piece_at_a_time(ledger, clock):
-    """Those that cannot be done now are counted, and do not keep the next piece from being reached."""
-    for number in range(worklist.PIECE + 5):
+def apply_to_many(ledger, body, action):
+    """What the API does with the body of a bulk call."""
+    call = SimpleNamespace(deps=SimpleNamespace(ledger=ledger))
+    return communications._apply_to_many(call, body, action)
+
+
+def test_all_of_a_reason_are_changed_a_page_at_a_time(ledger, clock):
+    """Those that cannot be changed now are counted, and do not keep the next page from being reached."""
+    for number in range(worklist.BULK_SIZE + 5):
         put_on(ledger, clock, key=("send.email", str(number)))
-    act = worklist.retrying("olga", ledger, CONFIGURATION)
-    wanted = Many(reason="no_such_address")
-    first = worklist.many(wanted, act, ledger)
-    assert (len(first.changed), first.refused) == (0, {"cool_down": worklist.PIECE})
+    action = worklist.retry_action("olga", ledger, CONFIGURATION)
+    body = BulkSelection(reason="no_such_address")
+    first = apply_to_many(ledger, body, action)
+    assert (len(first.changed), first.refused) == (0, {"cool_down": worklist.BULK_SIZE})
     clock.advance(2 * HOUR)
-    first = worklist.many(wanted, act, ledger)
-    assert (len(first.changed), first.refused) == (worklist.PIECE, {})
-    assert first.position is not None
-    assert len(worklist.many(wanted, act, ledger).changed) == 5
+    first = apply_to_many(ledger, body, action)
+    assert (len(first.changed), first.refused) == (worklist.BULK_SIZE, {})
+    assert first.next_key is not None
+    assert len(apply_to_many(ledger, body, action).changed) == 5
 
 
-def test_a_list_of_ids_is_taken_each_once(ledger, clock):
-    """In one call at most what a page of the API takes; a strange id is told, before anything is done."""
+def test_a_list_of_ids_is_changed_each_once(ledger, clock):
+    """At most one page of the API in a call; an invalid id is refused before anything is changed."""
     put_on(ledger, clock)
-    act = worklist.dismissing("olga", "gone", ledger)
+    action = worklist.dismiss_action("olga", "gone", ledger)
     with pytest.raises(InvalidRequest, match="ids: there is no communication"):
-        worklist.many(Many(ids=[of(*KEY), "nonsense"]), act, ledger)
-    assert worklist.many(Many(ids=[of(*KEY), of(*KEY), of("send.email", "new")]), act, ledger).refused == {"unknown": 1}
+        apply_to_many(ledger, BulkSelection(ids=[encode_id(*KEY), "nonsense"]), action)
+    assert ledger.worklist.read(*KEY).status == "manual"
+    ids = [encode_id(*KEY), encode_id(*KEY), encode_id("send.email", "new")]
+    assert apply_to_many(ledger, BulkSelection(ids=ids), action).refused == {"unknown": 1}
 
 
-@pytest.mark.parametrize("wanted", [Many(), Many(ids=["x"], reason="y"), Many(ids=["x"], operation="y")])
-def test_what_many_means_must_be_clear(ledger, wanted):
-    """Either ids or a reason: a call that says both, or nothing, changes nothing."""
+@pytest.mark.parametrize(
+    "body",
+    [
+        BulkSelection(),
+        BulkSelection(ids=["x"], reason="y"),
+        BulkSelection(ids=["x"], operation="y"),
+        BulkSelection(ids=["x"], cursor="y"),
+    ],
+)
+def test_a_bulk_selection_must_be_unambiguous(ledger, body):
+    """Either ids or a reason: a call with both, or with neither, changes nothing."""
     with pytest.raises(InvalidRequest, match="ids: "):
-        worklist.many(wanted, lambda *_: None, ledger)
+        apply_to_many(ledger, body, lambda *_: None)
 
 
-def test_one_says_why_not(ledger, clock):
-    """404 for what nobody knows, 409 for what cannot be now."""
-    act = worklist.retrying("olga", ledger, CONFIGURATION)
+def test_a_single_change_says_why_it_is_refused(ledger, clock):
+    """404 for what nobody knows, 409 for what cannot be changed now."""
+    action = worklist.retry_action("olga", ledger, CONFIGURATION)
     with pytest.raises(NotFound):
-        worklist.one(of(*KEY), act, ledger)
+        worklist.apply(action, *KEY, ledger)
     put_on(ledger, clock)
     with pytest.raises(Conflict, match="coolDownUntil"):
-        worklist.one(of(*KEY), act, ledger)
+        worklist.apply(action, *KEY, ledger)
     put_on(ledger, clock, key=("send.fax", "1"))
     clock.advance(2 * HOUR)
     with pytest.raises(Conflict, match="no source"):
-        worklist.one(of("send.fax", "1"), act, ledger)
-    assert times.iso(clock())
+        worklist.apply(action, "send.fax", "1", ledger)

@@ -1,0 +1,305 @@
+"""What the API accepts and returns. Each type is also its own description in the OpenAPI document."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from chalicelib import __version__
+from chalicelib.api.ids import OPERATION
+from chalicelib.ledger.worklist import Action
+from chalicelib.models import (
+    MAX_ID,
+    ApprovalDecision,
+    CommunicationStatus,
+    Note,
+    Outcome,
+    RunStatus,
+    Trigger,
+)
+
+Operation = Annotated[str, Meta(pattern=f"^{OPERATION}$", description="such as send.email")]
+Id = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+$", description="opaque; every listing contains it")]
+Ids = Annotated[list[Id], Meta(min_length=1, max_length=1000)]
+Moment = Annotated[str, Meta(description="ISO 8601, UTC, with Z")]
+Cursor = Annotated[str, Meta(min_length=1, description="nextCursor of the previous page")]
+PageSize = Annotated[int, Meta(ge=1, le=200)]
+Reason = Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+class ResponseModel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Base of what the API returns."""
+
+
+class RequestModel(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Base of what the API accepts: an unknown field is most likely a typing error, so it is refused."""
+
+
+# -- runs
+
+
+class RunsQuery(RequestModel, frozen=True):
+    """Which page of the runs."""
+
+    limit: PageSize = 50
+    cursor: Cursor | None = None
+
+
+class OutcomesQuery(RequestModel, frozen=True):
+    """Which page of a run's communications, and with which outcome."""
+
+    outcome: Outcome | None = None
+    limit: PageSize = 100
+    cursor: Cursor | None = None
+
+
+class RunView(ResponseModel, frozen=True):
+    """A run.
+
+    `counts` are its outcomes, `done` of `matched` communications so far. `skipped` says why some never entered a batch.
+    `truncated`: a limit cut the run short, and at least `truncatedCount` more are left for later runs (null: the lists
+    do not tell). `notFound` holds the first of the requested ids that no list contains.
+    """
+
+    run_id: str
+    trigger: Trigger
+    requested_by: str
+    note: str | None
+    status: RunStatus
+    requested_at: Moment
+    ended_at: Moment | None
+    matched: int
+    done: int
+    counts: dict[str, int]
+    skipped: dict[str, int]
+    not_found: list[str]
+    not_found_count: int
+    truncated: bool
+    truncated_count: int | None
+    decision: ApprovalDecision | None
+    decided_by: str | None
+    decided_at: Moment | None
+    error: str | None
+
+
+class RunsPage(ResponseModel, frozen=True):
+    """Runs, newest first."""
+
+    runs: list[RunView]
+    next_cursor: str | None
+
+
+class StartedRun(ResponseModel, frozen=True):
+    """The run that a request started, or had started before."""
+
+    run_id: str
+    status: RunStatus
+
+
+class OutcomeView(ResponseModel, frozen=True):
+    """How a communication ended a run. `manual`: it went to the worklist."""
+
+    id: Id
+    operation: str
+    primary_id: str
+    outcome: Outcome
+    reason: str | None
+    relapsed: bool
+    manual: bool
+
+
+class OutcomesPage(ResponseModel, frozen=True):
+    """Communications of a run in the order of its manifest. What was skipped before is only counted, in the run."""
+
+    communications: list[OutcomeView]
+    next_cursor: str | None
+
+
+class Cost(ResponseModel, frozen=True):
+    """What AWS will charge, approximately. `basis` names the assumptions."""
+
+    currency: Literal["USD"]
+    amount: float
+    basis: str
+
+
+class SampleItem(ResponseModel, frozen=True):
+    """One of the communications that a run would send."""
+
+    id: Id
+    operation: str
+    primary_id: str
+
+
+class PreviewView(ResponseModel, frozen=True, kw_only=True):
+    """What a run would do now.
+
+    `eligible` of `matched` would be sent; `skipped` has the rest by reason. `truncated`: a limit would cut the run
+    short. `incomplete`: there was no time to look at everything, or a list failed with `error`; the numbers are then
+    lower bounds.
+    """
+
+    dry_run: Literal[True] = True
+    matched: int
+    eligible: int
+    skipped: dict[str, int]
+    by_operation: dict[str, int]
+    oldest: Moment | None
+    newest: Moment | None
+    batches: int
+    needs_approval: bool
+    expected_seconds: int
+    expected_cost: Cost
+    not_found: list[str]
+    not_found_count: int
+    truncated: bool
+    incomplete: bool
+    error: str | None
+    sample: list[SampleItem]
+
+
+# -- communications
+
+
+class CommunicationsQuery(RequestModel, frozen=True):
+    """Which communications: those with a status, or those with an id of the application's, whatever their status."""
+
+    status: Literal["manual", "dismissed"] = "manual"
+    operation: Operation | None = None
+    reason: Reason | None = None
+    primary_id: Annotated[str, Meta(min_length=1, max_length=MAX_ID)] | None = None
+    limit: PageSize = 50
+    cursor: Cursor | None = None
+
+
+class ExportQuery(RequestModel, frozen=True):
+    """Which communications the CSV file contains."""
+
+    status: Literal["manual", "dismissed"] = "manual"
+    operation: Operation | None = None
+    reason: Reason | None = None
+    limit: Annotated[int, Meta(ge=1, le=2_000)] = 2_000
+    cursor: Cursor | None = None
+
+
+class CommunicationView(ResponseModel, frozen=True):
+    """A communication as the ledger knows it. `reason` and `since`: why, and since when, it needs a person."""
+
+    id: Id
+    operation: str
+    primary_id: str
+    status: CommunicationStatus
+    attempts: int
+    reason: str | None
+    since: Moment | None
+    cool_down_until: Moment | None
+
+
+class AttemptView(ResponseModel, frozen=True):
+    """A run's attempt; `answer` is `accepted`, the name of an error, or `sending` if no answer came."""
+
+    run_id: str
+    at: Moment
+    answer: str
+    reason: str | None
+
+
+class DecisionView(ResponseModel, frozen=True):
+    """What a person decided about a communication."""
+
+    action: Action
+    by: str
+    at: Moment
+    note: str | None
+
+
+class CommunicationDetail(CommunicationView, frozen=True):
+    """A communication with its history across runs, oldest first."""
+
+    history: list[AttemptView]
+    decisions: list[DecisionView]
+
+
+class CommunicationsPage(ResponseModel, frozen=True):
+    """Communications, those that have been there longest first."""
+
+    communications: list[CommunicationView]
+    next_cursor: str | None
+
+
+class Retry(RequestModel, frozen=True):
+    """`startRun` also starts a run for it; otherwise the next run takes it."""
+
+    start_run: bool = False
+
+
+class Dismissal(RequestModel, frozen=True):
+    """Why it must never be sent, in the caller's own words."""
+
+    note: Note
+
+
+class BulkSelection(RequestModel, frozen=True):
+    """Either `ids`, or everything with a `reason` (and `operation`), a part at a time: continue with `nextCursor`."""
+
+    ids: Ids | None = None
+    reason: Reason | None = None
+    operation: Operation | None = None
+    cursor: Cursor | None = None
+
+
+class BulkRetry(BulkSelection, frozen=True):
+    """Which communications to retry. `startRun` also starts runs for them."""
+
+    start_run: bool = False
+
+
+class BulkDismissal(BulkSelection, frozen=True, kw_only=True):
+    """Which communications to dismiss, and why, in the caller's own words."""
+
+    note: Note
+
+
+class RetryResult(ResponseModel, frozen=True):
+    """A retried communication, and the run that was started for it, if the call asked for one."""
+
+    communication: CommunicationDetail
+    run_id: str | None
+
+
+class BulkResult(ResponseModel, frozen=True):
+    """How many communications were changed, how many could not be and why, and the runs that were started for them."""
+
+    changed: int
+    refused: dict[str, int]
+    run_ids: list[str]
+    next_cursor: str | None
+
+
+# -- the service
+
+
+class ScheduleView(ResponseModel, frozen=True):
+    """When the schedule fires (an EventBridge expression), and whether it is paused: then it starts no run."""
+
+    expression: str
+    paused: bool
+    paused_by: str | None
+    paused_at: Moment | None
+
+
+class Health(ResponseModel, frozen=True):
+    """That the API answers, and its version."""
+
+    status: Literal["ok"] = "ok"
+    version: str = __version__
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why a call was refused. `Message` names the field at fault and its rule."""
+
+    Code: str
+    Message: str
+
+
+Document = dict[str, Any]

@@ -1,0 +1,56 @@
+"""Turns the body of `POST /reprocess` into a Selection, or into an error that says what is wrong with it."""
+
+import msgspec
+
+from chalicelib import times
+from chalicelib.api.parsing import parse_body
+from chalicelib.application.config import Configuration, Source
+from chalicelib.errors import InvalidRequest
+from chalicelib.models import Selection
+from chalicelib.runs.collection import FILTER_FIELDS
+
+
+def parse_selection(body: bytes, configuration: Configuration) -> Selection:
+    """Return the selection in a JSON body (no body: all that is due). InvalidRequest names the field at fault."""
+    selection = _with_normal_times(parse_body(body, Selection))
+    _check_sources(selection, configuration)
+    return selection
+
+
+def _with_normal_times(selection: Selection) -> Selection:
+    """Return the selection with its times in one format, so that every application gets them alike."""
+    after = _moment("createdAfter", selection.created_after)
+    before = _moment("createdBefore", selection.created_before)
+    if after is not None and before is not None and before <= after:
+        raise InvalidRequest("createdBefore: must be later than createdAfter")
+    return msgspec.structs.replace(
+        selection,
+        created_after=None if after is None else times.format_iso(after),
+        created_before=None if before is None else times.format_iso(before),
+    )
+
+
+def _moment(field: str, text: str | None) -> int | None:
+    try:
+        return None if text is None else times.parse_iso(text)
+    except ValueError:
+        raise InvalidRequest(f"{field}: is not an ISO 8601 time such as 2026-11-20T09:30:00Z") from None
+
+
+def _check_sources(selection: Selection, configuration: Configuration) -> None:
+    sources = configuration.selected(selection)
+    if not sources:
+        known = ", ".join(source.operation for source in configuration.sources)
+        raise InvalidRequest(f"operation: no source lists {selection.operation!r}; there are {known}")
+    for source in sources:
+        for name in _unsupported_filters(selection, source):
+            raise InvalidRequest(f"{name}: the source of {source.operation} cannot be filtered by it")
+
+
+def _unsupported_filters(selection: Selection, source: Source) -> list[str]:
+    given = msgspec.to_builtins(selection)
+    return [
+        name
+        for name, field in FILTER_FIELDS.items()
+        if name in given and name not in source.filters and getattr(source, field) is None
+    ]

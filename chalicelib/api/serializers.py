@@ -1,0 +1,167 @@
+"""Turns records into what the API returns."""
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import Any
+
+from chalicelib import times
+from chalicelib.api import ids
+from chalicelib.api.schemas import (
+    AttemptView,
+    CommunicationDetail,
+    CommunicationView,
+    Cost,
+    DecisionView,
+    OutcomeView,
+    PreviewView,
+    RunView,
+    SampleItem,
+    ScheduleView,
+)
+from chalicelib.ledger.worklist import WorklistEntry
+from chalicelib.models import CommunicationStatus, OutcomeRecord, Run
+from chalicelib.runs.cost import Estimate
+from chalicelib.runs.dry_run import Preview
+from chalicelib.runs.prices import AS_OF
+from chalicelib.runs.schedule import ScheduleState
+
+_COLUMNS = ("id", "operation", "primaryId", "status", "attempts", "reason", "since")
+
+
+def run_view(run: Run) -> RunView:
+    """Return a run."""
+    counts: dict[str, Any] = dict(run.counts)
+    if not run.closed:
+        counts["skipped"] = counts.get("skipped", 0) + sum(run.skipped.values())
+    return RunView(
+        run_id=run.run_id,
+        trigger=run.trigger,
+        requested_by=run.requested_by,
+        note=run.note,
+        status=run.status,
+        requested_at=times.format_iso(run.requested_at),
+        ended_at=_moment(run.ended_at),
+        matched=run.matched,
+        done=sum(counts.values()),
+        counts=counts,
+        skipped=run.skipped,
+        not_found=run.not_found,
+        not_found_count=run.not_found_count,
+        truncated=run.truncated,
+        truncated_count=run.truncated_count,
+        decision=run.decision,
+        decided_by=run.decided_by,
+        decided_at=_moment(run.decided_at),
+        error=run.error,
+    )
+
+
+def outcome_view(record: OutcomeRecord) -> OutcomeView:
+    """Return how a communication ended a run."""
+    return OutcomeView(
+        id=ids.encode_id(record.operation, record.primary_id),
+        operation=record.operation,
+        primary_id=record.primary_id,
+        outcome=record.outcome,
+        reason=record.reason,
+        relapsed=record.relapsed,
+        manual=record.manual,
+    )
+
+
+def preview_view(preview: Preview) -> PreviewView:
+    """Return what a run would do."""
+    estimate = preview.estimate
+    return PreviewView(
+        matched=preview.matched,
+        eligible=preview.eligible,
+        skipped=preview.skipped,
+        by_operation=preview.by_operation,
+        oldest=_moment(preview.oldest),
+        newest=_moment(preview.newest),
+        batches=estimate.batches,
+        needs_approval=preview.needs_approval,
+        expected_seconds=estimate.seconds,
+        expected_cost=Cost(currency="USD", amount=estimate.dollars, basis=_basis(estimate)),
+        not_found=preview.not_found,
+        not_found_count=preview.not_found_count,
+        truncated=preview.truncated,
+        incomplete=preview.incomplete,
+        error=preview.error,
+        sample=[SampleItem(id=ids.encode_id(*key), operation=key[0], primary_id=key[1]) for key in preview.sample],
+    )
+
+
+def _basis(estimate: Estimate) -> str:
+    source = "as measured in the last runs" if estimate.measured else "an assumption, as no run has measured it yet"
+    return (
+        f"us-east-1 list prices as of {AS_OF}, no free tier, no retries; "
+        f"{estimate.post_ms:.0f} ms for each POST ({source})"
+    )
+
+
+def communication_view(entry: WorklistEntry) -> CommunicationView:
+    """Return a communication as listings show it."""
+    return CommunicationView(**_common(entry))
+
+
+def communication_detail(entry: WorklistEntry) -> CommunicationDetail:
+    """Return a communication with its history."""
+    history = [
+        AttemptView(
+            run_id=each.owner.rpartition("#")[0], at=times.format_iso(each.at), answer=each.answer, reason=each.reason
+        )
+        for each in entry.history
+    ]
+    decisions = [
+        DecisionView(action=each.action, by=each.by, at=times.format_iso(each.at), note=each.note)
+        for each in entry.decisions
+    ]
+    return CommunicationDetail(**_common(entry), history=history, decisions=decisions)
+
+
+def _common(entry: WorklistEntry) -> dict[str, Any]:
+    for_people = entry.status in (CommunicationStatus.MANUAL, CommunicationStatus.DISMISSED)
+    return {
+        "id": ids.encode_id(entry.operation, entry.primary_id),
+        "operation": entry.operation,
+        "primary_id": entry.primary_id,
+        "status": entry.status,
+        "attempts": entry.attempts,
+        "reason": entry.manual_reason if for_people else entry.reason,
+        "since": _moment(entry.manual_since) if for_people else None,
+        "cool_down_until": _moment(entry.until) if entry.until else None,
+    }
+
+
+def csv_file(entries: Iterable[WorklistEntry]) -> str:
+    """Return communications as a CSV file (RFC 4180) with a header line."""
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(_COLUMNS)
+    for entry in entries:
+        view = communication_view(entry)
+        row = (view.id, view.operation, view.primary_id, view.status.value, view.attempts, view.reason, view.since)
+        writer.writerow([_escape_formula(cell) for cell in row])
+    return file.getvalue()
+
+
+def _escape_formula(cell: object) -> object:
+    """Keep spreadsheets from treating one of the application's ids as a formula (OWASP, "CSV Injection")."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def schedule_view(schedule: ScheduleState) -> ScheduleView:
+    """Return the schedule."""
+    pause = schedule.pause
+    return ScheduleView(
+        expression=schedule.expression,
+        paused=pause is not None,
+        paused_by=pause.by if pause else None,
+        paused_at=_moment(pause.at) if pause else None,
+    )
+
+
+def _moment(at: int | None) -> str | None:
+    return None if at is None else times.format_iso(at)

@@ -1,0 +1,1 @@
+"""What people are told about runs: when, and in which words."""

@@ -1,0 +1,196 @@
+"""The texts of all mails. They contain ids and reason codes, never personal data."""
+
+from chalicelib import times
+from chalicelib.models import (
+    ApprovalDecision,
+    Incident,
+    Notification,
+    NotifyReason,
+    Outcome,
+    Run,
+    RunStatus,
+    Topic,
+    Trigger,
+)
+from chalicelib.notifications.summary import Summary
+
+# Amazon SNS refuses subjects of 100 characters or more, with line breaks, or with anything but ASCII (API Reference,
+# Publish).
+MAX_SUBJECT = 99
+
+# How many reasons a mail lists.
+_REASONS = 8
+
+_MEANING = {
+    Outcome.ACCEPTED: "the application accepted them",
+    Outcome.FAILED: "the application failed; a later run will try again",
+    Outcome.REJECTED: "the application refused them for good; they are on the worklist",
+    Outcome.UNKNOWN: "sent, but no answer came; the application's list will show what happened after the cool-down",
+    Outcome.DEFERRED: "the application did not take them; a later run will try again",
+    Outcome.SKIPPED: "left alone",
+    Outcome.NOT_ATTEMPTED: "the run stopped before their turn; a later run will try again",
+}
+
+
+def result(run: Run, summary: Summary, halt_reason: str | None) -> Notification:
+    """Return the one mail about a run that has ended."""
+    parts = [
+        _headline(run, halt_reason),
+        _approval(run),
+        _outcomes(run, summary),
+        _reasons(summary),
+        _worklist(summary),
+        _remarks(run, summary),
+        _details(run),
+    ]
+    topic = Topic.SUCCEEDED if run.status == RunStatus.SUCCEEDED else Topic.FAILED
+    return Notification(
+        topic=Topic.NOBODY if run.notify_reason == NotifyReason.NOBODY else topic,
+        subject=_result_subject(run),
+        message="\n\n".join(part for part in parts if part),
+    )
+
+
+def listing_failed(run: Run) -> Notification:
+    """Return the mail about a run that could not list the failed communications."""
+    message = (
+        f"Run {run.run_id} could not list the failed communications, so nothing was sent.\n\n"
+        f"What happened: {run.error}\n\n"
+        "What to do: check that the application answers, and check sources and auth in application.toml. "
+        "The next scheduled run will try again.\n\n" + _details(run)
+    )
+    return Notification(topic=Topic.FAILED, subject=_subject("cannot list the failed communications"), message=message)
+
+
+def recovered(known: Incident, now: int) -> Notification:
+    """Return the mail that an incident is over although there was nothing to send."""
+    message = (
+        f"The incident that began {times.format_duration(now - known.since)} ago ({known.kind}) is over: "
+        "the application's lists can be read, and nothing in them is due."
+    )
+    return Notification(topic=Topic.SUCCEEDED, subject=_subject("recovered, nothing is due"), message=message)
+
+
+def never_started(run: Run, error: str) -> Notification:
+    """Return the mail about a run that never got as far as a manifest."""
+    message = (
+        f"Run {run.run_id} never started, so nothing was sent: {error}.\n\n"
+        "What to do: look at the collector's log. What failed is still listed, and the next scheduled run takes it.\n\n"
+        + _details(run)
+    )
+    return Notification(topic=Topic.FAILED, subject=_subject("a run never started"), message=message)
+
+
+def approval_request(run: Run, timeout: int) -> Notification:
+    """Return the mail that asks for approval; `timeout` in milliseconds. Its topic is the one whose readers act."""
+    message = (
+        f"Run {run.run_id} ({_started_by(run)}) would send {run.eligible} communications. "
+        "A run of this size needs an approval.\n\n"
+        "Nothing is sent until somebody with the role approver, other than the requester, decides:\n\n"
+        f"  POST /runs/{run.run_id}/approve   sends them\n"
+        f"  POST /runs/{run.run_id}/reject    sends nothing\n\n"
+        f"Without a decision within {times.format_duration(timeout)}, the run ends as declined and sends nothing."
+    )
+    subject = _subject(f"approve or reject a run of {run.eligible}")
+    return Notification(topic=Topic.FAILED, subject=subject, message=message)
+
+
+def _result_subject(run: Run) -> str:
+    accepted = run.counts.get(Outcome.ACCEPTED, 0)
+    tried = run.matched - run.counts.get(Outcome.SKIPPED, 0)
+    prefixes = {NotifyReason.RECOVERED: "recovered, ", NotifyReason.REMINDER: "still "}
+    prefix = prefixes.get(run.notify_reason, "") if run.notify_reason else ""
+    status = "" if run.status == RunStatus.SUCCEEDED else f"{run.status}, "
+    return _subject(f"{prefix}{status}{accepted} of {tried} accepted")
+
+
+def _subject(text: str) -> str:
+    return f"comms-reprocess: {text}".encode("ascii", "replace").decode()[:MAX_SUBJECT]
+
+
+def _started_by(run: Run) -> str:
+    return f"requested by {run.requested_by}" if run.trigger == Trigger.REQUEST else "scheduled"
+
+
+def _headline(run: Run, halt_reason: str | None) -> str:
+    took = times.format_duration((run.ended_at or run.requested_at) - run.requested_at)
+    text = f"Run {run.run_id} ({_started_by(run)}) ended as {run.status} after {took}."
+    if run.error:
+        text += f"\nThe run itself failed: {run.error}."
+    return text + ("\n" + _why_halted(halt_reason) if halt_reason else "")
+
+
+def _why_halted(halt_reason: str) -> str:
+    kind, _, code = halt_reason.partition(":")
+    if kind == "misconfigured":
+        return (
+            f"It was stopped because the application refused this service ({code}): "
+            "check auth.secret and reprocess.url in application.toml. The communications are not the cause."
+        )
+    if kind == "breaker":
+        return "It was stopped because the application no longer accepted anything: it seems to be down."
+    return f"It was stopped by {code or kind}."
+
+
+def _approval(run: Run) -> str:
+    if run.decision == ApprovalDecision.APPROVED:
+        return f"It was approved by {run.decided_by}."
+    if run.decision == ApprovalDecision.DECLINED:
+        return f"It was rejected by {run.decided_by}, so nothing was sent."
+    if run.decision == ApprovalDecision.EXPIRED:
+        return "Nobody approved it in time, so nothing was sent. What failed is still listed."
+    return ""
+
+
+def _outcomes(run: Run, summary: Summary) -> str:
+    lines = [f"{run.matched} matched:"]
+    for outcome in Outcome:
+        if summary.counts[outcome]:
+            lines.append(f"  {summary.counts[outcome]:>7}  {_words(outcome)} - {_MEANING[outcome]}")
+            lines += [
+                f"  {'':>7}    {number} {operation}"
+                for (operation, each), number in sorted(summary.by_operation.items())
+                if each == outcome
+            ]
+    return "\n".join(lines)
+
+
+def _words(code: str) -> str:
+    return code.replace("_", " ")
+
+
+def _reasons(summary: Summary) -> str:
+    if not summary.reasons:
+        return ""
+    rows = [
+        f"  {number:>7}  {_words(outcome)}: {reason}"
+        for (outcome, reason), number in summary.reasons.most_common(_REASONS)
+    ]
+    return "\n".join(["Reasons:", *rows])
+
+
+def _worklist(summary: Summary) -> str:
+    if not summary.manual:
+        return ""
+    rows = [f"  {each.operation} {each.primary_id!r}: {each.reason}" for each in summary.worklist]
+    more = [f"  ... and {summary.manual - len(rows)} more"] if summary.manual > len(rows) else []
+    return "\n".join([f"{summary.manual} need a person and are new on the worklist:", *rows, *more])
+
+
+def _remarks(run: Run, summary: Summary) -> str:
+    lines = []
+    if summary.relapsed:
+        lines.append(f"{summary.relapsed} had been accepted before and are listed as failed again.")
+    if run.not_found_count:
+        shown = ", ".join(map(repr, run.not_found))
+        lines.append(f"{run.not_found_count} of the requested ids are not listed as failed and were not sent: {shown}")
+    if run.truncated:
+        more = f"at least {run.truncated_count} more" if run.truncated_count else "there may be more"
+        lines.append(
+            f"The run reached a limit, or a list changed while it was read: {more}. A later run will take them."
+        )
+    return "\n".join(lines)
+
+
+def _details(run: Run) -> str:
+    return f"Details: GET /runs/{run.run_id}"

@@ -1,0 +1,43 @@
+"""When people are notified about scheduled runs: not every quarter of an hour, but never not at all."""
+
+from chalicelib.models import Incident, NotifyReason, RunStatus
+
+# The incident of a collector that cannot list. A list that can be read again ends it.
+LISTING = "listing"
+
+
+def notify_reason(
+    incident: str | None, known: Incident | None, now: int, remind_after: int, *, news: bool = False
+) -> NotifyReason:
+    """Return why people are notified about a scheduled run, or NOBODY. `incident` is its kind, None if all went well.
+
+    `news` says that the run added to the worklist, which is always worth a mail. Times in milliseconds.
+    """
+    if incident is None:
+        return NotifyReason.RECOVERED if known else NotifyReason.RESULT
+    if known is None:
+        return NotifyReason.BEGAN
+    if known.kind != incident:
+        return NotifyReason.CHANGED
+    if news:
+        return NotifyReason.NEWS
+    return NotifyReason.REMINDER if now - known.notified_at >= remind_after else NotifyReason.NOBODY
+
+
+def incident_kind(status: RunStatus, halt_reason: str | None, accepted: int) -> str | None:
+    """Return the kind of incident that a run met, None if it met none. Kinds are coarse: each change means a mail."""
+    if status == RunStatus.SUCCEEDED:
+        return None
+    if status == RunStatus.STOPPED and halt_reason and halt_reason != "breaker":
+        return halt_reason
+    if status in (RunStatus.STOPPED, RunStatus.PARTIAL):
+        # However many batches it took to find out: the application accepts nothing.
+        return "partial" if accepted and status == RunStatus.PARTIAL else "nothing_accepted"
+    return status.value
+
+
+def after_notification(incident: str | None, known: Incident | None, now: int) -> Incident | None:
+    """Return the incident that people know about once they have been notified, None if it is over."""
+    if incident is None:
+        return None
+    return Incident(kind=incident, since=known.since if known else now, notified_at=now)

@@ -1,0 +1,69 @@
+"""A run above `APPROVAL_THRESHOLD` waits in the state machine until somebody other than its requester approves it."""
+
+from collections.abc import Callable
+
+from chalicelib.errors import Conflict, Forbidden
+from chalicelib.executions import Executions
+from chalicelib.ledger import Ledger
+from chalicelib.models import ApprovalDecision, Notification, Run, RunStatus, Trigger
+from chalicelib.notifications import messages
+
+
+def ask(
+    run_id: str,
+    token: str,
+    timeout: int,
+    ledger: Ledger,
+    executions: Executions,
+    notify: Callable[[Notification], None],
+) -> None:
+    """Begin the wait: keep the task token, and ask people once; `timeout` in milliseconds. May be repeated.
+
+    What was decided before there was a token (the run was stopped, or an earlier token approved) is delivered at once.
+    """
+    asked = ledger.approvals.keep_token(run_id, token)
+    run = ledger.runs.read(run_id)
+    if ledger.runs.halt_reason(run_id) or run.decision == ApprovalDecision.DECLINED:
+        executions.decline(token)
+    elif run.decision == ApprovalDecision.APPROVED:
+        executions.approve(token)
+    elif not asked:
+        # Mailed first and noted afterwards: people may be asked twice, but never not at all.
+        notify(messages.approval_request(run, timeout))
+        ledger.approvals.mark_asked(run_id)
+
+
+def decide(run_id: str, decision: ApprovalDecision, caller: str, ledger: Ledger, executions: Executions) -> Run:
+    """Approve or decline a run that waits for approval, and return it. The same decision again is delivered again.
+
+    Forbidden for the run's requester. Conflict if the run does not wait, or does not wait any more.
+    """
+    run = ledger.runs.read(run_id)
+    if run.trigger == Trigger.REQUEST and run.requested_by == caller:
+        raise Forbidden("you requested this run, so somebody else has to decide")
+    if run.decision is None and run.status != RunStatus.AWAITING_APPROVAL:
+        raise Conflict(f"the run is not waiting for approval: it is {run.status}")
+    token = ledger.approvals.token(run_id)
+    if token is None:
+        raise Conflict("the run is not waiting for approval yet; try again in a moment")
+    if not ledger.approvals.decide(run_id, decision, caller):
+        now = ledger.runs.read(run_id)
+        raise Conflict(f"the run is no longer waiting for approval: it is {now.decision or now.status}")
+    approved = decision == ApprovalDecision.APPROVED
+    delivered = executions.approve(token) if approved else executions.decline(token)
+    if approved and not delivered and run.decision != ApprovalDecision.APPROVED:
+        raise Conflict("the approval came too late: the run had waited as long as it may")
+    return ledger.runs.read(run_id)
+
+
+def end_wait(run_id: str, ledger: Ledger, executions: Executions) -> None:
+    """End the wait for approval of a run that has been halted."""
+    token = ledger.approvals.token(run_id)
+    if token:
+        executions.decline(token)
+
+
+def closing_status(run: Run) -> RunStatus | None:
+    """Return the status of a run whose approval was refused or never came, None for all others."""
+    refused = run.decision in (ApprovalDecision.DECLINED, ApprovalDecision.EXPIRED)
+    return RunStatus.DECLINED if refused else None

@@ -1,0 +1,173 @@
+"""Collects for a run: finds what is due, writes the manifest, and starts the execution."""
+
+from collections.abc import Callable
+from typing import Any
+
+from chalicelib.application.config import Configuration
+from chalicelib.errors import ConfigurationError, ListingFailed
+from chalicelib.executions import Executions
+from chalicelib.ledger import Ledger
+from chalicelib.manifests import Manifests, ManifestWriter
+from chalicelib.models import Checkpoint, Notification, NotifyReason, Run, RunStatus, Selection, SkipReason, Trigger
+from chalicelib.notifications import messages, policy
+from chalicelib.runs import checkpoint, start
+from chalicelib.runs.collection import Collection
+from chalicelib.runs.eligibility import Candidate
+from chalicelib.runs.recovery import Recovery
+from chalicelib.runs.scan import Lists, Scan
+from chalicelib.settings import Settings
+from chalicelib.telemetry import metrics
+
+# In milliseconds: what the collector still needs after it stops listing. The page that it is reading (two requests of
+# 30 s, two tokens of 4 s), the manifest, and the start of the execution.
+RESERVED_MS = 90_000
+
+Notify = Callable[[Notification], None]
+
+
+def handle_event(
+    event: dict[str, Any],
+    recovery: Recovery,
+    collector: "Collector",
+    ledger: Ledger,
+    manifests: Manifests,
+    settings: Settings,
+    notify: Notify,
+) -> None:
+    """Do what a collector's event asks for: recover the open runs, then collect for the run that it starts."""
+    recovery.recover_open_runs()
+    run = start.begin(event, ledger)
+    if run:
+        run = collect_run(run, collector, ledger, manifests, settings, notify)
+    if not start.is_requested(event):
+        worklist_size = ledger.communications.worklist_size(metrics.MAX_WORKLIST_COUNT)
+        metrics.collector_ended(settings.resource_prefix, run, worklist_size, ledger.clock())
+
+
+def collect_run(
+    run: Run, collector: "Collector", ledger: Ledger, manifests: Manifests, settings: Settings, notify: Notify
+) -> Run:
+    """Collect for a run, notify people at once if nothing could be listed, and return the run as it is then."""
+    selection = manifests.read_selection(run.selection) if run.selection else Selection()
+    run = collector.collect(run, selection)
+    if run.trigger == Trigger.SCHEDULE:
+        _notify_about_schedule(run, ledger, settings, notify)
+    elif run.status == RunStatus.FAILED:
+        notify(messages.listing_failed(run))
+    if run.trigger == Trigger.SCHEDULE and run.closed:
+        if run.status == RunStatus.EMPTY:
+            ledger.runs.delete(run)
+        ledger.schedule.release_lock(run.run_id)
+    return run
+
+
+def _notify_about_schedule(run: Run, ledger: Ledger, settings: Settings, notify: Notify) -> None:
+    """Notify people about a scheduled run that ends here: it cannot list, or the incident that they know of is over."""
+    known, now = ledger.incidents.read(), ledger.clock()
+    if run.status == RunStatus.FAILED:
+        reason = policy.notify_reason(policy.LISTING, known, now, settings.remind_after_ms)
+        if reason != NotifyReason.NOBODY:
+            notify(messages.listing_failed(run))
+            ledger.incidents.write(policy.after_notification(policy.LISTING, known, now))
+    elif run.status == RunStatus.EMPTY and known and (known.kind == policy.LISTING or not run.matched):
+        notify(messages.recovered(known, now))
+        ledger.incidents.write(None)
+
+
+class Collector:
+    """One attempt to collect for a run; `time_left` returns the milliseconds that the Lambda still has."""
+
+    def __init__(
+        self,
+        lists: Lists,
+        ledger: Ledger,
+        manifests: Manifests,
+        executions: Executions,
+        configuration: Configuration,
+        settings: Settings,
+        time_left: Callable[[], int],
+    ) -> None:
+        self._ledger = ledger
+        self._manifests = manifests
+        self._executions = executions
+        self._configuration = configuration
+        self._settings = settings
+        self._scan = Scan(lists, ledger.communications, settings, ledger.clock, lambda: time_left() < RESERVED_MS)
+
+    def collect(self, run: Run, selection: Selection) -> Run:
+        """Collect for a run whose status is `collecting`; return it as it is then.
+
+        It is `running` or `awaiting_approval` with an execution, or it has ended: `empty`, or `failed` with an error.
+        The attempt may be repeated, and may die anywhere: each has a manifest of its own, and one conditional write on
+        the run decides which one counts.
+        """
+        if run.manifest:
+            # An earlier attempt got this far. Another manifest would not be the one that its execution reads.
+            self._executions.start(run)
+            return run
+        resume_from = self._ledger.checkpoints.read() if run.trigger == Trigger.SCHEDULE else None
+        with ManifestWriter(self._settings.communications_per_batch) as manifest:
+            try:
+                collection = self._fill(manifest, run, selection, resume_from)
+            except (ListingFailed, ConfigurationError) as error:
+                return self._move(run, status=RunStatus.FAILED, error=str(error))
+            manifest.finish()
+            run = self._pin(run, collection, manifest)
+        if run.trigger == Trigger.SCHEDULE and (collection.stopped_at or resume_from):
+            # After the run is pinned, so that a repetition of this attempt begins where this one began.
+            self._ledger.checkpoints.write(self._next_checkpoint(collection))
+        if run.status in (RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL):
+            self._executions.start(run)
+        return run
+
+    def _fill(
+        self, manifest: ManifestWriter, run: Run, selection: Selection, resume_from: Checkpoint | None
+    ) -> Collection:
+        """Scan the lists, and put what is due into the manifest."""
+        collection = Collection(selection)
+        sources = checkpoint.resume_order(self._configuration.selected(selection), resume_from)
+        for candidate in self._scan.candidates(collection, sources):
+            collection.track_oldest(candidate.listed, candidate.skip_reason)
+            reason = self._take(candidate, manifest, run, selection)
+            if reason:
+                collection.skip(reason)
+            else:
+                collection.taken += 1
+        return collection
+
+    def _take(self, candidate: Candidate, manifest: ManifestWriter, run: Run, selection: Selection) -> str | None:
+        """Put a candidate into the manifest; return why not, or None if it is there."""
+        reason: str | None = candidate.skip_reason
+        if candidate.skip_reason == SkipReason.MANUAL and selection.include_manual:
+            reason = self._retry(candidate, run)
+        if reason:
+            return reason
+        added = manifest.add(candidate.communication(include_manual=selection.include_manual))
+        return None if added else SkipReason.DUPLICATE
+
+    def _retry(self, candidate: Candidate, run: Run) -> str | None:
+        """Retry a communication of the worklist in the requester's name; return why not, or None if it was done."""
+        listed = candidate.listed
+        return self._ledger.worklist.retry(
+            *listed.key, run.requested_by, candidate.source.cool_down_ms, listed_at=listed.listed_at
+        )
+
+    def _pin(self, run: Run, collection: Collection, manifest: ManifestWriter) -> Run:
+        """Write down what was found; the first attempt to do so is the one that counts."""
+        counted = collection.counted()
+        if not manifest.batches:
+            counts = {"skipped": sum(collection.skipped.values())}
+            return self._move(run, status=RunStatus.EMPTY, counts=counts, **counted)
+        key = self._manifests.upload(run.run_id, manifest)
+        needs_approval = manifest.communications > self._settings.approval_threshold
+        status = RunStatus.AWAITING_APPROVAL if needs_approval else RunStatus.RUNNING
+        return self._move(run, status=status, manifest=key, batches=manifest.batches, **counted)
+
+    def _next_checkpoint(self, collection: Collection) -> Checkpoint | None:
+        if collection.stopped_at is None:
+            return None
+        return checkpoint.next_checkpoint(self._configuration.sources, *collection.stopped_at)
+
+    def _move(self, run: Run, **changes: object) -> Run:
+        """Change a run, or return it as another attempt has changed it."""
+        return self._ledger.runs.change(run, **changes) or self._ledger.runs.read(run.run_id)

@@ -1,0 +1,153 @@
+"""The one model of how long a run takes and what it costs: for the dry run, benchmarks/cost.py and docs/operate.md.
+
+It counts what a run in which everything goes well asks AWS for; a test compares the counts with those of a real run.
+The communications of a batch are sent side by side, so a batch takes as long as one of them.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from chalicelib.models import Run
+from chalicelib.runs.prices import ALARM_METRIC, CUSTOM_METRIC, PRICES, SECRET
+from chalicelib.settings import Settings
+
+# How long a POST takes where no run has measured it. Milliseconds.
+ASSUMED_POST_MS = 200.0
+
+# Assumptions, in seconds. A call of `reprocess` beside its POST: the claim and the answer. A call of `record`. A child
+# workflow beside these two: its start, its look at the switch, its transitions. A page of a list. The start of the
+# execution, the report and the mail.
+_LEDGER_S, _RECORD_S, _CHILD_S, _PAGE_S, _RUN_S = 0.05, 0.1, 0.5, 0.3, 5.0
+_REPORT_S_PER_BATCH = 0.0005
+
+# Communications on a page of a list.
+_PER_PAGE = 200
+
+# In GB: the memory of the functions in .chalice/config.json, and of an EXPRESS workflow, billed in steps of 64 MB.
+_SMALL_FUNCTION, _LARGE_FUNCTION, _CHILD_MEMORY = 0.25, 0.5, 0.0625
+
+# Bytes that a call logs: our line, and Lambda's START, END and REPORT; `record` also writes metrics.
+_REPROCESS_LOG, _RECORD_LOG = 800, 1600
+
+# X-Ray's default rule traces one request each second and 5% of the others (X-Ray Developer Guide, "Configuring sampling
+# rules").
+_TRACED_SHARE = 0.05
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """What a run takes. `post_ms` is how long a POST takes, and `measured` whether runs have measured that."""
+
+    batches: int
+    seconds: int
+    dollars: float
+    post_ms: float
+    measured: bool
+
+
+def estimate(communications: int, settings: Settings, measured_ms: float | None = None) -> Estimate:
+    """Return what a run takes; `measured_ms` is how long a POST takes, None if that is not known."""
+    post_ms = ASSUMED_POST_MS if measured_ms is None else measured_ms
+    return Estimate(
+        batches=batches(communications, settings),
+        seconds=math.ceil(seconds(communications, settings, post_ms)),
+        dollars=round(sum(bill(usage(communications, settings, post_ms)).values()), 6),
+        post_ms=post_ms,
+        measured=measured_ms is not None,
+    )
+
+
+def measured_post_ms(runs: Iterable[Run]) -> float | None:
+    """Return how long a POST took on average in the given runs, in milliseconds; None if none of them measured it."""
+    known = [run for run in runs if run.posts]
+    return sum(run.post_ms for run in known) / sum(run.posts for run in known) if known else None
+
+
+def batches(communications: int, settings: Settings) -> int:
+    """Return how many batches some communications make."""
+    return math.ceil(communications / settings.communications_per_batch)
+
+
+def seconds(communications: int, settings: Settings, post_ms: float) -> float:
+    """Return how long a run takes, in seconds; 0 if there is nothing to send."""
+    if not communications:
+        return 0.0
+    rounds = math.ceil(batches(communications, settings) / settings.batches_at_once)
+    return _RUN_S + _pages(communications) * _PAGE_S + rounds * _child_seconds(post_ms)
+
+
+def _pages(communications: int) -> int:
+    return math.ceil(communications / _PER_PAGE)
+
+
+def _child_seconds(post_ms: float) -> float:
+    return _CHILD_S + _reprocess_seconds(post_ms) + _RECORD_S
+
+
+def _reprocess_seconds(post_ms: float) -> float:
+    return _LEDGER_S + post_ms / 1000
+
+
+def requests(communications: int, batches: int) -> dict[str, int]:
+    """Return how often a run in which everything goes well asks AWS for what.
+
+    A communication: one call of `reprocess`, with a claim and an answer. A batch: one look at the switch and one call
+    of `record`, which reads the communications, resets the breaker, writes the outcomes and adds to the progress.
+    """
+    return {
+        "reprocess": communications,
+        "record": batches,
+        "report": 1,
+        "dynamodb:UpdateItem by reprocess": 2 * communications,
+        "dynamodb:GetItem by state machine": batches,
+        "dynamodb:BatchGetItem by record": batches,
+        "dynamodb:UpdateItem by record": 2 * batches,
+        "dynamodb:PutItem by record": batches,
+    }
+
+
+def usage(communications: int, settings: Settings, post_ms: float) -> dict[str, float]:
+    """Return how much a run uses of everything that has a price."""
+    if not communications:
+        return dict.fromkeys(PRICES, 0.0)
+    number = batches(communications, settings)
+    calls = requests(communications, number)
+    sending = communications * _reprocess_seconds(post_ms) + number * _RECORD_S
+    collecting = _pages(communications) * _PAGE_S
+    reporting = number * _REPORT_S_PER_BATCH
+    return {
+        # The collector is the one call that `calls` does not list.
+        "lambda_requests": calls["reprocess"] + calls["record"] + calls["report"] + 1,
+        "lambda_gb_seconds": sending * _SMALL_FUNCTION + (collecting + reporting) * _LARGE_FUNCTION,
+        # The parent has seven transitions, and one for each child (Step Functions Developer Guide, "Map state").
+        "standard_transitions": number + 7,
+        "express_requests": number,
+        "express_gb_seconds": number * _child_seconds(post_ms) * _CHILD_MEMORY,
+        # A communication's item has less than 1 KB and is in no index: a claim and an answer write one unit each. The
+        # outcomes of a batch of 20 have 3 KB; the breaker takes 1, and the progress 3, as it is in two indexes.
+        "dynamodb_writes": 2 * communications + number * (3 + 1 + 3),
+        # Strongly consistent, up to 4 KB: the collector and `record` read each communication. A batch is looked at by
+        # its child and by the report.
+        "dynamodb_reads": 2 * communications + 4 * number,
+        "s3_puts": 10 + number / 1000,
+        "s3_gets": 10,
+        "log_gb": (communications * _REPROCESS_LOG + number * _RECORD_LOG) / 1e9,
+        "traces": min(number, number * _TRACED_SHARE + seconds(communications, settings, post_ms)),
+        "mails": 3,
+    }
+
+
+def bill(used: Mapping[str, float]) -> dict[str, float]:
+    """Return what each item of a usage costs, in US dollars."""
+    return {name: number * PRICES[name].dollars for name, number in used.items()}
+
+
+def monthly(operations: int) -> dict[str, float]:
+    """Return what a month costs in US dollars, whether anything fails or not, for so many operations."""
+    metrics, alarm_metrics = 5 + 7 * operations, 7
+    return {
+        f"{metrics} custom metrics": metrics * CUSTOM_METRIC.dollars,
+        f"{alarm_metrics} metrics of alarms": alarm_metrics * ALARM_METRIC.dollars,
+        "a secret": SECRET.dollars,
+    }

@@ -1,0 +1,135 @@
+"""What a run would do now, and why it would leave the rest alone. It scans as the collector does."""
+
+from collections import Counter
+
+import msgspec
+
+from chalicelib.application.config import Configuration, Source
+from chalicelib.errors import ConfigurationError, ListingFailed
+from chalicelib.ledger import Ledger
+from chalicelib.models import Selection, SkipReason
+from chalicelib.runs import cost
+from chalicelib.runs.collection import Collection
+from chalicelib.runs.cost import Estimate
+from chalicelib.runs.eligibility import HAND_OVER, Candidate
+from chalicelib.runs.scan import Lists, Scan
+from chalicelib.settings import Settings
+
+# API Gateway gives a call 29 seconds (API Gateway Developer Guide, "Quotas"). After LISTING_MS milliseconds no further
+# page is requested; the last page may take PAGE_TIMEOUT seconds twice (after a 401 the secret is read again).
+LISTING_MS, PAGE_TIMEOUT = 12_000, 5
+
+# Reasons that only the run itself finds out: until then, the communication is in its manifest.
+_IN_MANIFEST = (None, SkipReason.EXPIRED, *HAND_OVER)
+
+# How many communications a preview shows.
+_SAMPLE = 20
+
+# How many of the last runs say how long a POST takes.
+_MEASURED_RUNS = 10
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run would do. Times in milliseconds since 1970.
+
+    `eligible` of `matched` would be sent; `skipped` has the rest by reason. `truncated`: a limit would cut the run
+    short. `incomplete`: there was no time to look at everything, or a list failed with `error`; the numbers are then
+    lower bounds. `sample` holds (operation, primaryId) of the first that would be sent.
+    """
+
+    matched: int
+    eligible: int
+    skipped: dict[str, int]
+    by_operation: dict[str, int]
+    oldest: int | None
+    newest: int | None
+    needs_approval: bool
+    estimate: Estimate
+    not_found: list[str]
+    not_found_count: int
+    truncated: bool
+    incomplete: bool
+    error: str | None
+    sample: list[tuple[str, str]]
+
+
+class DryRun:
+    """One look at what a selection would send."""
+
+    def __init__(self, lists: Lists, ledger: Ledger, configuration: Configuration, settings: Settings) -> None:
+        self._lists = lists
+        self._ledger = ledger
+        self._configuration = configuration
+        self._settings = settings
+        self._clock = ledger.clock
+        self._sent: set[tuple[str, str]] = set()
+        self._operations: Counter[str] = Counter()
+        self._sample: list[tuple[str, str]] = []
+        self._ages: list[int] = []
+
+    def preview(self, selection: Selection) -> Preview:
+        """Return what a run of this selection would do. If a list cannot be read, `error` says why."""
+        collection, error = Collection(selection), None
+        try:
+            self._look(collection)
+        except (ListingFailed, ConfigurationError) as failure:
+            error = str(failure)
+        return self._preview(collection, error)
+
+    def _look(self, collection: Collection) -> None:
+        deadline = self._clock() + LISTING_MS
+        communications = self._ledger.communications
+        scan = Scan(self._lists, communications, self._settings, self._clock, lambda: self._clock() > deadline)
+        sources = [(_impatient(source), None) for source in self._configuration.selected(collection.selection)]
+        for candidate in scan.candidates(collection, sources):
+            reason = self._not_sent_reason(candidate, collection.selection)
+            if reason:
+                collection.skip(reason)
+            else:
+                self._count(candidate)
+            collection.taken += reason in _IN_MANIFEST
+
+    def _not_sent_reason(self, candidate: Candidate, selection: Selection) -> str | None:
+        reason = candidate.not_sent_reason(
+            self._clock(), self._settings.max_attempts, include_manual=selection.include_manual
+        )
+        return SkipReason.DUPLICATE if reason is None and candidate.listed.key in self._sent else reason
+
+    def _count(self, candidate: Candidate) -> None:
+        communication = candidate.listed
+        self._sent.add(communication.key)
+        self._operations[communication.operation] += 1
+        if communication.since is not None:
+            self._ages.append(communication.since)
+        if len(self._sample) < _SAMPLE:
+            self._sample.append(communication.key)
+
+    def _preview(self, collection: Collection, error: str | None) -> Preview:
+        incomplete = collection.out_of_time or error is not None
+        # An id that was not found may be on a page that was not read.
+        not_found = [] if incomplete else collection.not_found
+        return Preview(
+            matched=collection.matched,
+            eligible=len(self._sent),
+            skipped=collection.skipped,
+            by_operation=dict(self._operations),
+            oldest=min(self._ages, default=None),
+            newest=max(self._ages, default=None),
+            needs_approval=collection.taken > self._settings.approval_threshold,
+            estimate=self._estimate(),
+            not_found=not_found[:20],
+            not_found_count=len(not_found),
+            truncated=collection.truncated and not collection.out_of_time,
+            incomplete=incomplete,
+            error=error,
+            sample=self._sample,
+        )
+
+    def _estimate(self) -> Estimate:
+        runs, _ = self._ledger.runs.page(_MEASURED_RUNS)
+        return cost.estimate(len(self._sent), self._settings, cost.measured_post_ms(runs))
+
+
+def _impatient(source: Source) -> Source:
+    """Return a source with a timeout that fits into a call of the API."""
+    return msgspec.structs.replace(source, timeout=min(source.timeout, PAGE_TIMEOUT))

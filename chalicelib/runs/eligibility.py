@@ -1,0 +1,79 @@
+"""Whether a listed communication may be sent now. No I/O here.
+
+The one place that judges: for the collector, the dry run and `deploy.py check`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from chalicelib.application.config import Source
+from chalicelib.ledger.claims import State, refusal_reason
+from chalicelib.ledger.worklist import retry_refusal
+from chalicelib.models import Communication, CommunicationStatus, SkipReason
+
+# What only a person can help is handed over to the worklist by a run, so it has to enter the manifest once.
+HAND_OVER = (SkipReason.RELAPSED, SkipReason.ATTEMPTS_USED_UP)
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A listed communication, what the ledger knows about it, and why the collector skips it (None: it does not)."""
+
+    source: Source
+    listed: Communication
+    state: State | None
+    skip_reason: SkipReason | None
+
+    def communication(self, *, include_manual: bool) -> Communication:
+        """Return the communication with its age counted from its last retry, otherwise it would expire again.
+
+        `include_manual` retries what is on the worklist, as of its listing.
+        """
+        manual = self.state is not None and self.state.status == CommunicationStatus.MANUAL
+        retried_at = self.listed.listed_at if include_manual and manual else None
+        retried_at = retried_at or (self.state.retried_at if self.state else None)
+        since = self.listed.since
+        if retried_at is None or since is None or since >= retried_at:
+            return self.listed
+        return msgspec.structs.replace(self.listed, since=retried_at)
+
+    def not_sent_reason(self, now: int, max_attempts: int, *, include_manual: bool = False) -> str | None:
+        """Return why a run would not send it, or None: also what a run only finds out while it sends."""
+        listed_at = self.listed.listed_at
+        reason: str | None = self.skip_reason
+        if self.skip_reason == SkipReason.MANUAL and include_manual:
+            reason = retry_refusal(self.state, listed_at, self.source.cool_down_ms)
+        elif reason is None and self.state:
+            reason = refusal_reason(self.state, listed_at, max_attempts)
+        if reason is None and is_expired(self.communication(include_manual=include_manual), self.source, now):
+            reason = SkipReason.EXPIRED
+        return reason
+
+
+def judge(
+    source: Source,
+    communications: Sequence[Communication],
+    states: Mapping[tuple[str, str], State],
+    now: int,
+    max_attempts: int,
+) -> Iterator[Candidate]:
+    """Yield a Candidate for each communication of a source."""
+    for communication in communications:
+        state = states.get(communication.key)
+        yield Candidate(source, communication, state, _skip_reason(source, communication, state, now, max_attempts))
+
+
+def _skip_reason(
+    source: Source, communication: Communication, state: State | None, now: int, max_attempts: int
+) -> SkipReason | None:
+    since = communication.since
+    if source.min_age_ms is not None and since is not None and now - since < source.min_age_ms:
+        return SkipReason.TOO_FRESH
+    reason = refusal_reason(state, communication.listed_at, max_attempts) if state else None
+    return None if reason in HAND_OVER else reason
+
+
+def is_expired(communication: Communication, source: Source, now: int) -> bool:
+    """Whether a communication is too old to be sent."""
+    limit = source.max_age_ms
+    return limit is not None and communication.since is not None and now - communication.since > limit

@@ -1,0 +1,47 @@
+"""What people can look up about runs."""
+
+from collections.abc import Iterator
+
+from chalicelib.ledger import Ledger
+from chalicelib.models import Outcome, OutcomeRecord, PageKey, Run
+
+# Where a page of outcomes begins: a batch's index, and a communication's index in that batch.
+OutcomeKey = tuple[int, int]
+
+# How many communications one call looks at in search of an outcome.
+_MAX_SCANNED = 10_000
+
+
+def list_runs(ledger: Ledger, size: int, after: PageKey | None) -> tuple[list[Run], PageKey | None]:
+    """Return at most `size` runs, newest first, and the key of the next page (None: this is the last)."""
+    return ledger.runs.page(size, after)
+
+
+def get_run(ledger: Ledger, run_id: str) -> Run:
+    """Return a run. RunNotFound if there is none of that id."""
+    return ledger.runs.read(run_id)
+
+
+def list_outcomes(
+    ledger: Ledger, run_id: str, outcome: Outcome | None, size: int, start: OutcomeKey
+) -> tuple[list[OutcomeRecord], OutcomeKey | None]:
+    """Return at most `size` recorded outcomes of a run, and where the next page begins (None: this is the last).
+
+    With `outcome`, only those; such a page may be empty and still have a next one. RunNotFound if there is no such run.
+    """
+    get_run(ledger, run_id)
+    found: list[OutcomeRecord] = []
+    for scanned, (key, record) in enumerate(_outcomes_from(ledger, run_id, start)):
+        if len(found) == size or scanned == _MAX_SCANNED:
+            return found, key
+        if outcome in (None, record.outcome):
+            found.append(record)
+    return found, None
+
+
+def _outcomes_from(ledger: Ledger, run_id: str, start: OutcomeKey) -> Iterator[tuple[OutcomeKey, OutcomeRecord]]:
+    for batch in ledger.runs.batches(run_id, start[0]):
+        for number, record in enumerate(batch.outcomes):
+            key = (batch.index, number)
+            if key >= start:
+                yield key, record

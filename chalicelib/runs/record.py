@@ -1,0 +1,161 @@
+"""The end of a batch: the outcome of each of its communications, written once."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from chalicelib.errors import ApplicationMisconfigured
+from chalicelib.ledger import Ledger, claims
+from chalicelib.ledger.claims import State
+from chalicelib.ledger.runs import Runs
+from chalicelib.models import (
+    Batch,
+    BatchRecord,
+    Communication,
+    Outcome,
+    OutcomeRecord,
+    SkipReason,
+    TaskResult,
+    owner_of,
+)
+from chalicelib.settings import Settings
+from chalicelib.telemetry import metrics
+
+# Skip reasons that put a communication on the worklist, once: nothing else will ever send it.
+_NEEDS_PERSON = (SkipReason.EXPIRED, SkipReason.RELAPSED, SkipReason.ATTEMPTS_USED_UP)
+
+# Outcomes without any try, which say nothing about the application.
+_NOT_TRIED = (Outcome.SKIPPED, Outcome.NOT_ATTEMPTED)
+
+_States = Mapping[tuple[str, str], State]
+
+
+def finish_batch(
+    run_id: str,
+    batch: Batch,
+    results: list[TaskResult],
+    ledger: Ledger,
+    settings: Settings,
+    *,
+    began: bool,
+) -> dict[str, int]:
+    """Record a batch that its child workflow has come to the end of; return the number of each outcome.
+
+    `began` is False for a batch of a halted run, which was not sent at all.
+    """
+    record = record_batch(run_id, batch, results, ledger, settings, began=began)
+    metrics.batch_ended(settings.resource_prefix, record.outcomes)
+    return count(record.outcomes)
+
+
+def record_batch(
+    run_id: str,
+    batch: Batch,
+    results: list[TaskResult],
+    ledger: Ledger,
+    settings: Settings,
+    *,
+    began: bool = True,
+) -> BatchRecord:
+    """Write down how a batch ended and return it; a repetition changes nothing.
+
+    Everything but the counters is done before the record is written, and may be done twice, so dying in between loses
+    nothing. `results` say what was skipped, and why; about all that was tried the ledger knows more than a dead Lambda
+    can say. What nobody claimed ends as `deferred` if the batch began, otherwise as `not_attempted`.
+    """
+    owner = owner_of(run_id, batch.index)
+    states = ledger.communications.read(batch.communications)
+    by_key = {(result.operation, result.primary_id): result for result in results}
+    outcomes = []
+    for communication in batch.communications:
+        state = states.get(communication.key)
+        outcome = _outcome(communication, by_key.get(communication.key), state, owner, began=began)
+        outcomes.append(_hand_over(communication, outcome, state, owner, ledger, settings))
+    _update_switch(run_id, batch.index, outcomes, _misconfigured(states, owner), ledger.runs, settings, began=began)
+    record = BatchRecord(index=batch.index, outcomes=outcomes, at=ledger.clock())
+    if ledger.runs.record_batch(run_id, record):
+        post_times = [result.post_ms for result in results if result.post_ms is not None]
+        ledger.runs.add_progress(run_id, count(outcomes), post_times)
+    return record
+
+
+def _outcome(
+    communication: Communication, result: TaskResult | None, state: State | None, owner: str, *, began: bool
+) -> OutcomeRecord:
+    outcome, reason = _what_happened(result, state, owner, began=began)
+    operation, primary_id = communication.key
+    relapsed = bool(state and state.owner == owner and state.relapsed)
+    return OutcomeRecord(operation=operation, primary_id=primary_id, outcome=outcome, reason=reason, relapsed=relapsed)
+
+
+def _what_happened(
+    result: TaskResult | None, state: State | None, owner: str, *, began: bool
+) -> tuple[Outcome, str | None]:
+    """Return outcome and reason of one communication."""
+    entry = state.entry_of(owner) if state else None
+    if entry and entry.answer != claims.SENDING:
+        return claims.outcome_of(entry.answer), entry.reason
+    # A try without an answer may have been sent, whatever kept a later try from claiming: it was not skipped.
+    if result and result.outcome and not (entry and result.outcome == Outcome.SKIPPED):
+        return result.outcome, result.reason
+    if entry:
+        return Outcome.UNKNOWN, "died_while_sending"
+    return (Outcome.DEFERRED, "lambda_failed") if began else (Outcome.NOT_ATTEMPTED, None)
+
+
+def _hand_over(
+    communication: Communication,
+    outcome: OutcomeRecord,
+    state: State | None,
+    owner: str,
+    ledger: Ledger,
+    settings: Settings,
+) -> OutcomeRecord:
+    """Move a communication that only a person can help to the worklist."""
+    used_up = bool(state and state.owner == owner and state.attempts >= settings.max_attempts)
+    needs_person = (
+        outcome.outcome == Outcome.REJECTED
+        or (outcome.outcome == Outcome.FAILED and used_up)
+        or (outcome.outcome == Outcome.SKIPPED and outcome.reason in _NEEDS_PERSON)
+    )
+    reason = outcome.reason or outcome.outcome.value
+    if needs_person and ledger.communications.move_to_worklist(communication, owner, reason):
+        return msgspec.structs.replace(outcome, manual=True)
+    return outcome
+
+
+def _misconfigured(states: _States, owner: str) -> str | None:
+    """Return the reason code of an answer that blames this service and not the communication."""
+    for state in states.values():
+        if state.owner == owner and state.answer == ApplicationMisconfigured.__name__:
+            return state.reason
+    return None
+
+
+def _update_switch(
+    run_id: str,
+    index: int,
+    outcomes: list[OutcomeRecord],
+    misconfigured: str | None,
+    runs: Runs,
+    settings: Settings,
+    *,
+    began: bool,
+) -> None:
+    """Halt the run if the application is misconfigured or seems to be down: more batches would only do harm.
+
+    A batch that did not begin, or that Report completes, says nothing about the application, so the breaker ignores it.
+    """
+    tried = [outcome for outcome in outcomes if outcome.outcome not in _NOT_TRIED]
+    if misconfigured:
+        runs.halt(run_id, f"misconfigured:{misconfigured}")
+    elif any(outcome.outcome == Outcome.ACCEPTED for outcome in tried):
+        runs.reset_breaker(run_id)
+    elif began and tried and runs.record_unsuccessful_batch(run_id, index) >= settings.breaker_batches:
+        runs.halt(run_id, "breaker")
+
+
+def count(outcomes: Iterable[OutcomeRecord]) -> dict[str, int]:
+    """Return the number of each outcome."""
+    return dict(Counter(outcome.outcome.value for outcome in outcomes))

@@ -1,0 +1,113 @@
+"""How a run begins: by the schedule, or because somebody requested it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from chalicelib import run_ids
+from chalicelib.errors import Conflict, RunNotFound
+from chalicelib.ledger import Ledger
+from chalicelib.manifests import Manifests
+from chalicelib.models import Run, RunStatus, Selection, Trigger
+from chalicelib.runs.recovery import COLLECTOR_LIFETIME
+
+
+def request_run(
+    requested_by: str,
+    selection: Selection,
+    idempotency_key: str | None,
+    ledger: Ledger,
+    manifests: Manifests,
+    invoke_collector: Callable[[str], None],
+) -> Run:
+    """Start a run for a selection and return it. With the same key and selection it is the same run.
+
+    The run is written down before the collector is invoked, so that a lost invocation is noticed. Its status is
+    `requested` if this call invoked the collector. Conflict if the key was used with another selection.
+    """
+    run_id = run_ids.for_request(requested_by, idempotency_key, ledger.clock())
+    run = record_request(run_id, requested_by, selection, ledger, manifests)
+    if run.status == RunStatus.REQUESTED:
+        invoke_collector(run_id)
+    return run
+
+
+def record_request(run_id: str, requested_by: str, selection: Selection, ledger: Ledger, manifests: Manifests) -> Run:
+    """Write down that somebody requested a run, and return it. Conflict if it was requested with another selection."""
+    run = Run(
+        run_id=run_id,
+        trigger=Trigger.REQUEST,
+        requested_by=requested_by,
+        status=RunStatus.REQUESTED,
+        requested_at=ledger.clock(),
+        selection=manifests.put_selection(run_id, selection),
+        note=selection.note,
+    )
+    if ledger.runs.create(run):
+        return run
+    known = ledger.runs.read(run_id)
+    if known.selection != run.selection:
+        raise Conflict("Idempotency-Key: it was used before with another body; use a new key for a new run")
+    return known
+
+
+def is_requested(event: dict[str, Any]) -> bool:
+    """Whether a collector's event is for a requested run, not for the schedule."""
+    return "runId" in event["detail"]
+
+
+def begin(event: dict[str, Any], ledger: Ledger) -> Run | None:
+    """Return the run to collect for, or None if there is nothing to collect."""
+    if is_requested(event):
+        return begin_requested(event["detail"]["runId"], ledger)
+    return begin_scheduled(run_ids.for_schedule(event["id"], event["time"]), ledger)
+
+
+def begin_scheduled(run_id: str, ledger: Ledger) -> Run | None:
+    """Return the scheduled run to collect for.
+
+    None while the schedule is paused, while an earlier scheduled run is under way, and if this run has ended.
+    """
+    if ledger.schedule.paused():
+        return None
+    if not ledger.schedule.acquire_lock(run_id) and not _take_over_lock(run_id, ledger):
+        return None
+    run = Run(
+        run_id=run_id,
+        trigger=Trigger.SCHEDULE,
+        requested_by=Trigger.SCHEDULE.value,
+        status=RunStatus.COLLECTING,
+        requested_at=ledger.clock(),
+    )
+    if ledger.runs.create(run):
+        return run
+    run = ledger.runs.read(run_id)
+    if run.closed:
+        # The event was delivered again after its run had ended, so nobody else would release the lock.
+        ledger.schedule.release_lock(run_id)
+        return None
+    return run
+
+
+def _take_over_lock(run_id: str, ledger: Ledger) -> bool:
+    """Take the lock from a run that has ended or never existed: its collector died before it could release it."""
+    holder, since = ledger.schedule.lock_holder()
+    if ledger.clock() - since < COLLECTOR_LIFETIME:
+        return False
+    try:
+        gone = ledger.runs.read(holder).closed
+    except RunNotFound:
+        gone = True
+    return gone and ledger.schedule.acquire_lock(run_id, instead_of=holder)
+
+
+def begin_requested(run_id: str, ledger: Ledger) -> Run | None:
+    """Return the requested run to collect for, or None if it has ended."""
+    run = ledger.runs.read(run_id)
+    if run.status in (RunStatus.REQUESTED, RunStatus.COLLECTING):
+        changes = {
+            "status": RunStatus.COLLECTING,
+            "collections": run.collections + 1,
+            "collected_at": ledger.clock(),
+        }
+        run = ledger.runs.change(run, **changes) or ledger.runs.read(run_id)
+    return None if run.closed else run

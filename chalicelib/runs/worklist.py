@@ -1,0 +1,121 @@
+"""What people do with communications: look them up, retry, dismiss and restore them, one by one or many at once."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from chalicelib.application.config import Configuration
+from chalicelib.errors import ConfigurationError, Conflict, NotFound
+from chalicelib.ledger import Ledger
+from chalicelib.ledger.worklist import Refusal, WorklistEntry
+from chalicelib.models import CommunicationStatus, PageKey
+
+# How many communications of a reason one call changes. With two calls to DynamoDB for each, that takes a fraction of
+# API Gateway's 29 seconds.
+BULK_SIZE = 200
+
+_EXPLANATIONS = {
+    Refusal.SENDING: "it may be being sent right now; try again when its status is no longer sending",
+    Refusal.COOL_DOWN: "what was sent before may still arrive; try again after coolDownUntil",
+    Refusal.NOT_ON_WORKLIST: "it is not on the worklist; restore it first if it was dismissed",
+    Refusal.NOT_DISMISSED: "it is not dismissed",
+    Refusal.ALREADY_DISMISSED: "it is already dismissed",
+    Refusal.NO_SOURCE: "no source in application.toml lists its operation any more",
+}
+
+# Changes one communication, given its operation and primaryId; returns why not, or None if it was done.
+Action = Callable[[str, str], Refusal | None]
+
+
+def get_communication(ledger: Ledger, operation: str, primary_id: str) -> WorklistEntry:
+    """Return what is known about a communication. NotFound if nothing is."""
+    entry = ledger.worklist.read(operation, primary_id)
+    if entry is None:
+        raise NotFound("the ledger does not know this communication: no run has tried to send it")
+    return entry
+
+
+def find_communications(ledger: Ledger, primary_id: str, operations: Iterable[str]) -> list[WorklistEntry]:
+    """Return what is known, for each of the operations, about a communication with this id of the application's."""
+    found = (ledger.worklist.read(operation, primary_id) for operation in operations)
+    return [entry for entry in found if entry]
+
+
+def list_communications(
+    ledger: Ledger,
+    status: CommunicationStatus,
+    operation: str | None,
+    reason: str | None,
+    size: int,
+    after: PageKey | None,
+) -> tuple[list[WorklistEntry], PageKey | None]:
+    """Return at most `size` manual or dismissed communications, longest there first, and the next page's key.
+
+    With `operation` or `reason`, only those.
+    """
+    filters = {"operation": operation, "manualReason": reason}
+    equal = {name: value for name, value in filters.items() if value is not None}
+    return ledger.worklist.page(status, size, after, equal=equal)
+
+
+def retry_action(by: str, ledger: Ledger, configuration: Configuration) -> Action:
+    """Return the action that makes a communication eligible again."""
+
+    def retry(operation: str, primary_id: str) -> Refusal | None:
+        try:
+            source = configuration.source(operation)
+        except ConfigurationError:
+            return Refusal.NO_SOURCE
+        return ledger.worklist.retry(operation, primary_id, by, source.cool_down_ms)
+
+    return retry
+
+
+def dismiss_action(by: str, note: str, ledger: Ledger) -> Action:
+    """Return the action that keeps a communication from ever being sent."""
+    return lambda operation, primary_id: ledger.worklist.dismiss(operation, primary_id, by, note)
+
+
+def restore_action(by: str, ledger: Ledger) -> Action:
+    """Return the action that puts a dismissed communication back on the worklist."""
+    return lambda operation, primary_id: ledger.worklist.restore(operation, primary_id, by)
+
+
+def apply(action: Action, operation: str, primary_id: str, ledger: Ledger) -> WorklistEntry:
+    """Apply an action to one communication and return it as it is then. Conflict says why it cannot be done."""
+    refusal = action(operation, primary_id)
+    if refusal and refusal != Refusal.UNKNOWN:
+        raise Conflict(_EXPLANATIONS[refusal])
+    return get_communication(ledger, operation, primary_id)
+
+
+class BulkOutcome:
+    """What one call did to many communications: which it changed, how many it could not and why, and the next page."""
+
+    def __init__(self, next_key: PageKey | None = None) -> None:
+        self.changed: list[tuple[str, str]] = []
+        self.refused: Counter[str] = Counter()
+        self.next_key = next_key
+
+
+def apply_to_keys(action: Action, keys: Iterable[tuple[str, str]]) -> BulkOutcome:
+    """Apply an action to each of the communications."""
+    return _apply(action, keys, BulkOutcome())
+
+
+def apply_to_reason(
+    action: Action, reason: str, operation: str | None, after: PageKey | None, ledger: Ledger
+) -> BulkOutcome:
+    """Apply an action to the next communications that are on the worklist for a reason, BULK_SIZE at most."""
+    manual = CommunicationStatus.MANUAL
+    entries, next_key = list_communications(ledger, manual, operation, reason, BULK_SIZE, after)
+    return _apply(action, [(entry.operation, entry.primary_id) for entry in entries], BulkOutcome(next_key))
+
+
+def _apply(action: Action, keys: Iterable[tuple[str, str]], outcome: BulkOutcome) -> BulkOutcome:
+    for operation, primary_id in keys:
+        refusal = action(operation, primary_id)
+        if refusal:
+            outcome.refused[refusal.value] += 1
+        else:
+            outcome.changed.append((operation, primary_id))
+    return outcome

@@ -1,0 +1,61 @@
+"""Metrics in CloudWatch's embedded metric format: each is a line in the function's log, so it costs no call.
+
+They are for graphs and alarms. A task that is repeated counts twice here; the ledger has the truth.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+from chalicelib.models import OutcomeRecord, Run, RunStatus
+
+NAMESPACE = "CommsReprocess"
+
+# How far the worklist is counted. Beyond that its size is at least this, and the alarm went off long before.
+MAX_WORKLIST_COUNT = 10_000
+
+
+def batch_ended(prefix: str, records: Iterable[OutcomeRecord]) -> None:
+    """Emit how many communications ended with which outcome, for each operation."""
+    by_operation: dict[str, Counter[str]] = {}
+    for record in records:
+        by_operation.setdefault(record.operation, Counter())[record.outcome.value] += 1
+    for operation, counts in by_operation.items():
+        metrics = _metrics(prefix)
+        metrics.add_dimension("operation", operation)
+        for outcome, number in counts.items():
+            metrics.add_metric(outcome, MetricUnit.Count, number)
+        metrics.flush_metrics()
+
+
+def collector_ended(prefix: str, run: Run | None, worklist_size: int, now: int) -> None:
+    """Emit that a scheduled collector has ended, and what it saw. `run` is None if it did not start one.
+
+    A collector that could not list has not completed. The age is that of the oldest failure, in seconds, without those
+    that are for people to decide.
+    """
+    failed = run is not None and run.status == RunStatus.FAILED
+    metrics = _metrics(prefix)
+    metrics.add_metric("CollectorCompleted", MetricUnit.Count, 0 if failed else 1)
+    metrics.add_metric("WorklistSize", MetricUnit.Count, worklist_size)
+    if run and not failed:
+        age = max(0, now - run.oldest) / 1000 if run.oldest is not None else 0
+        metrics.add_metric("OldestFailureAge", MetricUnit.Seconds, age)
+    if failed:
+        metrics.add_metric("RunsFailed", MetricUnit.Count, 1)
+    metrics.flush_metrics()
+
+
+def run_ended(prefix: str, run: Run) -> None:
+    """Emit how long a run took, from its start to its report, and whether it failed."""
+    metrics = _metrics(prefix)
+    metrics.add_metric("RunsFailed", MetricUnit.Count, 1 if run.status == RunStatus.FAILED else 0)
+    metrics.add_metric("RunDuration", MetricUnit.Milliseconds, (run.ended_at or run.requested_at) - run.requested_at)
+    metrics.add_metadata("run_id", run.run_id)
+    metrics.add_metadata("trigger", run.trigger.value)
+    metrics.flush_metrics()
+
+
+def _metrics(prefix: str) -> EphemeralMetrics:
+    return EphemeralMetrics(namespace=NAMESPACE, service=prefix)

@@ -1,0 +1,37 @@
+"""Shows the first request that a run would send, for `deploy.py check`."""
+
+import json
+from collections.abc import Iterator
+
+from chalicelib import times
+from chalicelib.application.client import rename_fields
+from chalicelib.application.config import Configuration
+from chalicelib.models import Communication
+
+
+def show(configuration: Configuration, first: Communication | None, now: int) -> None:
+    """Print the request for a communication, without the secret. None: nothing is due."""
+    config = configuration.reprocess
+    if first is None:
+        print(f"\nThere would be no POST, because nothing is due. It would go to\n  {config.method} {config.url}")
+        return
+    print(f"\nThe first POST would be\n  {config.method} {config.url}")
+    for line in _headers(configuration):
+        print(f"  {line}")
+    payload = {
+        "primaryId": first.primary_id,
+        "operation": first.operation,
+        "createdBy": first.created_by or "(whoever requests the run)",
+        "created": times.format_iso(now),
+    }
+    print(f"  {json.dumps(rename_fields(config, payload), ensure_ascii=False)}")
+
+
+def _headers(configuration: Configuration) -> Iterator[str]:
+    yield "Idempotency-Key: (one for each communication)"
+    yield "X-Run-Id: (the run's id)"
+    for name, value in configuration.reprocess.headers.items():
+        yield f"{name}: {value}"
+    auth = configuration.auth
+    if auth.type != "none":
+        yield f"{auth.header if auth.type == 'header' else 'Authorization'}: (from the secret {auth.secret})"

@@ -1,0 +1,1 @@
+"""The documents, and `make docs`, which generates the parts of them that must not drift from the code."""
