@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import boto3
 import requests
 from moto import mock_aws
 
 from benchmarks.pages import PAGE
-from chalicelib import times
+from chalicelib import aws_clients, times
 from chalicelib.application.client import ApplicationClient
 from chalicelib.application.config import Auth, Configuration, Next, Reprocess, Source
 from chalicelib.application.credentials import Credentials
@@ -104,7 +103,7 @@ def collect(url: str) -> int:
 def reads(number: int) -> int:
     """Read what the ledger knows about this many communications, page by page; it knows one in a hundred."""
     with mock_aws():
-        client = boto3.client("dynamodb", region_name="eu-central-1")
+        client = aws_clients.make("dynamodb", region_name="eu-central-1")
         client.create_table(**table_definition("bench"))
         communications = Communications(Table(client, "bench"), times.now)
         for each in range(0, min(number, 100_000), 100):

@@ -4,6 +4,8 @@ The names of the `ReprocessError` classes are a contract: Lambda reports an exce
 `statemachine.json` decides by that name whether to retry. A test keeps the two in step.
 """
 
+from chalicelib.models import Outcome
+
 
 class ReprocessError(Exception):
     """A POST to the application that did not end as "accepted".
@@ -13,7 +15,7 @@ class ReprocessError(Exception):
     later try changes that.
     """
 
-    outcome: str
+    outcome: Outcome
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -23,31 +25,31 @@ class ReprocessError(Exception):
 class ApplicationUnavailable(ReprocessError):
     """The application certainly did not process it: no connection, 408, 425, 429 or 503."""
 
-    outcome = "deferred"
+    outcome = Outcome.DEFERRED
 
 
 class ApplicationError(ReprocessError):
     """A 5xx that does not say whether it was processed."""
 
-    outcome = "failed"
+    outcome = Outcome.FAILED
 
 
 class CommunicationRejected(ReprocessError):
     """The application will never accept this communication."""
 
-    outcome = "rejected"
+    outcome = Outcome.REJECTED
 
 
 class ApplicationMisconfigured(ReprocessError):
     """The application refuses this service, not the communication: 401, 403, 405 or a redirect."""
 
-    outcome = "deferred"
+    outcome = Outcome.DEFERRED
 
 
 class OutcomeUnknown(ReprocessError):
     """It was sent, and no answer came that says what happened to it."""
 
-    outcome = "unknown"
+    outcome = Outcome.UNKNOWN
 
 
 REPROCESS_ERRORS = {

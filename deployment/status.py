@@ -9,7 +9,7 @@ from chalicelib import __version__, times
 from chalicelib.ledger.runs import Runs
 from chalicelib.ledger.schedule import Schedule
 from chalicelib.ledger.table import Table
-from chalicelib.models import CommunicationStatus, Run
+from chalicelib.models import CommunicationStatus, Outcome, Run
 from chalicelib.names import Names
 from deployment import alarms, api, chalice_names, state_machine, topics
 from deployment.clients import Clients
@@ -157,7 +157,7 @@ def _ledger(client: Any, stage: Stage) -> Iterator[tuple[str, str]]:
 
 
 def _run(run: Run) -> str:
-    accepted = run.counts.get("accepted", 0)
+    accepted = run.counts.get(Outcome.ACCEPTED, 0)
     return f"{_minute(run.requested_at)}  {run.status:<10} {accepted} of {run.matched} accepted  {run.run_id}"
 
 

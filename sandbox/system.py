@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import boto3
 import requests
 
+from chalicelib import aws_clients
 from sandbox import project
 from sandbox.application import ReferenceApplication
 from sandbox.aws import EmbeddedAws
@@ -70,8 +70,7 @@ class System:
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of the embedded AWS."""
-        make: Any = boto3.client  # its stubs know each service by its literal name only
-        return make(
+        return aws_clients.make(
             service,
             endpoint_url=self.aws.endpoint,
             region_name=self.aws.environment()["AWS_DEFAULT_REGION"],

@@ -20,7 +20,7 @@ from chalicelib.api.schemas import (
     ScheduleView,
 )
 from chalicelib.ledger.worklist import WorklistEntry
-from chalicelib.models import CommunicationStatus, OutcomeRecord, Run
+from chalicelib.models import CommunicationStatus, Outcome, OutcomeRecord, Run
 from chalicelib.runs.cost import Estimate
 from chalicelib.runs.dry_run import Preview
 from chalicelib.runs.prices import AS_OF
@@ -33,7 +33,7 @@ def run_view(run: Run) -> RunView:
     """Return a run."""
     counts: dict[str, Any] = dict(run.counts)
     if not run.closed:
-        counts["skipped"] = counts.get("skipped", 0) + sum(run.skipped.values())
+        counts[Outcome.SKIPPED.value] = counts.get(Outcome.SKIPPED, 0) + sum(run.skipped.values())
     return RunView(
         run_id=run.run_id,
         trigger=run.trigger,

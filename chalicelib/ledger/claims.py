@@ -107,7 +107,7 @@ class ClaimRefused(Record, frozen=True):
 
 def outcome_of(answer: str) -> Outcome:
     """Return the outcome that an answer (`accepted` or the name of an error) stands for at the end of a run."""
-    return Outcome(REPROCESS_ERRORS[answer].outcome if answer in REPROCESS_ERRORS else answer)
+    return REPROCESS_ERRORS[answer].outcome if answer in REPROCESS_ERRORS else Outcome(answer)
 
 
 def refusal_reason(state: State, listed_at: int, max_attempts: int) -> SkipReason | None:

@@ -5,6 +5,9 @@ from chalicelib.models import Incident, NotifyReason, RunStatus
 # The incident of a collector that cannot list. A list that can be read again ends it.
 LISTING = "listing"
 
+# The incident of an application that accepts nothing, however many batches it took to find out.
+NOTHING_ACCEPTED = "nothing_accepted"
+
 
 def notify_reason(
     incident: str | None, known: Incident | None, now: int, remind_after: int, *, news: bool = False
@@ -31,8 +34,7 @@ def incident_kind(status: RunStatus, halt_reason: str | None, accepted: int) -> 
     if status == RunStatus.STOPPED and halt_reason and halt_reason != "breaker":
         return halt_reason
     if status in (RunStatus.STOPPED, RunStatus.PARTIAL):
-        # However many batches it took to find out: the application accepts nothing.
-        return "partial" if accepted and status == RunStatus.PARTIAL else "nothing_accepted"
+        return status.value if accepted and status == RunStatus.PARTIAL else NOTHING_ACCEPTED
     return status.value
 
 

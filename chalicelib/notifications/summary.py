@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from chalicelib.models import BatchRecord, OutcomeRecord
+from chalicelib.models import BatchRecord, Outcome, OutcomeRecord
 
 # How many new entries of the worklist a mail shows.
 SHOWN = 10
@@ -34,8 +34,8 @@ class Summary:
     def add_skipped(self, skipped: dict[str, int]) -> None:
         """Add what the collector skipped, by reason."""
         for reason, number in skipped.items():
-            self.counts["skipped"] += number
-            self.reasons["skipped", reason] += number
+            self.counts[Outcome.SKIPPED.value] += number
+            self.reasons[Outcome.SKIPPED.value, reason] += number
 
     def _add_manual(self, record: OutcomeRecord) -> None:
         self.manual += 1

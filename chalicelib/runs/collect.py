@@ -8,7 +8,17 @@ from chalicelib.errors import ConfigurationError, ListingFailed
 from chalicelib.executions import Executions
 from chalicelib.ledger import Ledger
 from chalicelib.manifests import Manifests, ManifestWriter
-from chalicelib.models import Checkpoint, Notification, NotifyReason, Run, RunStatus, Selection, SkipReason, Trigger
+from chalicelib.models import (
+    Checkpoint,
+    Notification,
+    NotifyReason,
+    Outcome,
+    Run,
+    RunStatus,
+    Selection,
+    SkipReason,
+    Trigger,
+)
 from chalicelib.notifications import messages, policy
 from chalicelib.runs import checkpoint, start
 from chalicelib.runs.collection import Collection
@@ -156,7 +166,7 @@ class Collector:
         """Write down what was found; the first attempt to do so is the one that counts."""
         counted = collection.counted()
         if not manifest.batches:
-            counts = {"skipped": sum(collection.skipped.values())}
+            counts = {Outcome.SKIPPED.value: sum(collection.skipped.values())}
             return self._move(run, status=RunStatus.EMPTY, counts=counts, **counted)
         key = self._manifests.upload(run.run_id, manifest)
         needs_approval = manifest.communications > self._settings.approval_threshold

@@ -7,7 +7,7 @@ import msgspec
 
 from chalicelib.ledger import Ledger
 from chalicelib.manifests import Manifests
-from chalicelib.models import Notification, NotifyReason, Run, RunStatus, Trigger
+from chalicelib.models import Notification, NotifyReason, Outcome, Run, RunStatus, Trigger
 from chalicelib.notifications import messages, policy
 from chalicelib.notifications.summary import Summary
 from chalicelib.runs.approval import closing_status
@@ -90,7 +90,7 @@ def _closing(
     if counted != run.matched:
         failure = failure or f"the outcomes do not add up: {counted} of {run.matched}"
     status = _status(run, summary, failure, halt_reason)
-    incident = policy.incident_kind(status, halt_reason, summary.counts["accepted"])
+    incident = policy.incident_kind(status, halt_reason, summary.counts[Outcome.ACCEPTED])
     changes = {
         "status": status,
         "counts": dict(summary.counts),
@@ -104,7 +104,7 @@ def _status(run: Run, summary: Summary, failure: str | None, halt_reason: str | 
         return RunStatus.FAILED
     if halt_reason:
         return RunStatus.STOPPED
-    everything_sent = not set(summary.counts) - {"accepted", "skipped"}
+    everything_sent = not set(summary.counts) - {Outcome.ACCEPTED, Outcome.SKIPPED}
     return closing_status(run) or (RunStatus.SUCCEEDED if everything_sent else RunStatus.PARTIAL)
 
 
