@@ -23,28 +23,28 @@ class Executions:
 
         Its name is the run's id and its input holds no time, so AWS itself makes sure that there is only one.
         """
-        run_input = {
+        arn, run_input = self._names.state_machine_arn, msgspec.json.encode(self._input(run)).decode()
+        try:
+            self._client.start_execution(stateMachineArn=arn, name=run.run_id, input=run_input)
+        except self._client.exceptions.ExecutionAlreadyExists:
+            return
+
+    def _input(self, run: Run) -> dict[str, Any]:
+        settings = self._settings
+        return {
             "runId": run.run_id,
             "requestedBy": run.requested_by,
             "bucket": self._names.bucket,
             "manifest": run.manifest,
             "concurrency": {
-                "batches": self._settings.batches_at_once,
-                "communications": self._settings.communications_per_batch,
+                "batches": settings.batches_at_once,
+                "communications": settings.communications_per_batch,
             },
             "approval": {
                 "required": run.status == RunStatus.AWAITING_APPROVAL,
-                "timeoutSeconds": self._settings.approval_timeout_s,
+                "timeoutSeconds": settings.approval_timeout_s,
             },
         }
-        try:
-            self._client.start_execution(
-                stateMachineArn=self._names.state_machine_arn,
-                name=run.run_id,
-                input=msgspec.json.encode(run_input).decode(),
-            )
-        except self._client.exceptions.ExecutionAlreadyExists:
-            return
 
     def approve(self, token: str) -> bool:
         """End the wait for approval that a task token stands for: the run goes on. False if it is over already."""

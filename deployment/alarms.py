@@ -52,40 +52,51 @@ def alarms(names: Names, settings: Settings) -> list[Alarm]:
     return [
         _once("run-failed", "A run failed.", f"{NAMESPACE}/RunsFailed", ours),
         _once("execution-failed", "An execution ended without a report.", "AWS/States/ExecutionsFailed", machine),
-        Alarm(
-            name="collector-missing",
-            meaning=f"No collector has completed for {MISSED} schedules.",
-            metric=f"{NAMESPACE}/CollectorCompleted",
-            dimensions=ours,
-            period=every,
-            periods=MISSED,
-            comparison="LessThanThreshold",
-            threshold=1,
-            statistic="Sum",
-            missing="breaching",
-        ),
-        Alarm(
-            name="oldest-failure",
-            meaning="A failed communication has been waiting too long.",
-            metric=f"{NAMESPACE}/OldestFailureAge",
-            dimensions=ours,
-            period=900,
-            periods=1,
-            threshold=settings.alarm_oldest_failure_s,
-            # Between two schedules nobody knows whether it got better.
-            missing="ignore",
-        ),
-        Alarm(
-            name="worklist-growing",
-            meaning="More and more communications need a person.",
-            metric=f"{NAMESPACE}/WorklistSize",
-            dimensions=ours,
-            period=max(_HOUR, every),
-            periods=3,
-            growth=True,
-        ),
+        _collector_missing(ours, every),
+        _oldest_failure(ours, settings.alarm_oldest_failure_s),
+        _worklist_growing(ours, every),
         _once("collector-errors", "The collector fails.", "AWS/Lambda/Errors", collector),
     ]
+
+
+def _collector_missing(dimensions: Mapping[str, str], every: int) -> Alarm:
+    return Alarm(
+        name="collector-missing",
+        meaning=f"No collector has completed for {MISSED} schedules.",
+        metric=f"{NAMESPACE}/CollectorCompleted",
+        dimensions=dimensions,
+        period=every,
+        periods=MISSED,
+        comparison="LessThanThreshold",
+        statistic="Sum",
+        missing="breaching",
+    )
+
+
+def _oldest_failure(dimensions: Mapping[str, str], age: int) -> Alarm:
+    return Alarm(
+        name="oldest-failure",
+        meaning="A failed communication has been waiting too long.",
+        metric=f"{NAMESPACE}/OldestFailureAge",
+        dimensions=dimensions,
+        period=900,
+        periods=1,
+        threshold=age,
+        # Between two schedules nobody knows whether it got better.
+        missing="ignore",
+    )
+
+
+def _worklist_growing(dimensions: Mapping[str, str], every: int) -> Alarm:
+    return Alarm(
+        name="worklist-growing",
+        meaning="More and more communications need a person.",
+        metric=f"{NAMESPACE}/WorklistSize",
+        dimensions=dimensions,
+        period=max(_HOUR, every),
+        periods=3,
+        growth=True,
+    )
 
 
 def _once(name: str, meaning: str, metric: str, dimensions: Mapping[str, str]) -> Alarm:

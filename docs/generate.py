@@ -54,16 +54,13 @@ def _entries(path: Path, depth: int) -> Iterator[str]:
     yield f"{indent}* **`{path.name}/`**: {_first_sentence(path / '__init__.py')}"
     if path.name == "tests":
         # A test's name says what it is for.
-        yield from (f"{indent}  * **`{each.parent.name}/`**: {_first_sentence(each)}" for each in _test_packages(path))
+        for package in sorted(path.glob("*/__init__.py")):
+            yield f"{indent}  * **`{package.parent.name}/`**: {_first_sentence(package)}"
         return
-    children = [each for each in sorted(path.iterdir()) if each.is_dir() or each.suffix == ".py"]
-    for child in sorted(children, key=lambda each: (each.is_dir(), each.name)):
-        if child.name != "__init__.py" and (child.is_file() or (child / "__init__.py").exists()):
+    packages = [each.parent for each in path.glob("*/__init__.py")]
+    for child in [*sorted(path.glob("*.py")), *sorted(packages)]:
+        if child.name != "__init__.py":
             yield from _entries(child, depth + 1)
-
-
-def _test_packages(path: Path) -> list[Path]:
-    return sorted(path.glob("*/__init__.py"))
 
 
 def _first_sentence(module: Path) -> str:

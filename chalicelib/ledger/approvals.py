@@ -36,14 +36,9 @@ class Approvals:
 
     def decide(self, run_id: str, decision: ApprovalDecision, by: str) -> bool:
         """Write down a decision; False if the run does not wait any more, or somebody else decided first."""
-        status = RunStatus.RUNNING if decision == ApprovalDecision.APPROVED else RunStatus.AWAITING_APPROVAL
-        values = {
-            "decision": decision,
-            "by": by,
-            "now": self._clock(),
-            "new": status,
-            "awaiting": RunStatus.AWAITING_APPROVAL,
-        }
+        awaiting = RunStatus.AWAITING_APPROVAL
+        status = RunStatus.RUNNING if decision == ApprovalDecision.APPROVED else awaiting
+        values = {"decision": decision, "by": by, "now": self._clock(), "new": status, "awaiting": awaiting}
         changes = "SET #decision = :decision, #decidedBy = :by, #decidedAt = :now, #status = :new"
         try:
             self._table.update(run_key(run_id), changes, values, _MAY_DECIDE)
@@ -54,11 +49,8 @@ class Approvals:
 
     def expire(self, run_id: str) -> None:
         """Write down that no approval reached the execution in time, even if one was given. A refusal stays."""
-        values = {
-            "expired": ApprovalDecision.EXPIRED,
-            "declined": ApprovalDecision.DECLINED,
-            "now": self._clock(),
-        }
+        expired, declined = ApprovalDecision.EXPIRED, ApprovalDecision.DECLINED
+        values = {"expired": expired, "declined": declined, "now": self._clock()}
         try:
             self._table.update(
                 run_key(run_id),
