@@ -140,7 +140,7 @@ class Communication(Record, frozen=True):
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it from all others."""
+        """What distinguishes it from all others."""
         return self.operation, self.primary_id
 
 
@@ -227,7 +227,7 @@ class Run(Record, frozen=True):
     `matched` counts everything that fits the selection; what is in `skipped` (by reason) never entered the manifest.
     `counts` are outcomes: progress while the run is under way, the truth once it is closed.
     `truncated` says that a limit cut the selection short, so there may be more; `truncated_count` is how many more at
-    least, if the lists tell. `not_found` holds the first of the requested ids that no list contains.
+    least, if the lists say so. `not_found` holds the first of the requested ids that no list contains.
     `selection` and `manifest` are keys in the bucket. `collections` counts the collectors that have started for this
     run, the last one at `collected_at`. `notify_reason` is why people were notified, `incident` the kind of incident
     that the run met (see chalicelib.notifications.policy). `oldest` is since when the oldest failure has been waiting,

@@ -58,7 +58,7 @@ class RunView(ResponseModel, frozen=True):
 
     `counts` are its outcomes, `done` of `matched` communications so far. `skipped` says why some never entered a batch.
     `truncated`: a limit cut the run short, and at least `truncatedCount` more are left for later runs (null: the lists
-    do not tell). `notFound` holds the first of the requested ids that no list contains.
+    give no total). `notFound` holds the first of the requested ids that no list contains.
     """
 
     run_id: str

@@ -26,7 +26,7 @@ _EXPECTED = {
 class Page(msgspec.Struct, frozen=True):
     """A page of a list, the request that gave it, and the request for the next one (None: it is the last).
 
-    `total` is the number of records in the whole list, if the list tells.
+    `total` is the number of records in the whole list, if the list says so.
     """
 
     communications: list[Communication]
@@ -56,7 +56,7 @@ def next_request(source: Source, page: Any, request: PageRequest, link: str | No
 
 
 def total(source: Source, page: Any) -> int | None:
-    """Return the number of records in the whole list, or None if it does not tell."""
+    """Return the number of records in the whole list, or None if it does not say."""
     found = evaluate(source, "total", source.total, page)
     if found is None or (isinstance(found, int) and not isinstance(found, bool) and found >= 0):
         return found

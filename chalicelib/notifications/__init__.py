@@ -1,1 +1,1 @@
-"""What people are told about runs: when, and in which words."""
+"""Mails about runs: whether, to which topic, and their text."""

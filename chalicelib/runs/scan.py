@@ -24,7 +24,7 @@ class Lists(Protocol):
 
 
 class Scan:
-    """One pass over the lists. `out_of_time` tells whether there is no time for another page."""
+    """One pass over the lists. `out_of_time` is whether there is no time for another page."""
 
     def __init__(
         self,
