@@ -1,30 +1,49 @@
-"""What the tests pass in: a clock that stands still, a ledger in memory, an application that does what it is told."""
+"""What the tests pass in: fakes for the clock, the ledger, the application and AWS, and ready-made records."""
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from chalicelib import times
+from chalicelib.application.config import Source
+from chalicelib.application.list_pages import Page
+from chalicelib.application.list_requests import PageRequest
 from chalicelib.errors import (
     ApplicationError,
     ApplicationMisconfigured,
     ApplicationUnavailable,
     CommunicationRejected,
+    ListingFailed,
     OutcomeUnknown,
     ReprocessError,
 )
 from chalicelib.ledger import claims
 from chalicelib.ledger.claims import AlreadySettled, ClaimRefused, HistoryEntry, Rules, State
-from chalicelib.models import Batch, Communication, CommunicationStatus, Task
+from chalicelib.manifests import ManifestWriter
+from chalicelib.models import Batch, Communication, CommunicationStatus, Run, RunStatus, Selection, Task, Trigger
 
+# In milliseconds.
+HOUR = 3_600_000
+DAY = 24 * HOUR
 NOON = times.parse_iso("2026-11-20T12:00:00Z")
 
 
+def make_run(run_id: str = "run", **fields: Any) -> Run:
+    """Return a requested run that is under way, with other fields if the test gives them."""
+    defaults = {
+        "trigger": Trigger.REQUEST,
+        "requested_by": "bob",
+        "status": RunStatus.RUNNING,
+        "requested_at": NOON,
+    }
+    return Run(run_id=run_id, **defaults | fields)
+
+
 class FakeClock:
-    """A clock that moves only when it is told to; set `now` to any time (milliseconds since 1970)."""
+    """A clock that only a test moves: by `advance`, or by setting `now` (milliseconds since 1970)."""
 
     def __init__(self, now: int = NOON) -> None:
         self.now = now
@@ -45,20 +64,20 @@ class FakeCommunications:
         self._states: dict[tuple[str, str], State] = {}
 
     def read(self, communications: Iterable[Communication]) -> dict[tuple[str, str], State]:
-        keys = {(each.operation, each.primary_id) for each in communications}
+        keys = {communication.key for communication in communications}
         return {key: self._states[key] for key in keys if key in self._states}
 
     def claim(self, task: Task, rules: Rules) -> State | AlreadySettled | ClaimRefused:
-        it = task.communication
-        state = self._state(it)
+        communication = task.communication
+        state = self._state(communication)
         if state.owner == task.owner:
             settled = claims.settled_before(state, rules)
             return settled or self._change(
                 state, claims.changes_of_repeated_claim(state, _new_id(), self._clock(), rules)
             )
-        against = claims.refusal_reason(state, it.listed_at, rules.max_attempts)
-        if against:
-            return ClaimRefused(reason="duplicate" if state.owner.startswith(f"{task.run_id}#") else against)
+        reason = claims.refusal_reason(state, communication.listed_at, rules.max_attempts)
+        if reason:
+            return ClaimRefused(reason="duplicate" if state.owner.startswith(f"{task.run_id}#") else reason)
         return self._keep(self._claimed(state, task, rules))
 
     def _claimed(self, state: State, task: Task, rules: Rules) -> State:
@@ -87,25 +106,25 @@ class FakeCommunications:
         if (state.claim_id, state.status) == (claim.claim_id, "sending"):
             self._change(claim, claims.changes_of_answer(claim, answer, reason, self._clock(), rules))
 
-    def move_to_worklist(self, it: Communication, owner: str, reason: str) -> bool:
-        state = self._state(it)
+    def move_to_worklist(self, communication: Communication, owner: str, reason: str) -> bool:
+        state = self._state(communication)
         if state.status == "manual":
             return state.manual_by == owner
-        mine = state.owner == owner and state.status != "sending"
-        if state.status == "dismissed" or not (mine or state.until < it.listed_at):
+        is_owner = state.owner == owner and state.status != "sending"
+        if state.status == "dismissed" or not (is_owner or state.until < communication.listed_at):
             return False
         manual = {"status": "manual", "manualBy": owner, "manualReason": reason, "manualSince": self._clock()}
         self._change(state, manual)
         return True
 
-    def _state(self, it: Communication) -> State:
-        return self._states.get((it.operation, it.primary_id)) or State(
-            operation=it.operation, primary_id=it.primary_id
-        )
+    def _state(self, communication: Communication) -> State:
+        operation, primary_id = communication.key
+        return self._states.get((operation, primary_id)) or State(operation=operation, primary_id=primary_id)
 
     def _change(self, state: State, changes: dict[str, Any]) -> State:
         attributes = msgspec.to_builtins(state) | changes
-        return self._keep(msgspec.convert({k: v for k, v in attributes.items() if v is not None}, State))
+        kept = {name: value for name, value in attributes.items() if value is not None}
+        return self._keep(msgspec.convert(kept, State))
 
     def _keep(self, state: State) -> State:
         self._states[state.operation, state.primary_id] = state
@@ -116,9 +135,21 @@ def _new_id() -> str:
     return uuid.uuid4().hex
 
 
+def attempt(communications: Any, task: Task, answer: str | None, rules: Rules, reason: str | None = "a_code") -> State:
+    """Claim a task's communication, write down the answer to its POST, and return the claim.
+
+    `answer` is `accepted` or the name of an error; None: the Lambda died before it got an answer.
+    """
+    claim = communications.claim(task, rules)
+    assert isinstance(claim, State), claim
+    if answer:
+        communications.record_answer(claim, answer, reason, rules)
+    return claim
+
+
 @dataclass(frozen=True)
 class Behaviour:
-    """What the application does with a POST: whether it processes it, and what it answers (None: accepted)."""
+    """What the application does with a POST: whether it processes it, and the error that its client raises."""
 
     processed: bool
     error: ReprocessError | None = None
@@ -128,8 +159,8 @@ ACCEPTED = Behaviour(processed=True)
 ANSWER_LOST = Behaviour(processed=True, error=OutcomeUnknown("no_answer_in_time"))
 CONNECTION_CUT = Behaviour(processed=False, error=OutcomeUnknown("connection_cut"))
 UNAVAILABLE = Behaviour(processed=False, error=ApplicationUnavailable("http_503"))
-BROKE = Behaviour(processed=False, error=ApplicationError("http_500"))
-BROKE_AFTERWARDS = Behaviour(processed=True, error=ApplicationError("http_500"))
+ERROR_500 = Behaviour(processed=False, error=ApplicationError("http_500"))
+ERROR_500_AFTER_PROCESSING = Behaviour(processed=True, error=ApplicationError("http_500"))
 REJECTED = Behaviour(processed=False, error=CommunicationRejected("no_such_address"))
 MISCONFIGURED = Behaviour(processed=False, error=ApplicationMisconfigured("http_401"))
 
@@ -138,8 +169,8 @@ BEHAVIOURS = {
     "answer_lost": ANSWER_LOST,
     "connection_cut": CONNECTION_CUT,
     "unavailable": UNAVAILABLE,
-    "broke": BROKE,
-    "broke_afterwards": BROKE_AFTERWARDS,
+    "error_500": ERROR_500,
+    "error_500_after_processing": ERROR_500_AFTER_PROCESSING,
     "rejected": REJECTED,
     "misconfigured": MISCONFIGURED,
 }
@@ -147,7 +178,7 @@ BEHAVIOURS = {
 
 @dataclass(frozen=True)
 class Post:
-    """A POST as the application received it."""
+    """A POST as the application received it, and whether the application processed it."""
 
     payload: dict[str, str]
     key: str
@@ -157,7 +188,7 @@ class Post:
 
 
 class FakeApplication:
-    """Records every POST and answers by a script, afterwards with "accepted"."""
+    """The client of an application that behaves as `script` says, POST by POST, and then accepts everything."""
 
     def __init__(self, clock: times.Clock, *script: Behaviour) -> None:
         self.posts: list[Post] = []
@@ -171,37 +202,106 @@ class FakeApplication:
             raise type(behaviour.error)(behaviour.error.reason)
 
 
-class FakeManifests:
-    """The bucket, holding one run's manifest."""
+class FakeLists:
+    """The application's list of failed communications: pages of ids, each of which takes `page_ms` milliseconds.
 
-    def __init__(self, key: str, batches: list[Batch]) -> None:
-        self._manifests = {key: batches}
+    Every communication failed a day ago, except those with the ids `fresh` (1 ms) and `stale` (8 days). With `fails`,
+    the list fails after its last page. `timeouts` are those of the sources whose list was read.
+    """
+
+    def __init__(self, clock: FakeClock, *pages: list[str], page_ms: int = 0, fails: bool = False) -> None:
+        self.timeouts: list[float] = []
+        self._clock, self._pages, self._page_ms, self._fails = clock, pages, page_ms, fails
+
+    def failed_pages(self, source: Source, _selection: Selection, _start: PageRequest | None = None) -> Iterator[Page]:
+        self.timeouts.append(source.timeout)
+        for number, ids in enumerate(self._pages, 1):
+            listed_at = self._clock()
+            self._clock.advance(self._page_ms)
+            listed = [
+                Communication(operation=source.operation, primary_id=each, listed_at=listed_at, since=self._since(each))
+                for each in ids
+            ]
+            next_page = PageRequest(source.list, {"page": number + 1}) if number < len(self._pages) else None
+            yield Page(listed, PageRequest(source.list, {"page": number}), next_page)
+        if self._fails:
+            raise ListingFailed(f"{source.operation}: the list failed")
+
+    def _since(self, primary_id: str) -> int:
+        ages = {"fresh": 1, "stale": 8 * DAY}
+        return self._clock() - ages.get(primary_id, DAY)
+
+
+class FakeManifests:
+    """The bucket with the manifests of runs, by their keys."""
+
+    def __init__(self, manifests: dict[str, list[Batch]] | None = None) -> None:
+        self._manifests = manifests or {}
+
+    def upload(self, run_id: str, manifest: ManifestWriter) -> str:
+        key = f"runs/{run_id}/manifest"
+        with manifest.file:
+            self._manifests[key] = msgspec.json.decode(manifest.file.read(), type=list[Batch])
+        return key
 
     def read(self, key: str) -> list[Batch]:
         return self._manifests[key]
 
 
-class Meanwhile:
-    """A table before whose next but one `update` something else happens, as if another machine came in between."""
+class FakeExecutions:
+    """Step Functions: the runs that were started, the task tokens that wait for approval, and how each wait ended."""
+
+    def __init__(self, *waiting: str) -> None:
+        self.started: list[Run] = []
+        self.waiting = set(waiting)
+        self.ended: list[tuple[str, str]] = []
+
+    def start(self, run: Run) -> None:
+        self.started.append(run)
+
+    def approve(self, token: str) -> bool:
+        return self._end_wait(token, "approved")
+
+    def decline(self, token: str) -> bool:
+        return self._end_wait(token, "declined")
+
+    def _end_wait(self, token: str, decision: str) -> bool:
+        if token not in self.waiting:
+            return False
+        self.waiting.remove(token)
+        self.ended.append((token, decision))
+        return True
+
+
+class InterruptedTable:
+    """A table that another process seems to interrupt: a given call is made just before its second `update`."""
 
     def __init__(self, table: Any) -> None:
         self._table = table
         self._updates = 0
-        self._what: Callable[[], object] | None = None
+        self._interruption: Callable[[], object] | None = None
 
-    def happens(self, what: Callable[[], object]) -> None:
-        self._updates, self._what = 0, what
+    def before_second_update(self, interruption: Callable[[], object]) -> None:
+        """Make this call before the second `update` from now."""
+        self._updates, self._interruption = 0, interruption
 
-    def leftover(self) -> Callable[[], object]:
-        """What has not happened yet, and now will not."""
-        what, self._what = self._what, None
-        return what or (lambda: None)
+    def cancel_interruption(self) -> Callable[[], object]:
+        """Keep the call from being made. Return it, or a call that does nothing if it has been made already."""
+        interruption, self._interruption = self._interruption, None
+        return interruption or (lambda: None)
 
     def update(self, *arguments: Any) -> Any:
         self._updates += 1
         if self._updates == 2:
-            self.leftover()()
+            self.cancel_interruption()()
         return self._table.update(*arguments)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._table, name)
+
+    # Earlier names, which tests/integration still uses.
+    happens = before_second_update
+    leftover = cancel_interruption
+
+
+Meanwhile = InterruptedTable

@@ -1,4 +1,4 @@
-"""`application.toml`: what it says, and that every mistake in it is told by file, key and rule."""
+"""Reading `application.toml`: its defaults, `${NAME}` from the environment, and an error for every mistake."""
 
 import pytest
 
@@ -29,7 +29,7 @@ ALL = SOURCE + REPROCESS + AUTH
 
 @pytest.fixture
 def read(tmp_path):
-    """Read a text as application.toml, in an environment that sets all that it may ask for."""
+    """Return a function that reads a text as application.toml; by default in an environment that sets ENVIRONMENT."""
 
     def read(text, environment=ENVIRONMENT):
         file = tmp_path / "application.toml"
@@ -39,23 +39,27 @@ def read(tmp_path):
     return read
 
 
-def test_the_shortest_file_that_works(read):
-    """A source with its operation, list and cool-down and the URL of the POST are enough."""
-    it = read(SOURCE + REPROCESS)
-    source = it.sources[0]
+def test_a_minimal_application_toml_gets_defaults_for_everything_else(read):
+    """Only a source's operation, list and cool-down, and the URL of the POST are required."""
+    configuration = read(SOURCE + REPROCESS)
+    source = configuration.sources[0]
     assert (source.operation, source.list) == ("send.email", "https://app.example.com/emails/failed")
     assert (source.cool_down_ms, source.min_age_ms, source.max_age_ms) == (3_600_000, None, None)
     assert (source.items, source.id, source.next, source.timeout) == ("@", "id", None, 20)
-    assert it.reprocess.url == "https://app.example.com/communications"
-    assert (it.reprocess.timeout, it.reprocess.honours_idempotency_key, it.reprocess.already_sent) == (10, False, [])
-    assert it.auth.type == "none"
+    assert configuration.reprocess.url == "https://app.example.com/communications"
+    assert (
+        configuration.reprocess.timeout,
+        configuration.reprocess.honours_idempotency_key,
+        configuration.reprocess.already_sent,
+    ) == (10, False, [])
+    assert configuration.auth.type == "none"
 
 
-def test_the_file_that_ships_is_right():
-    """What comes with the repository can be read as it is."""
-    it = config_file.read(ENVIRONMENT)
-    assert it.source("send.email").max_age_ms == 7 * 86_400_000
-    assert it.auth.secret == "prod/app"
+def test_the_shipped_application_toml_is_valid():
+    """A new stage only has to set APPLICATION_URL and APPLICATION_SECRET."""
+    configuration = config_file.read(ENVIRONMENT)
+    assert configuration.source("send.email").max_age_ms == 7 * 86_400_000
+    assert configuration.auth.secret == "prod/app"
 
 
 @pytest.mark.parametrize(
@@ -76,8 +80,8 @@ def test_the_file_that_ships_is_right():
         ("", None, None),
     ],
 )
-def test_the_ledger_remembers_longer_than_anything_may_be_sent(tmp_path, line, retention, message):
-    """What it forgets during a cool-down, or before it is stale, could be sent a second time."""
+def test_retention_must_exceed_every_cool_down_and_max_age(tmp_path, line, retention, message):
+    """If the ledger forgot a communication that may still be sent, a run could send it twice."""
     file = tmp_path / "application.toml"
     file.write_text(SOURCE + line + REPROCESS)
     if message is None:
@@ -88,24 +92,26 @@ def test_the_ledger_remembers_longer_than_anything_may_be_sent(tmp_path, line, r
     assert str(caught.value).startswith(f"application.toml: {message}")
 
 
-def test_the_environment_fills_in_every_text(read):
-    """`${NAME}` stands for the stage's variable in any text at any depth, more than once, and in the middle."""
-    it = read(
+def test_environment_variables_are_filled_in_everywhere(read):
+    """A reference works at any depth, several times in one text, and in the middle of it."""
+    configuration = read(
         SOURCE + 'params = { team = "${TEAM}-${TEAM}" }\nnext = { url = "${NEXT}" }' + REPROCESS,
         ENVIRONMENT | {"TEAM": "a", "NEXT": "links.next"},
     )
-    assert it.sources[0].params == {"team": "a-a"}
-    assert it.sources[0].next == Next(url="links.next")
+    assert configuration.sources[0].params == {"team": "a-a"}
+    assert configuration.sources[0].next == Next(url="links.next")
 
 
-def test_a_value_from_the_environment_is_not_filled_in_again(read):
-    """What a variable holds is a value, even if it looks like a reference."""
-    it = read(SOURCE + 'params = { team = "${TEAM}" }' + REPROCESS, ENVIRONMENT | {"TEAM": "${APPLICATION_SECRET}"})
-    assert it.sources[0].params == {"team": "${APPLICATION_SECRET}"}
+def test_the_value_of_an_environment_variable_is_not_filled_in_again(read):
+    """It stays as it is, even if it looks like a reference."""
+    configuration = read(
+        SOURCE + 'params = { team = "${TEAM}" }' + REPROCESS, ENVIRONMENT | {"TEAM": "${APPLICATION_SECRET}"}
+    )
+    assert configuration.sources[0].params == {"team": "${APPLICATION_SECRET}"}
 
 
-def test_a_variable_that_is_not_set_is_named(read):
-    """The message names the key that asks for it, the variable, and where to add it."""
+def test_an_unset_environment_variable_is_an_error_that_names_it(read):
+    """The message also names the key that refers to the variable, and says where to add it."""
     with pytest.raises(ConfigurationError) as caught:
         read(ALL, {"APPLICATION_URL": "https://app.example.com"})
     assert str(caught.value) == (
@@ -117,7 +123,7 @@ def test_a_variable_that_is_not_set_is_named(read):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        # a source's texts
+        # ids, fields and expressions
         ('items = "a["', "sources[0].items: 'a[' is not a JMESPath expression: Invalid jmespath expression"),
         ('items = ""', "Expected `str` of length >= 1 - at `$.sources[0].items`"),
         ('id = "a b"', "sources[0].id: 'a b' is not a JMESPath expression"),
@@ -155,7 +161,7 @@ def test_a_variable_that_is_not_set_is_named(read):
             "sources[0].max_age: must be longer than min_age, otherwise nothing",
         ),
         ('created = "c"\nmax_age = "0d"', "sources[0].max_age: must be longer than min_age, otherwise nothing"),
-        # the rest
+        # filters, times, headers, parameters and timeouts
         (
             'filters = { author = "a" }',
             "sources[0].filters: 'author' is not a filter; the filters are createdAfter, createdBefore",
@@ -183,8 +189,8 @@ def test_a_variable_that_is_not_set_is_named(read):
         ("timeout = 31", "Expected `float` <= 30.0 - at `$.sources[0].timeout`"),
     ],
 )
-def test_a_mistake_in_a_source_is_told(read, line, message):
-    """Each names the file, the key and the rule, before anything is asked of the application."""
+def test_a_mistake_in_a_source_is_an_error_that_names_its_key_and_rule(read, line, message):
+    """The file is checked before any request is sent to the application."""
     with pytest.raises(ConfigurationError) as caught:
         read(SOURCE + line + REPROCESS + AUTH)
     assert str(caught.value).startswith(f"application.toml: {message}")
@@ -281,8 +287,8 @@ def test_a_mistake_in_a_source_is_told(read, line, message):
         ("${APPLICATION_SECRET}", "", "auth.secret: is missing; type 'bearer' needs the name of a secret"),
     ],
 )
-def test_a_mistake_anywhere_is_told(read, old, new, message):
-    """Each names the file, the key and the rule."""
+def test_a_mistake_anywhere_in_the_file_is_an_error_that_names_its_key_and_rule(read, old, new, message):
+    """Each case changes one place of a valid file."""
     assert old in ALL
     with pytest.raises(ConfigurationError) as caught:
         read(ALL.replace(old, new))
@@ -297,8 +303,8 @@ def test_a_mistake_anywhere_is_told(read, old, new, message):
         *["https://app/#top", " https://app/", "https://app/\n", "javascript:alert(1)", "file:///etc/passwd"],
     ],
 )
-def test_a_url_that_nothing_could_be_sent_to_is_refused(read, url):
-    """What the HTTP client would choke on in the night is refused when the file is read."""
+def test_an_unusable_url_is_refused_when_the_file_is_read(read, url):
+    """Otherwise it would only fail in a run, when the HTTP client tries to use it."""
     with pytest.raises(
         ConfigurationError, match=r"application.toml: sources\[0\].list: .* is not an http or https URL"
     ):
@@ -306,8 +312,8 @@ def test_a_url_that_nothing_could_be_sent_to_is_refused(read, url):
 
 
 @pytest.mark.parametrize("url", ["https://user:secret@app.example.com", "https://user@app.example.com"])
-def test_a_url_takes_no_password(read, url):
-    """A password in a URL would end up in messages; and the HTTP client would prefer it to what `auth` says."""
+def test_a_url_must_not_contain_a_user_name_or_password(read, url):
+    """It would end up in messages, and the HTTP client would prefer it to the credentials in `[auth]`."""
     with pytest.raises(ConfigurationError) as caught:
         read(ALL, ENVIRONMENT | {"APPLICATION_URL": url})
     assert (
@@ -318,20 +324,20 @@ def test_a_url_takes_no_password(read, url):
 @pytest.mark.parametrize(
     "url", ["http://localhost:8000", "https://[::1]:8443", "https://bücher.example", "https://a/b?c=d"]
 )
-def test_a_url_may_be_any_that_http_knows(read, url):
-    """A port, an IPv6 address, a domain outside of ASCII and a query are fine."""
-    it = read(ALL.replace("${APPLICATION_URL}/emails/failed", "${LIST}"), ENVIRONMENT | {"LIST": url})
-    assert it.sources[0].list == url
+def test_a_url_may_have_a_port_an_ipv6_address_a_unicode_domain_or_a_query(read, url):
+    """The check must not refuse what the HTTP client accepts."""
+    configuration = read(ALL.replace("${APPLICATION_URL}/emails/failed", "${LIST}"), ENVIRONMENT | {"LIST": url})
+    assert configuration.sources[0].list == url
 
 
-def test_two_sources_of_one_operation_are_refused(read):
-    """An operation and an id name one communication, so one source lists it."""
+def test_two_sources_for_one_operation_are_refused(read):
+    """An operation and an id identify a communication, so only one source may list it."""
     with pytest.raises(ConfigurationError, match=r"application.toml: sources: operation 'send.email' has two sources"):
         read(SOURCE + SOURCE + REPROCESS)
 
 
-def test_the_mistake_in_the_second_source_is_told_as_there(read):
-    """The number of the source in the file tells which one is meant, counted from 0 as everywhere in such paths."""
+def test_an_error_names_the_index_of_the_source(read):
+    """Sources are counted from 0, as in every other path of an error."""
     second = SOURCE.replace("send.email", "send.sms").replace("1h", "soon")
     with pytest.raises(ConfigurationError, match=r"application.toml: sources\[1\].cool_down: 'soon' is not a duration"):
         read(SOURCE + second + REPROCESS)
@@ -348,27 +354,27 @@ def test_the_mistake_in_the_second_source_is_told_as_there(read):
         (ALL + "[auth]\n", "application.toml: "),
     ],
 )
-def test_a_file_that_is_not_one_is_told(read, text, message):
-    """Whatever the file holds, the error is ours and begins with the file's name."""
+def test_an_invalid_file_is_a_configuration_error_whatever_it_contains(read, text, message):
+    """The message begins with the file's name."""
     with pytest.raises(ConfigurationError) as caught:
         read(text)
     assert str(caught.value).startswith(message)
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path):
-    """The message names the file and says why, without a traceback of Python's."""
+def test_a_missing_file_is_a_configuration_error(tmp_path):
+    """The message names the file and the operating system's reason."""
     with pytest.raises(ConfigurationError, match=r"nowhere.toml cannot be read: No such file or directory"):
         config_file.read({}, tmp_path / "nowhere.toml")
 
 
-def test_an_operation_that_no_source_lists_any_more_is_told(read):
-    """A manifest may be older than the configuration."""
+def test_asking_for_the_source_of_an_unknown_operation_is_a_configuration_error(read):
+    """A manifest can be older than the configuration, and contain an operation that no source lists any more."""
     with pytest.raises(ConfigurationError, match=r"application.toml has no source for operation 'send.fax'"):
         read(ALL).source("send.fax")
 
 
 @pytest.mark.parametrize(("operation", "expected"), [(None, 2), ("send.sms", 1), ("send.fax", 0)])
-def test_a_selection_is_about_one_source_or_all(read, operation, expected):
-    """Without an operation every source is asked."""
-    it = read(SOURCE + SOURCE.replace("send.email", "send.sms") + REPROCESS)
-    assert len(it.selected(Selection(operation=operation))) == expected
+def test_a_selection_covers_the_source_of_its_operation_or_all_sources(read, operation, expected):
+    """An unknown operation has no source, so the selection covers none."""
+    configuration = read(SOURCE + SOURCE.replace("send.email", "send.sms") + REPROCESS)
+    assert len(configuration.selected(Selection(operation=operation))) == expected

@@ -1,65 +1,41 @@
-"""The wait for approval: one decision, delivered to the execution, whatever comes in between."""
+"""The wait for approval: people are asked once, the first decision counts, and the execution receives it."""
 
 import pytest
 
 from chalicelib.errors import Conflict, Forbidden
-from chalicelib.models import ApprovalDecision, Run, RunStatus, Trigger
+from chalicelib.models import ApprovalDecision, RunStatus
 from chalicelib.notifications import messages
 from chalicelib.notifications.summary import Summary
 from chalicelib.runs import approval
+from tests.fakes import HOUR, FakeExecutions, make_run
 
 APPROVED, DECLINED = ApprovalDecision.APPROVED, ApprovalDecision.DECLINED
 
 
-class FakeExecutions:
-    """Step Functions, with the waits that have not ended yet."""
-
-    def __init__(self, *waiting):
-        self.waiting = set(waiting)
-        self.sent = []
-
-    def _end(self, token, how):
-        if token not in self.waiting:
-            return False
-        self.waiting.remove(token)
-        self.sent.append((token, how))
-        return True
-
-    def approve(self, token):
-        return self._end(token, "approved")
-
-    def decline(self, token):
-        return self._end(token, "declined")
-
-
 @pytest.fixture
-def run(ledger, clock):
-    it = Run(
-        run_id="r",
-        trigger=Trigger.REQUEST,
-        requested_by="Jo",
-        status=RunStatus.AWAITING_APPROVAL,
-        requested_at=clock(),
-        matched=9,
-    )
-    ledger.runs.create(it)
-    return it
+def run(ledger):
+    """A run of nine communications that Jo has requested and that waits for approval."""
+    run = make_run("r", requested_by="Jo", status=RunStatus.AWAITING_APPROVAL, matched=9)
+    ledger.runs.create(run)
+    return run
 
 
 @pytest.fixture
 def executions():
+    """Step Functions, with two task tokens of the run's approval task that wait."""
     return FakeExecutions("t-1", "t-2")
 
 
 def ask(ledger, executions, token="t-1"):
+    """Deliver the approval task with its token; return the mails that it sends."""
     mails = []
-    approval.ask("r", token, 3_600_000, ledger, executions, mails.append)
+    approval.ask("r", token, HOUR, ledger, executions, mails.append)
     return mails
 
 
 @pytest.mark.usefixtures("run")
-def test_people_are_asked_once_however_often_the_task_is_delivered(ledger, executions):
-    """The mail says how much waits, how to decide and what happens otherwise; never the token."""
+def test_people_are_asked_once_however_often_the_approval_task_is_delivered(ledger, executions):
+    """The mail never contains the task token, and a decision goes to the token that was delivered last."""
     (mail,) = ask(ledger, executions)
     assert (mail.topic, mail.subject) == ("failed", "comms-reprocess: approve or reject a run of 9")
     assert "POST /runs/r/approve" in mail.message
@@ -67,22 +43,22 @@ def test_people_are_asked_once_however_often_the_task_is_delivered(ledger, execu
     assert "t-1" not in mail.message
     assert ask(ledger, executions, "t-2") == []
     approval.decide("r", APPROVED, "anna", ledger, executions)
-    assert executions.sent == [("t-2", "approved")]
+    assert executions.ended == [("t-2", "approved")]
 
 
 @pytest.mark.usefixtures("run")
-def test_the_requester_of_a_run_does_not_decide(ledger, executions):
-    """Neither way; of a scheduled run anybody may."""
+def test_the_requester_of_a_run_may_neither_approve_nor_reject_it(ledger, executions):
+    """A second person has to look at a large run."""
     ask(ledger, executions)
     for decision in (APPROVED, DECLINED):
         with pytest.raises(Forbidden):
             approval.decide("r", decision, "Jo", ledger, executions)
-    assert executions.sent == []
+    assert executions.ended == []
 
 
 @pytest.mark.usefixtures("run")
-def test_the_first_decision_stands(ledger, executions):
-    """The same person may repeat it, which delivers it again if it has not been; nobody may turn it."""
+def test_only_the_first_decision_about_a_run_counts(ledger, executions):
+    """The same person may repeat it; a different decision, or the same by somebody else, is a Conflict."""
     ask(ledger, executions)
     decided = approval.decide("r", APPROVED, "anna", ledger, executions)
     assert (decided.status, decided.decision, decided.decided_by) == ("running", APPROVED, "anna")
@@ -90,21 +66,21 @@ def test_the_first_decision_stands(ledger, executions):
     for decision, by in ((DECLINED, "anna"), (DECLINED, "bert"), (APPROVED, "bert")):
         with pytest.raises(Conflict):
             approval.decide("r", decision, by, ledger, executions)
-    assert executions.sent == [("t-1", "approved")]
+    assert executions.ended == [("t-1", "approved")]
 
 
 @pytest.mark.usefixtures("run")
-def test_a_decision_that_was_written_but_not_delivered_is_delivered_by_the_next_call(ledger, executions):
-    """The API may die between the two."""
+def test_repeating_a_decision_delivers_it_if_the_first_call_did_not(ledger, executions):
+    """The API may die between writing a decision and sending it to Step Functions."""
     ask(ledger, executions)
     ledger.approvals.decide("r", APPROVED, "anna")
     approval.decide("r", APPROVED, "anna", ledger, executions)
-    assert executions.sent == [("t-1", "approved")]
+    assert executions.ended == [("t-1", "approved")]
 
 
 @pytest.mark.usefixtures("run")
-def test_an_approval_after_the_wait_is_refused_and_the_run_ends_as_declined(ledger, executions):
-    """Step Functions has given up, so what was written is overruled: nothing was sent."""
+def test_an_approval_after_the_timeout_is_refused_and_the_run_ends_as_declined(ledger, executions):
+    """The execution has given up by then and has sent nothing, so the written approval is overruled."""
     ask(ledger, executions)
     executions.waiting.clear()
     with pytest.raises(Conflict, match="too late"):
@@ -114,8 +90,8 @@ def test_an_approval_after_the_wait_is_refused_and_the_run_ends_as_declined(ledg
 
 
 @pytest.mark.usefixtures("run")
-def test_a_rejection_is_not_turned_into_an_expiry(ledger, executions):
-    """Both come to the same state; the ledger knows which it was."""
+def test_expiring_a_rejected_run_keeps_the_rejection(ledger, executions):
+    """Both lead to Report, and its mail must say who rejected the run."""
     ask(ledger, executions)
     approval.decide("r", DECLINED, "anna", ledger, executions)
     ledger.approvals.expire("r")
@@ -125,29 +101,29 @@ def test_a_rejection_is_not_turned_into_an_expiry(ledger, executions):
 
 
 @pytest.mark.parametrize("status", ["running", "succeeded", "collecting"])
-def test_a_run_that_does_not_wait_is_not_decided_about(ledger, clock, executions, status):
-    """409, whatever it does instead."""
-    ledger.runs.create(Run(run_id="r", trigger=Trigger.REQUEST, requested_by="Jo", status=status, requested_at=clock()))
+def test_deciding_about_a_run_that_does_not_wait_is_a_conflict(ledger, executions, status):
+    """The message names the status of the run."""
+    ledger.runs.create(make_run("r", requested_by="Jo", status=status))
     with pytest.raises(Conflict, match=status):
         approval.decide("r", APPROVED, "anna", ledger, executions)
 
 
 @pytest.mark.usefixtures("run")
-def test_a_run_that_has_not_asked_yet_is_not_decided_about(ledger, executions):
-    """There is nothing to deliver a decision to; a moment later there is."""
+def test_deciding_before_people_have_been_asked_is_a_conflict(ledger, executions):
+    """There is no task token to deliver a decision to yet, so none is written."""
     with pytest.raises(Conflict, match="try again"):
         approval.decide("r", APPROVED, "anna", ledger, executions)
     assert ledger.runs.read("r").decision is None
 
 
 @pytest.mark.usefixtures("run")
-def test_a_stop_ends_the_wait_before_and_after_the_question(ledger, executions):
-    """Whichever of the two comes second sees the other."""
+def test_stopping_a_run_ends_its_wait_before_and_after_people_are_asked(ledger, executions):
+    """Whichever comes second, the stop or the approval task, sees what the first has written."""
     ledger.runs.halt("r", "hand:olga")
     approval.end_wait("r", ledger, executions)
-    assert executions.sent == []
+    assert executions.ended == []
     assert ask(ledger, executions) == []
-    assert executions.sent == [("t-1", "declined")]
+    assert executions.ended == [("t-1", "declined")]
     ask(ledger, executions, "t-2")
     approval.end_wait("r", ledger, executions)
-    assert executions.sent[1:] == [("t-2", "declined")]
+    assert executions.ended[1:] == [("t-2", "declined")]

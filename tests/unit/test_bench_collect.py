@@ -1,4 +1,4 @@
-"""The benchmark of the collector judges what it measures."""
+"""The bounds that the collector's benchmark, `make bench-collect`, checks."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from benchmarks.collect import exceeded
         (20.0, 300.0, ["2.00 times the bare loop at 1,000", "300 MB at 1,000"]),
     ],
 )
-def test_a_broken_bound_is_told(seconds, megabytes, expected):
-    """1.5 times the time of the bare loop, and 200 MB, are the most that passes."""
+def test_the_collectors_benchmark_reports_each_exceeded_bound(seconds, megabytes, expected):
+    """The bounds are 1.5 times the time of the bare loop, and 200 MB."""
     loop = {"seconds": 10.0, "megabytes": 50.0}
     assert exceeded(1000, loop, {"seconds": seconds, "megabytes": megabytes}) == expected

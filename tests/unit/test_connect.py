@@ -1,4 +1,4 @@
-"""docs/connect.md: its examples work as they are printed, and it names every key that there is."""
+"""docs/connect.md: its examples work as they are printed, and it names every key of `application.toml`."""
 
 import re
 
@@ -14,23 +14,23 @@ ENVIRONMENT = {"APPLICATION_URL": "https://app.example.com", "APPLICATION_SECRET
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_each_example_is_a_whole_configuration(example, tmp_path):
-    """Who copies one has a file that is read without a complaint, within the default RETENTION."""
+def test_each_example_in_connect_md_is_a_complete_configuration(example, tmp_path):
+    """You can copy it as it is, and it works with the default RETENTION."""
     file = tmp_path / "application.toml"
     file.write_text(example)
     config_file.read(ENVIRONMENT, file, retention=90 * 86_400_000)
 
 
 @pytest.mark.parametrize("kind", [Source, Next, Filter, Reprocess, Auth])
-def test_every_key_is_named(kind):
-    """A key that nobody reads of is not used."""
+def test_connect_md_names_every_key_of_application_toml(kind):
+    """People do not use a key that they never read about."""
     missing = [name for name in kind.__struct_fields__ if not re.search(rf"\b{name}\b", TEXT)]
     assert missing == []
 
 
-def test_the_reference_applications_own_configuration_is_short():
-    """Two lists that page differently, the POST and the credentials, in under 40 lines."""
+def test_the_configuration_for_the_reference_application_has_under_40_lines():
+    """That is enough for two lists that page differently, the POST and the credentials."""
     file = ROOT / "sandbox" / "application" / "application.toml"
-    it = config_file.read(ENVIRONMENT, file)
-    assert [source.operation for source in it.sources] == ["send.email", "send.sms"]
+    configuration = config_file.read(ENVIRONMENT, file)
+    assert [source.operation for source in configuration.sources] == ["send.email", "send.sms"]
     assert len(file.read_text().splitlines()) < 40

@@ -1,4 +1,4 @@
-"""How we show the application who we are."""
+"""The credentials for the application: their headers, the cached secret, and the errors about it."""
 
 import base64
 
@@ -7,11 +7,10 @@ import pytest
 from chalicelib.application.config import Auth
 from chalicelib.application.credentials import CACHE_MS, Credentials
 from chalicelib.errors import ConfigurationError
-from tests.fakes import FakeClock
 
 
-class Secrets:
-    """A place for one secret that can be changed, lost, and that counts how often it is read."""
+class FakeSecrets:
+    """A reader of one secret, which fails while `value` is None. `reads` holds the names that were read."""
 
     def __init__(self, value):
         self.value = value
@@ -26,16 +25,13 @@ class Secrets:
 
 @pytest.fixture
 def secrets():
-    return Secrets("s3cret")
-
-
-@pytest.fixture
-def clock():
-    return FakeClock()
+    """A reader of the secret `s3cret`."""
+    return FakeSecrets("s3cret")
 
 
 @pytest.fixture
 def bearer(secrets, clock):
+    """Credentials of the type bearer."""
     return Credentials(Auth(type="bearer", secret="prod/app"), secrets, clock)
 
 
@@ -49,27 +45,27 @@ def bearer(secrets, clock):
         (Auth(type="none"), "s3cret", {}),
     ],
 )
-def test_each_type_has_its_header(auth, value, headers, clock):
-    """Blanks and line ends around a secret, which editors add, are no part of it."""
-    assert Credentials(auth, Secrets(value), clock).headers() == headers
+def test_each_type_of_auth_has_its_header(auth, value, headers, clock):
+    """Blanks and line breaks around a secret, which editors add, are removed."""
+    assert Credentials(auth, FakeSecrets(value), clock).headers() == headers
 
 
-def test_basic_is_encoded_as_utf_8(clock):
-    """The secret of type basic is `user:password`, in any language (RFC 7617)."""
-    header = Credentials(Auth(type="basic", secret="n"), Secrets("jö:pä:ss"), clock).headers()["Authorization"]
+def test_basic_credentials_are_encoded_as_utf_8(clock):
+    """The secret is `user:password`, in any language (RFC 7617)."""
+    header = Credentials(Auth(type="basic", secret="n"), FakeSecrets("jö:pä:ss"), clock).headers()["Authorization"]
     scheme, _, value = header.partition(" ")
     assert (scheme, base64.b64decode(value).decode()) == ("Basic", "jö:pä:ss")
 
 
-def test_nothing_is_read_before_it_is_needed(secrets, bearer):
-    """Building the credentials asks nobody for a secret."""
+def test_the_secret_is_not_read_before_it_is_needed(secrets, bearer):
+    """Creating Credentials must not call AWS."""
     assert secrets.reads == []
     bearer.headers()
     assert secrets.reads == ["prod/app"]
 
 
-def test_a_secret_is_kept_for_minutes(secrets, bearer, clock):
-    """Secrets Manager is asked once in five minutes, not for every POST; afterwards a rotated secret is picked up."""
+def test_the_secret_is_cached_for_five_minutes(secrets, bearer, clock):
+    """Secrets Manager is not asked for every POST; after that time, a rotated secret is picked up."""
     bearer.headers()
     secrets.value = "rotated"
     clock.advance(CACHE_MS)
@@ -79,8 +75,8 @@ def test_a_secret_is_kept_for_minutes(secrets, bearer, clock):
     assert len(secrets.reads) == 2
 
 
-def test_refreshing_says_whether_another_try_makes_sense(secrets, bearer):
-    """After a 401 only a secret that has changed is worth a second request."""
+def test_refresh_returns_whether_the_secret_has_changed(secrets, bearer):
+    """After a 401, only a changed secret is worth a second request."""
     bearer.headers()
     assert not bearer.refresh()
     secrets.value = "rotated"
@@ -88,22 +84,22 @@ def test_refreshing_says_whether_another_try_makes_sense(secrets, bearer):
     assert bearer.headers() == {"Authorization": "Bearer rotated"}
 
 
-def test_without_credentials_there_is_nothing_to_refresh(secrets, clock):
-    """Type none never asks for a secret."""
+def test_auth_of_type_none_never_reads_a_secret(secrets, clock):
+    """There is nothing to refresh, so a 401 is final."""
     assert not Credentials(Auth(type="none"), secrets, clock).refresh()
     assert secrets.reads == []
 
 
 @pytest.mark.parametrize("method", ["headers", "refresh"])
-def test_a_secret_that_cannot_be_read_is_told(secrets, bearer, method):
-    """The error of whoever reads secrets, which names the secret, comes through."""
+def test_a_secret_that_cannot_be_read_is_a_configuration_error(secrets, bearer, method):
+    """The error of the reader, which names the secret, is passed on."""
     secrets.value = None
     with pytest.raises(ConfigurationError, match="the secret 'prod/app' cannot be read: ResourceNotFoundException"):
         getattr(bearer, method)()
 
 
-def test_a_secret_that_came_back_is_used(secrets, bearer):
-    """A failed read leaves nothing behind that would last."""
+def test_a_failed_read_of_the_secret_is_not_cached(secrets, bearer):
+    """The next request works as soon as the secret can be read again."""
     secrets.value = None
     with pytest.raises(ConfigurationError):
         bearer.headers()
@@ -111,10 +107,10 @@ def test_a_secret_that_came_back_is_used(secrets, bearer):
     assert bearer.headers() == {"Authorization": "Bearer back"}
 
 
-def test_a_type_without_a_secret_is_told(clock):
-    """Even where the file was not checked."""
+def test_auth_without_the_name_of_a_secret_is_a_configuration_error(clock):
+    """Credentials check this again, in case nobody has checked the file."""
     with pytest.raises(ConfigurationError, match=r"application.toml: auth.secret is missing"):
-        Credentials(Auth(type="bearer"), Secrets("x"), clock).headers()
+        Credentials(Auth(type="bearer"), FakeSecrets("x"), clock).headers()
 
 
 @pytest.mark.parametrize(
@@ -124,15 +120,15 @@ def test_a_type_without_a_secret_is_told(clock):
         *[("header", ""), ("header", "a\0b"), ("header", "🙂"), ("basic", ""), ("basic", "password-only")],
     ],
 )
-def test_a_secret_that_no_header_can_carry_is_refused_without_showing_it(kind, value, clock):
-    """The message names the secret and the rule; the value appears nowhere."""
+def test_a_secret_that_no_header_can_hold_is_refused_without_showing_it(kind, value, clock):
+    """The message names the secret and the rule."""
     with pytest.raises(ConfigurationError) as caught:
-        Credentials(Auth(type=kind, secret="prod/app"), Secrets(value), clock).headers()
+        Credentials(Auth(type=kind, secret="prod/app"), FakeSecrets(value), clock).headers()
     assert str(caught.value).startswith("the secret 'prod/app' (auth.secret) ")
     assert not value.strip() or value not in str(caught.value)
 
 
-def test_the_secret_shows_in_no_text_of_the_credentials(bearer):
-    """What a log line or a traceback may print does not hold it."""
+def test_repr_and_str_of_the_credentials_do_not_contain_the_secret(bearer):
+    """They may end up in a log line or a traceback."""
     bearer.headers()
     assert "s3cret" not in repr(bearer) + str(bearer)

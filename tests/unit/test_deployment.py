@@ -1,9 +1,11 @@
-"""The steps of a deployment: what a failed one says, what a plan does not do; the alarms' schedules."""
+"""Deploying: steps that fail, plans, waiting for AWS, subscriptions, alarms, and the functions' policies."""
+
+import json
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from chalicelib.errors import ConfigurationError
 from chalicelib.names import AwsLocation, Names
 from chalicelib.settings import Settings
 from deployment import alarms, aws_errors, topics
@@ -11,15 +13,17 @@ from deployment.aws_wait import retry_until_ready
 from deployment.clients import ReadOnlyClient, WouldCreate
 from deployment.steps import Step, StepFailed, StepResult, take
 
+ROOT = Path(__file__).parents[2]
 NAMES = Names("app-dev", AwsLocation("aws", "eu-west-1", "123456789012"))
 
 
 def refused(code: str) -> ClientError:
+    """Return the error of a call that AWS refuses."""
     return ClientError({"Error": {"Code": code, "Message": "No."}}, "CreateTable")
 
 
 def test_a_failed_step_names_the_resource_the_error_and_what_to_do():
-    """Whoever reads it knows what failed, why, and how to go on; the steps before it were taken."""
+    """The steps before it are done, and the same command continues after them."""
 
     def fail() -> StepResult:
         raise refused("AccessDeniedException")
@@ -36,37 +40,37 @@ def test_a_failed_step_names_the_resource_the_error_and_what_to_do():
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "ExpiredTokenException", "RequestExpired"])
-def test_an_expired_session_says_to_log_in(code):
-    """Each service has its own name for it."""
+def test_the_advice_for_an_expired_session_is_to_log_in_again(code):
+    """Each AWS service has its own error code for it."""
     assert "log in again" in aws_errors.advice(refused(code))
     assert aws_errors.is_advice_enough(refused(code))
 
 
-def test_an_unknown_error_is_shown_as_it_is():
-    """A hint is no guess."""
+def test_an_unknown_error_of_aws_gets_no_guessed_advice():
+    """AWS's own message is shown with it."""
     assert aws_errors.advice(refused("Whatever")) == "Fix what AWS reports."
     assert not aws_errors.is_advice_enough(refused("Whatever"))
     assert "no AWS credentials" in aws_errors.advice(NoCredentialsError())
 
 
-class Client:
-    """A client that counts the calls that would have changed something."""
+class FakeClient:
+    """A boto3 client that counts the calls that change something."""
 
     def __init__(self) -> None:
-        self.changed = 0
+        self.changes = 0
 
     def describe_thing(self, name: str) -> str:
         return f"the thing {name}"
 
     def put_thing(self, **_) -> None:
-        self.changed += 1
+        self.changes += 1
 
     create_thing = delete_thing = put_thing
 
 
-def test_a_reader_reads_and_changes_nothing():
-    """Reading calls get through; others are noted, and one whose answer would be needed ends the step."""
-    client, noted = Client(), []
+def test_a_read_only_client_reads_and_only_notes_changes():
+    """A change whose response the step would need ends the step with WouldCreate."""
+    client, noted = FakeClient(), []
     reader = ReadOnlyClient(client, noted)
     assert reader.describe_thing("x") == "the thing x"
     reader.put_thing(name="x")
@@ -74,52 +78,52 @@ def test_a_reader_reads_and_changes_nothing():
         with pytest.raises(WouldCreate):
             call(name="y")
     assert [name for name, _ in noted] == ["put_thing", "create_thing", "delete_thing"]
-    assert client.changed == 0
+    assert client.changes == 0
 
 
-def test_what_aws_makes_behind_is_waited_for():
-    """A refusal that ends by itself is no failure; another one is, and so is one that does not end."""
+def test_a_call_is_repeated_until_aws_is_ready_for_two_minutes_at_most():
+    """Any other error is raised at once."""
     waits = []
 
-    def after(refusals: int, code: str):
-        answers = iter([refused(code)] * refusals)
+    def succeed_after(refusals: int, code: str):
+        errors = iter([refused(code)] * refusals)
 
         def call():
-            for error in answers:
+            for error in errors:
                 raise error
 
         return call
 
-    retry_until_ready(after(3, "Later"), "Later", waits.append)
+    retry_until_ready(succeed_after(3, "Later"), "Later", waits.append)
     assert waits == [3.0] * 3
     with pytest.raises(ClientError, match="Never"):
-        retry_until_ready(after(1, "Never"), "Later", waits.append)
+        retry_until_ready(succeed_after(1, "Never"), "Later", waits.append)
     waits.clear()
     with pytest.raises(ClientError, match="Later"):
-        retry_until_ready(after(100, "Later"), "Later", waits.append)
+        retry_until_ready(succeed_after(100, "Later"), "Later", waits.append)
     assert sum(waits) == 117.0
 
 
-class Subscriptions:
-    """SNS, with somebody who has unsubscribed by the link in a mail."""
+class FakeSns:
+    """SNS's client for a topic with one subscription, whose ARN SNS lists as `arn`."""
 
     def __init__(self, arn: str) -> None:
-        self.there = [{"Protocol": "email", "Endpoint": "someone@example.com", "SubscriptionArn": arn}]
+        self.subscriptions = [{"Protocol": "email", "Endpoint": "someone@example.com", "SubscriptionArn": arn}]
 
     def get_paginator(self, _name):
         return self
 
     def paginate(self, **_):
-        return [{"Subscriptions": self.there}]
+        return [{"Subscriptions": self.subscriptions}]
 
-    def subscribe(self, **wanted):
-        self.there.append(wanted)
+    def subscribe(self, **request):
+        self.subscriptions.append(request)
 
 
-def test_who_has_unsubscribed_is_subscribed_again():
-    """SNS goes on listing an ended subscription; it is none."""
-    for arn, done in (("Deleted", StepResult.CREATED), ("PendingConfirmation", StepResult.UNCHANGED)):
-        assert topics.ensure_subscription(Subscriptions(arn), "arn:topic", "someone@example.com") is done
+def test_an_address_that_has_unsubscribed_is_subscribed_again():
+    """SNS keeps listing an ended subscription, with `Deleted` in place of its ARN."""
+    for arn, result in (("Deleted", StepResult.CREATED), ("PendingConfirmation", StepResult.UNCHANGED)):
+        assert topics.ensure_subscription(FakeSns(arn), "arn:topic", "someone@example.com") is result
 
 
 @pytest.mark.parametrize(
@@ -132,22 +136,30 @@ def test_who_has_unsubscribed_is_subscribed_again():
         ("cron(0 6 * * ? *)", 86_400),
     ],
 )
-def test_the_collectors_alarm_goes_by_the_schedule(expression, seconds):
-    """Three schedules without a collector ring, as far as an alarm can look back: seven days."""
+def test_the_collector_missing_alarm_follows_the_schedule(expression, seconds):
+    """It goes off after three schedules without a collector, within the seven days that an alarm can look back."""
     settings = Settings(resource_prefix=NAMES.prefix, schedule=expression)
     alarm = next(each for each in alarms.alarms(NAMES, settings) if each.name == "collector-missing")
     assert (alarm.period, alarm.periods, alarm.missing) == (seconds, 3, "breaching")
     assert alarm.period * alarm.periods <= 7 * 86_400
 
 
-def test_the_age_alarm_rings_between_schedules_too():
-    """A value that comes once a day must not be undone by the quarters of an hour without one."""
+def test_the_oldest_failure_alarm_keeps_its_state_between_schedules():
+    """With a daily schedule there is one value a day, and the 15-minute periods without one must not end the alarm."""
     settings = Settings(resource_prefix=NAMES.prefix, schedule="rate(1 day)", alarm_oldest_failure="2h")
     alarm = next(each for each in alarms.alarms(NAMES, settings) if each.name == "oldest-failure")
     assert (alarm.periods, alarm.missing, alarm.threshold) == (1, "ignore", 7200)
 
 
-def test_a_wrong_alarm_setting_is_named():
-    """The sentence names the setting."""
-    with pytest.raises(ConfigurationError, match="ALARM_OLDEST_FAILURE"):
-        Settings.read({"RESOURCE_PREFIX": NAMES.prefix, "ALARM_OLDEST_FAILURE": "soon"})
+@pytest.mark.parametrize("policy", sorted((ROOT / ".chalice").glob("*/*.json")), ids=lambda path: path.stem)
+def test_a_functions_policy_names_its_actions_and_only_resources_of_its_stage(policy):
+    """Account and region may be `*`; an action or a name may not."""
+    prefix = f"comms-reprocess-{policy.parent.name}"
+    for statement in json.loads(policy.read_text(encoding="utf-8"))["Statement"]:
+        assert all("*" not in action for action in statement["Action"])
+        if all(action.startswith("xray:") for action in statement["Action"]):
+            # X-Ray's actions apply to no resource, so AWS accepts only "*" here.
+            assert statement["Resource"] == ["*"]
+            continue
+        for resource in statement["Resource"]:
+            assert prefix in resource.split(":", 5)[5]

@@ -1,4 +1,4 @@
-"""What a page says, whatever an application may put into one. Real pages over real connections: tests/integration."""
+"""What a page contains, whatever an application puts into it. Real pages over HTTP are read in tests/integration."""
 
 import msgspec
 from hypothesis import given, settings
@@ -33,8 +33,8 @@ RECORDS = st.fixed_dictionaries(
 PAGES = JSON | st.fixed_dictionaries({"results": st.lists(RECORDS | JSON, max_size=3)}, optional={"next": JSON})
 
 
-def outcome(call, *arguments):
-    """What a call returns, or the message of its ListingFailed."""
+def result_or_error(call, *arguments):
+    """Return what a call returns, or the message of its ListingFailed."""
     try:
         return call(*arguments)
     except ListingFailed as error:
@@ -43,9 +43,9 @@ def outcome(call, *arguments):
 
 @settings(deadline=None)
 @given(PAGES)
-def test_any_page_is_read_whole_or_not_at_all(page):
-    """Each record becomes one communication that can be written to the manifest, or the list has failed, by name."""
-    found = outcome(list_pages.communications, SOURCE, page, 0)
+def test_any_page_is_read_completely_or_fails_the_list(page):
+    """Each record becomes a communication that the manifest can hold; otherwise the error names the source."""
+    found = result_or_error(list_pages.communications, SOURCE, page, 0)
     if isinstance(found, str):
         assert found.startswith("send.email: ")
     else:
@@ -55,13 +55,13 @@ def test_any_page_is_read_whole_or_not_at_all(page):
 
 @settings(deadline=None)
 @given(PAGES)
-def test_any_next_page_is_a_url_or_the_end(page):
-    """Or the list has failed, by name."""
-    following = outcome(list_pages.next_request, SOURCE, page, PageRequest(SOURCE.list, {"page_size": 200}))
-    if isinstance(following, str):
-        assert following.startswith("send.email: ")
+def test_any_next_page_by_url_is_a_request_the_end_or_a_failed_list(page):
+    """The URL already contains the parameters, so the request has none."""
+    request = result_or_error(list_pages.next_request, SOURCE, page, PageRequest(SOURCE.list, {"page_size": 200}))
+    if isinstance(request, str):
+        assert request.startswith("send.email: ")
     else:
-        assert following is None or (isinstance(following.url, str) and following.params == {})
+        assert request is None or (isinstance(request.url, str) and request.params == {})
 
 
 @settings(deadline=None)
@@ -82,15 +82,15 @@ def test_any_next_page_is_a_url_or_the_end(page):
         ]
     ),
 )
-def test_any_page_of_any_style_leads_on_or_ends(page, following):
-    """A place that differs from the page's own, or the end, or the list has failed, by name."""
-    source = msgspec.structs.replace(SOURCE, next=following)
-    at = PageRequest(SOURCE.list, {"c": 1})
-    found = outcome(list_pages.next_request, source, page, at)
-    if isinstance(found, str):
-        assert found.startswith("send.email: ")
-    elif found is not None:
-        assert found.url == SOURCE.list
-        assert set(found.params) == {"c"}
-        assert following.page is None or found.params == {"c": 2}
-    assert not isinstance(outcome(list_pages.total, msgspec.structs.replace(source, total="count"), page), bool)
+def test_any_next_page_of_any_paging_style_is_a_request_the_end_or_a_failed_list(page, paging):
+    """Only the paging parameter changes, and the total is never a boolean."""
+    source = msgspec.structs.replace(SOURCE, next=paging)
+    request = PageRequest(SOURCE.list, {"c": 1})
+    next_request = result_or_error(list_pages.next_request, source, page, request)
+    if isinstance(next_request, str):
+        assert next_request.startswith("send.email: ")
+    elif next_request is not None:
+        assert next_request.url == SOURCE.list
+        assert set(next_request.params) == {"c"}
+        assert paging.page is None or next_request.params == {"c": 2}
+    assert not isinstance(result_or_error(list_pages.total, msgspec.structs.replace(source, total="count"), page), bool)

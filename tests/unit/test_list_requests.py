@@ -1,4 +1,4 @@
-"""How a source is asked: its own parameters, and filters under its names and in its formats."""
+"""The requests for a source's list: its own parameters, and filters in the application's names and formats."""
 
 import pytest
 
@@ -9,16 +9,16 @@ from chalicelib.models import Selection
 AFTER, BEFORE = "2026-11-19T00:00:00.250Z", "2026-11-20T00:00:00.250Z"
 
 
-def params(selection=None, **source):
-    """The queries of the places where a list begins."""
-    it = Source(**{"operation": "send.email", "list": "https://app.example.com/a", "cool_down": "1h"} | source)
-    found = list(first_requests(it, selection or Selection()))
-    assert {place.url for place in found} == {it.list}
-    return [place.params for place in found]
+def params(selection=None, **options):
+    """Return the parameters of the first requests for the list of a source with these options."""
+    source = Source(**{"operation": "send.email", "list": "https://app.example.com/a", "cool_down": "1h"} | options)
+    requests = list(first_requests(source, selection or Selection()))
+    assert {request.url for request in requests} == {source.list}
+    return [request.params for request in requests]
 
 
 @pytest.mark.parametrize(
-    ("source", "expected"),
+    ("options", "expected"),
     [
         ({}, {}),
         ({"params": {"size": 5}, "next": Next(page="p")}, {"size": 5, "p": 1}),
@@ -29,9 +29,9 @@ def params(selection=None, **source):
         ({"next": Next(link=True)}, {}),
     ],
 )
-def test_a_list_begins_with_its_own_parameters(source, expected):
-    """And with the number or the offset of the first page, where there is one."""
-    assert params(**source) == [expected]
+def test_the_first_request_has_the_sources_own_parameters(options, expected):
+    """It also has the number or the offset of the first page, where the paging style needs one."""
+    assert params(**options) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def test_a_list_begins_with_its_own_parameters(source, expected):
     ],
 )
 @pytest.mark.parametrize("where", ["filter", "source"])
-def test_a_filters_times_are_in_the_applications_format(style, after, before, where):
-    """That of the filter, else that of the records; whole seconds are rounded so that nothing is left out."""
+def test_filter_times_are_sent_in_the_applications_format(style, after, before, where):
+    """That is the format of the filter or else of the records; seconds are rounded so that nothing is left out."""
     style_of = {"format": style} if where == "filter" else {}
     filters = {"createdAfter": Filter(param="from", **style_of), "createdBefore": Filter(param="to", **style_of)}
     times = {"times": style} if where == "source" else {"times": "epoch_ms"}
@@ -52,23 +52,23 @@ def test_a_filters_times_are_in_the_applications_format(style, after, before, wh
     assert params(selection, filters=filters, **times) == [{"from": after, "to": before}]
 
 
-def test_a_filter_that_is_not_served_is_not_asked_for():
+def test_a_filter_that_the_source_does_not_support_is_not_sent():
     """The collector compares with the record itself."""
     selection = Selection(created_after=AFTER, created_by="Jo", primary_ids=["a"])
     assert params(selection, filters={"createdBefore": "to"}) == [{}]
 
 
-def test_ids_may_be_repeated_or_joined():
-    """As the application takes them, each once."""
+def test_requested_ids_are_sent_repeated_or_joined():
+    """The source's filter decides which; each id is sent once."""
     selection = Selection(primary_ids=["b", "a", "b"])
     assert params(selection, filters={"primaryIds": "id"}) == [{"id": ["b", "a"]}]
     joined = Filter(param="ids", list="joined")
     assert params(selection, filters={"primaryIds": joined}) == [{"ids": "b,a"}]
 
 
-def test_many_ids_are_asked_for_some_at_a_time():
-    """A request line has its limits; all ids are asked for, each in one request."""
+def test_many_ids_are_split_over_several_requests():
+    """A request line must not grow too long; each id is in exactly one request."""
     ids = [f"id-{number}" for number in range(1000)]
-    found = params(Selection(primary_ids=ids), filters={"primaryIds": Filter(param="id", at_once=300)})
-    assert [len(each["id"]) for each in found] == [300, 300, 300, 100]
-    assert [one for each in found for one in each["id"]] == ids
+    requests = params(Selection(primary_ids=ids), filters={"primaryIds": Filter(param="id", at_once=300)})
+    assert [len(request["id"]) for request in requests] == [300, 300, 300, 100]
+    assert [primary_id for request in requests for primary_id in request["id"]] == ids

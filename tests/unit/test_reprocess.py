@@ -1,4 +1,4 @@
-"""Sending one communication: claim, POST, answer."""
+"""Sending one communication: claim it, POST it, write down the answer."""
 
 import pytest
 
@@ -12,22 +12,23 @@ from tests.fakes import (
     ACCEPTED,
     ANSWER_LOST,
     BEHAVIOURS,
-    BROKE_AFTERWARDS,
+    DAY,
+    ERROR_500_AFTER_PROCESSING,
     NOON,
     REJECTED,
     UNAVAILABLE,
     FakeApplication,
 )
 
-DAY = 86_400_000
 SETTINGS = Settings(resource_prefix="comms-test")
 
-OUTCOMES = {
+# The error that `reprocess` raises for each behaviour of the application.
+ERRORS = {
     "answer_lost": "OutcomeUnknown",
     "connection_cut": "OutcomeUnknown",
     "unavailable": "ApplicationUnavailable",
-    "broke": "ApplicationError",
-    "broke_afterwards": "ApplicationError",
+    "error_500": "ApplicationError",
+    "error_500_after_processing": "ApplicationError",
     "rejected": "CommunicationRejected",
     "misconfigured": "ApplicationMisconfigured",
 }
@@ -49,26 +50,32 @@ def configuration(*, honours_key=False):
 
 
 def task(run="run", since=NOON, listed_at=NOON):
-    it = Communication(operation="send.email", primary_id="7", listed_at=listed_at, created_by="author", since=since)
-    return Task(run_id=run, index=3, communication=it, requested_by="somebody")
+    """Return a run's task for the communication, which failed at `since`."""
+    communication = Communication(
+        operation="send.email", primary_id="7", listed_at=listed_at, created_by="author", since=since
+    )
+    return Task(run_id=run, index=3, communication=communication, requested_by="somebody")
 
 
-class Dies(BaseException):
-    """The Lambda is killed."""
+TASK = task()
 
 
-class Case:
-    """One ledger, one application."""
+class LambdaKilled(BaseException):
+    """The Lambda is killed: no `except` of ours may catch this."""
+
+
+class Harness:
+    """Calls `reprocess_communication` with a ledger, and with an application that behaves as `script` says."""
 
     def __init__(self, communications, clock, *script):
-        self.ledger = communications
+        self.communications = communications
         self.clock = clock
         self.application = FakeApplication(clock, *script)
 
-    def run(self, of=None, send=None, *, honours_key=False):
+    def reprocess(self, task=TASK, send=None, *, honours_key=False):
         return reprocess_communication(
-            of or task(),
-            self.ledger,
+            task,
+            self.communications,
             send or self.application.reprocess,
             configuration(honours_key=honours_key),
             SETTINGS,
@@ -76,13 +83,19 @@ class Case:
         )
 
     @property
+    def posts(self):
+        return self.application.posts
+
+    @property
     def state(self):
-        return self.ledger.read([task().communication])["send.email", "7"]
+        """What the ledger knows about the communication."""
+        return self.communications.read([TASK.communication])["send.email", "7"]
 
 
 @pytest.fixture
-def case(communications, clock):
-    return lambda *script: Case(communications, clock, *script)
+def make_harness(communications, clock):
+    """Return a function that makes a Harness with a script."""
+    return lambda *script: Harness(communications, clock, *script)
 
 
 def outcome(kind, reason=None, post_ms=None):
@@ -92,11 +105,11 @@ def outcome(kind, reason=None, post_ms=None):
 SENT = outcome("accepted", post_ms=0)
 
 
-def test_the_post_carries_what_the_application_asks_for_and_nothing_else(case):
-    """Four fields, the key of the claim, the run."""
-    it = case(ACCEPTED)
-    assert it.run() == SENT
-    [post] = it.application.posts
+def test_the_post_has_the_four_fields_of_the_payload_and_nothing_else(make_harness):
+    """It is sent with the claim's key and the run's id."""
+    harness = make_harness(ACCEPTED)
+    assert harness.reprocess() == SENT
+    [post] = harness.posts
     assert post.payload == {
         "primaryId": "7",
         "operation": "send.email",
@@ -107,49 +120,51 @@ def test_the_post_carries_what_the_application_asks_for_and_nothing_else(case):
     assert post.run_id == "run"
 
 
-def test_the_claim_stands_before_the_post(case):
-    """Whoever dies while sending leaves word in the ledger."""
-    it = case()
-    seen = []
-    it.run(send=lambda *_: seen.append(it.state.status))
-    assert seen == ["sending"]
-    assert it.state.status == "accepted"
+def test_the_claim_is_written_before_the_post(make_harness):
+    """If the Lambda dies while sending, the ledger knows about the try."""
+    harness = make_harness()
+    statuses = []
+    harness.reprocess(send=lambda *_: statuses.append(harness.state.status))
+    assert statuses == ["sending"]
+    assert harness.state.status == "accepted"
 
 
-@pytest.mark.parametrize(("behaviour", "error"), OUTCOMES.items())
-def test_every_error_is_written_down_and_raised(case, behaviour, error):
-    """The ledger has the answer before the state machine hears of it, by the name that it decides on."""
-    it = case(BEHAVIOURS[behaviour])
+@pytest.mark.parametrize(("behaviour", "error"), ERRORS.items())
+def test_every_reprocess_error_is_written_to_the_ledger_and_raised(make_harness, behaviour, error):
+    """The ledger has the answer before the state machine decides by the exception's name."""
+    harness = make_harness(BEHAVIOURS[behaviour])
     with pytest.raises(ReprocessError) as raised:
-        it.run()
-    assert type(raised.value).__name__ == it.state.answer == error
-    assert it.state.reason == raised.value.reason
+        harness.reprocess()
+    assert type(raised.value).__name__ == harness.state.answer == error
+    assert harness.state.reason == raised.value.reason
 
 
-def test_another_runs_communication_is_skipped_with_the_reason(case):
-    """A refused claim is no failure, and nothing is sent."""
-    it = case(ACCEPTED)
-    it.run()
-    assert it.run(task("other")) == outcome("skipped", "cool_down")
-    assert len(it.application.posts) == 1
+def test_a_refused_claim_is_skipped_with_its_reason_and_sends_nothing(make_harness):
+    """It is not a failure: another run has sent the communication."""
+    harness = make_harness(ACCEPTED)
+    harness.reprocess()
+    assert harness.reprocess(task("other")) == outcome("skipped", "cool_down")
+    assert len(harness.posts) == 1
 
 
-def test_a_repeated_delivery_returns_what_was_settled(case):
-    """AWS may deliver a task twice; the second learns the outcome."""
-    it = case(ACCEPTED)
-    assert [it.run(), it.run()] == [SENT, outcome("accepted")]
-    assert len(it.application.posts) == 1
+def test_a_repeated_delivery_returns_the_settled_outcome_and_sends_nothing(make_harness):
+    """AWS may deliver a task twice."""
+    harness = make_harness(ACCEPTED)
+    assert [harness.reprocess(), harness.reprocess()] == [SENT, outcome("accepted")]
+    assert len(harness.posts) == 1
 
 
 @pytest.mark.parametrize("honours_key", [True, False], ids=["keys honoured", "keys not honoured"])
-@pytest.mark.parametrize("behaviour", [ANSWER_LOST, BROKE_AFTERWARDS], ids=["answer lost", "500 after it was sent"])
-def test_a_retry_never_sends_twice(case, behaviour, honours_key):
-    """Perhaps it was sent: with keys the same POST again, byte by byte; without them none."""
-    it = case(behaviour, ACCEPTED)
+@pytest.mark.parametrize(
+    "behaviour", [ANSWER_LOST, ERROR_500_AFTER_PROCESSING], ids=["answer lost", "500 after processing"]
+)
+def test_a_retry_in_doubt_repeats_the_same_post_or_sends_nothing_without_keys(make_harness, behaviour, honours_key):
+    """The first POST may have been processed; where keys are honoured, the second is the same, byte by byte."""
+    harness = make_harness(behaviour, ACCEPTED)
     with pytest.raises(ReprocessError) as raised:
-        it.run(honours_key=honours_key)
-    again = it.run(honours_key=honours_key)
-    posts = it.application.posts
+        harness.reprocess(honours_key=honours_key)
+    again = harness.reprocess(honours_key=honours_key)
+    posts = harness.posts
     if honours_key:
         assert again == SENT
         assert (posts[0].payload, posts[0].key) == (posts[1].payload, posts[1].key)
@@ -159,102 +174,104 @@ def test_a_retry_never_sends_twice(case, behaviour, honours_key):
 
 
 @pytest.mark.parametrize("honours_key", [True, False], ids=["keys honoured", "keys not honoured"])
-def test_a_retry_after_unavailable_sends(case, honours_key):
-    """What surely was not processed may be sent at once, whatever the application makes of keys."""
-    it = case(UNAVAILABLE, UNAVAILABLE, ACCEPTED)
+def test_a_retry_after_unavailable_sends_again(make_harness, honours_key):
+    """It was certainly not processed, so this is safe whether keys are honoured or not."""
+    harness = make_harness(UNAVAILABLE, UNAVAILABLE, ACCEPTED)
     for _ in range(2):
         with pytest.raises(ReprocessError):
-            it.run(honours_key=honours_key)
-    assert it.run(honours_key=honours_key) == SENT
-    assert len({post.key for post in it.application.posts}) == 1
-    assert it.state.attempts == 1
+            harness.reprocess(honours_key=honours_key)
+    assert harness.reprocess(honours_key=honours_key) == SENT
+    assert len({post.key for post in harness.posts}) == 1
+    assert harness.state.attempts == 1
 
 
-def test_a_lambda_killed_after_the_post_leaves_it_unknown(case):
+def test_a_lambda_killed_after_its_post_leaves_the_outcome_unknown(make_harness):
     """Where keys are not honoured, the retry of a dead Lambda sends nothing."""
-    it = case()
+    harness = make_harness()
 
     def send_and_die(*post):
-        it.application.reprocess(*post)
-        raise Dies
+        harness.application.reprocess(*post)
+        raise LambdaKilled
 
-    with pytest.raises(Dies):
-        it.run(send=send_and_die)
-    assert it.run() == outcome("unknown")
-    assert len(it.application.posts) == 1
+    with pytest.raises(LambdaKilled):
+        harness.reprocess(send=send_and_die)
+    assert harness.reprocess() == outcome("unknown")
+    assert len(harness.posts) == 1
 
 
-def test_an_error_that_nobody_foresaw_leaves_the_claim_as_it_is(case):
-    """A mistake of ours must not free what may have been sent."""
-    it = case()
+def test_an_unexpected_exception_leaves_the_claim_as_it_is(make_harness):
+    """A bug of ours must not free what may have been sent."""
+    harness = make_harness()
 
     def send_and_fail(*post):
-        it.application.reprocess(*post)
+        harness.application.reprocess(*post)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        it.run(send=send_and_fail)
-    assert it.state.status == "sending"
+        harness.reprocess(send=send_and_fail)
+    assert harness.state.status == "sending"
 
 
-def test_what_is_too_old_is_not_sent(case):
-    """A stale reminder is left alone, without a claim; just within its age it is sent."""
-    it = case(ACCEPTED)
-    assert it.run(task(since=NOON - 7 * DAY - 1)) == outcome("skipped", "expired")
-    assert it.ledger.read([task().communication]) == {}
-    assert it.run(task(since=NOON - 7 * DAY)) == SENT
+def test_a_communication_older_than_max_age_is_skipped_without_a_claim(make_harness):
+    """A stale reminder must not be sent; at exactly that age it still is."""
+    harness = make_harness(ACCEPTED)
+    assert harness.reprocess(task(since=NOON - 7 * DAY - 1)) == outcome("skipped", "expired")
+    assert harness.communications.read([TASK.communication]) == {}
+    assert harness.reprocess(task(since=NOON - 7 * DAY)) == SENT
 
 
-def test_age_counts_when_it_is_sent(case, clock):
+def test_the_age_of_a_communication_is_checked_when_it_is_sent(make_harness, clock):
     """A run that waited for days sends nothing stale."""
-    it = case(ACCEPTED)
+    harness = make_harness(ACCEPTED)
     clock.advance(8 * DAY)
-    assert it.run() == outcome("skipped", "expired")
+    assert harness.reprocess() == outcome("skipped", "expired")
 
 
-def test_without_a_time_of_failure_nothing_is_too_old(case):
+def test_a_communication_without_a_time_of_failure_never_expires(make_harness):
     """A record whose time is empty has no age."""
-    assert case(ACCEPTED).run(task(since=None)) == SENT
+    assert make_harness(ACCEPTED).reprocess(task(since=None)) == SENT
 
 
-def test_an_accepted_post_is_measured(case, clock):
-    """In milliseconds, without the claim and the answer; a clock that is set back never makes it negative."""
-    it = case(ACCEPTED, ACCEPTED)
+def test_an_accepted_outcome_says_how_long_the_post_took(make_harness, clock):
+    """In milliseconds, without claim and answer; never negative, even if the clock is set back."""
+    harness = make_harness(ACCEPTED, ACCEPTED)
 
     def send_for(milliseconds):
         def send(*post):
-            it.application.reprocess(*post)
+            harness.application.reprocess(*post)
             clock.advance(milliseconds)
 
         return send
 
-    assert it.run(send=send_for(250)) == outcome("accepted", post_ms=250)
+    assert harness.reprocess(send=send_for(250)) == outcome("accepted", post_ms=250)
     clock.advance(2 * DAY)
-    assert it.run(task("later", since=None, listed_at=clock()), send=send_for(-50)) == SENT
+    assert harness.reprocess(task("later", since=None, listed_at=clock()), send=send_for(-50)) == SENT
 
 
-def test_a_rejected_one_is_rejected_again(case):
-    """A retry of what the application will never take returns its reason."""
-    it = case(REJECTED)
+def test_a_retry_after_a_rejection_returns_the_rejection_and_its_reason(make_harness):
+    """The application will never accept the communication."""
+    harness = make_harness(REJECTED)
     with pytest.raises(ReprocessError):
-        it.run()
-    assert it.run() == outcome("rejected", "no_such_address")
+        harness.reprocess()
+    assert harness.reprocess() == outcome("rejected", "no_such_address")
 
 
-def test_losing_a_race_against_another_delivery_is_an_unknown_outcome(clock):
-    """The state machine asks again later: by its name, this error is retried."""
+def test_losing_the_claim_to_another_delivery_raises_outcome_unknown_and_sends_nothing(clock):
+    """The state machine retries an error of this name later."""
 
-    class Elsewhere:
+    class ClaimedElsewhere:
+        """A ledger in which another delivery of the task claims first."""
+
         def claim(self, *_):
             raise OutcomeUnknown("claimed_elsewhere")
 
-    application = FakeApplication(clock)
+    harness = Harness(ClaimedElsewhere(), clock)
     with pytest.raises(OutcomeUnknown):
-        Case(Elsewhere(), clock).run()
-    assert application.posts == []
+        harness.reprocess()
+    assert harness.posts == []
 
 
-def test_the_rules_come_from_source_application_and_settings():
-    """Durations in milliseconds."""
+def test_the_rules_of_a_claim_come_from_source_application_and_settings():
+    """Durations are in milliseconds."""
     rules = rules_for(configuration().source("send.email"), configuration(honours_key=True), SETTINGS)
     assert (rules.cool_down, rules.honours_key, rules.max_attempts, rules.retention) == (3_600_000, True, 5, 90 * DAY)

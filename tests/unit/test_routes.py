@@ -1,4 +1,4 @@
-"""The table of routes, and what follows from it."""
+"""The table of routes, and the OpenAPI document that follows from it."""
 
 import json
 from pathlib import Path
@@ -13,8 +13,8 @@ from chalicelib.models import Outcome
 ROOT = Path(__file__).parents[2]
 
 
-def test_chalice_serves_exactly_these_routes():
-    """With the authorizer wherever a role is needed."""
+def test_chalice_serves_exactly_the_routes_of_the_table():
+    """Routes that need a role have the authorizer."""
     served = {
         (method, path, bool(entry.authorizer))
         for path, methods in app.app.routes.items()
@@ -23,19 +23,19 @@ def test_chalice_serves_exactly_these_routes():
     assert served == {(route.method, route.path, route.role is not None) for route in routes.ALL}
 
 
-def test_the_document_is_valid():
-    """By the rules of OpenAPI 3.1."""
+def test_the_openapi_document_is_valid():
+    """It is checked against OpenAPI 3.1."""
     assert list(OpenAPIV31SpecValidator(openapi.document()).iter_errors()) == []
 
 
-def test_the_document_in_docs_is_the_one_that_is_served():
-    """`make openapi` writes it anew."""
+def test_docs_openapi_json_is_the_document_that_is_served():
+    """`make docs` regenerates it."""
     assert json.loads((ROOT / "docs" / "openapi.json").read_text()) == json.loads(json.dumps(openapi.document()))
 
 
 @pytest.mark.parametrize("route", routes.ALL, ids=lambda route: route.name)
-def test_each_route_describes_what_it_accepts_and_refuses(route):
-    """Parameters, body, success and refusals come from the types."""
+def test_the_openapi_document_describes_what_each_route_accepts_and_refuses(route):
+    """Parameters, body, success and refusals follow from the types of the route."""
     described = openapi.document()["paths"][route.path][route.method.lower()]
     names = {each["name"] for each in described["parameters"] if each["in"] == "path"}
     assert names == set(route.parameters)
@@ -45,6 +45,6 @@ def test_each_route_describes_what_it_accepts_and_refuses(route):
     assert ("404" in described["responses"]) == bool(route.parameters)
 
 
-def test_every_outcome_is_documented():
-    """As a value of a run's communications, and as a filter for them."""
+def test_the_openapi_document_lists_every_outcome():
+    """An outcome is a value of a run's communications, and a filter for them."""
     assert set(openapi.document()["components"]["schemas"]["Outcome"]["enum"]) == set(Outcome)

@@ -1,4 +1,4 @@
-"""The body of `POST /reprocess`, from good to hostile."""
+"""The body of `POST /reprocess`: it becomes a selection, or an error that names the field at fault."""
 
 import json
 
@@ -24,17 +24,18 @@ CONFIGURATION = Configuration(sources=[EMAILS, SMS], reprocess=Reprocess(url="ht
 
 
 def parse(body):
+    """Return the selection in a body: bytes as they are, anything else as JSON."""
     return selections.parse_selection(body if isinstance(body, bytes) else json.dumps(body).encode(), CONFIGURATION)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b" {} ", b'{"operation": null, "limit": null, "primaryIds": null}'])
-def test_nothing_selected_is_everything_that_is_due(body):
-    """No body, an empty one, and nulls are the selection of the schedule."""
+def test_a_body_without_any_filter_selects_everything_that_is_due(body):
+    """No body, an empty object and nulls give the selection of the schedule."""
     assert parse(body) == Selection()
 
 
-def test_every_field_reaches_the_selection():
-    """Nothing that the caller said is lost, and ids stay as they are, in their order."""
+def test_every_field_of_the_body_reaches_the_selection():
+    """Times are converted to UTC; ids keep their order and are not changed."""
     selection = parse(
         {
             "operation": "send.email",
@@ -56,14 +57,14 @@ def test_every_field_reaches_the_selection():
 
 
 @pytest.mark.parametrize("primary_id", ["1\n2", "🙂", "a#b", "a/b", " ", "\0", '"', "../..", "e\u0301", "x" * 512])
-def test_an_id_is_opaque(primary_id):
-    """Whatever an application calls its communications is taken as it is."""
+def test_a_primary_id_is_accepted_as_it_is(primary_id):
+    """Ids are the application's, and opaque to us."""
     assert parse({"primaryIds": [primary_id]}).primary_ids == [primary_id]
 
 
 @pytest.mark.parametrize("number", [1, 1_000])
-def test_up_to_a_thousand_ids_may_be_asked_for(number):
-    """The bound is inclusive."""
+def test_a_selection_may_have_one_to_a_thousand_ids(number):
+    """Both bounds are inclusive."""
     ids = [str(each) for each in range(number)]
     assert parse({"primaryIds": ids}).primary_ids == ids
 
@@ -106,8 +107,8 @@ def test_up_to_a_thousand_ids_may_be_asked_for(number):
     ],
     ids=str,
 )
-def test_a_mistake_is_told_with_the_field_first(body, message):
-    """The message begins with the field at fault and ends with its rule."""
+def test_an_invalid_field_is_an_error_that_begins_with_its_name(body, message):
+    """The field's rule follows its name."""
     with pytest.raises(InvalidRequest) as caught:
         parse(body)
     assert str(caught.value).startswith(message)
@@ -117,27 +118,27 @@ def test_a_mistake_is_told_with_the_field_first(body, message):
 @pytest.mark.parametrize(
     "text", ["", "yesterday", "1763631000", "2026-02-30", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00"]
 )
-def test_a_time_that_is_none_is_told_with_an_example(field, text):
-    """So is one that UTC cannot name."""
+def test_an_invalid_time_is_an_error_with_an_example_of_a_valid_one(field, text):
+    """A time that UTC cannot name is invalid, too."""
     with pytest.raises(InvalidRequest) as caught:
         parse({"operation": "send.email", field: text})
     assert str(caught.value) == f"{field}: is not an ISO 8601 time such as 2026-11-20T09:30:00Z"
 
 
 @pytest.mark.parametrize("before", ["2026-11-20T00:00:00Z", "2026-11-19", "2026-11-20T01:00:00+02:00"])
-def test_a_span_must_not_be_empty(before):
-    """One that ends before it begins selects nothing, which nobody means."""
+def test_created_before_must_be_later_than_created_after(before):
+    """An empty span would select nothing, which is surely a mistake."""
     with pytest.raises(InvalidRequest, match="createdBefore: must be later than createdAfter"):
         parse({"operation": "send.email", "createdAfter": "2026-11-20", "createdBefore": before})
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z"])
-def test_the_first_and_the_last_time_there_is_are_fine(time):
-    """The bounds are those of ISO 8601's four digits."""
+def test_the_earliest_and_the_latest_time_of_iso_8601_are_valid(time):
+    """Its years have four digits."""
     assert parse({"operation": "send.email", "createdAfter": time}).created_after in (time, "0001-01-01T00:00:00.000Z")
 
 
-def test_a_filter_needs_a_source_that_can_serve_it():
+def test_a_filter_is_valid_only_for_a_source_that_can_apply_it():
     """Either the source has a parameter for it, or its records have the field to compare with."""
     assert parse({"operation": "send.email", "createdBy": "Jo"}).created_by == "Jo"
     assert parse({"operation": "send.email", "createdBefore": "2026-11-20"}).created_before
@@ -168,20 +169,20 @@ def test_a_filter_needs_a_source_that_can_serve_it():
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_a_body_that_is_no_json_object_is_told(body, message):
-    """Whatever the bytes are, the caller gets a sentence."""
+def test_a_body_that_is_not_a_json_object_is_an_invalid_request(body, message):
+    """Whatever the bytes are, the caller gets a readable message."""
     with pytest.raises(InvalidRequest) as caught:
         parse(body)
     assert str(caught.value).startswith(message)
 
 
-def test_a_field_twice_is_the_last_one():
-    """That is what every JSON reader in use makes of it (RFC 8259, section 4)."""
+def test_the_last_of_two_fields_with_the_same_name_counts():
+    """Many JSON readers do the same (RFC 8259, section 4)."""
     assert parse(b'{"limit": 1, "limit": 2}').limit == 2
 
 
-def test_the_answer_to_a_mistake_is_short():
-    """A field's name is the caller's own text, so it is not given back at any length."""
+def test_an_error_message_repeats_only_the_beginning_of_a_long_field_name():
+    """The name is the caller's own text, here a megabyte of it."""
     with pytest.raises(InvalidRequest) as caught:
         parse({"x" * 1_000_000: 1})
     assert len(str(caught.value)) < 300
@@ -201,8 +202,8 @@ def test_the_answer_to_a_mistake_is_short():
         ),
     )
 )
-def test_any_body_is_a_selection_or_a_sentence(body):
-    """No input leads to another error; and what is a selection can be kept as JSON."""
+def test_any_body_is_a_selection_or_an_invalid_request(body):
+    """No input leads to another exception, and every selection can be kept as JSON."""
     try:
         selection = parse(body)
     except InvalidRequest:

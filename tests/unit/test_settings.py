@@ -1,4 +1,4 @@
-"""The settings of a deployment, and the names that derive from them."""
+"""The settings of a stage, and the names that derive from its prefix."""
 
 import pytest
 
@@ -10,15 +10,15 @@ from chalicelib.settings import Settings
 NAMES = Names("mail-prod", AwsLocation("aws-cn", "cn-north-1", "123456789012"))
 
 
-def test_only_the_prefix_has_to_be_set():
+def test_only_the_resource_prefix_is_required():
     """Every other setting has a default that is safe to start with."""
     settings = Settings.read({"RESOURCE_PREFIX": "mail-prod", "PATH": "/bin"})
     assert settings == Settings(resource_prefix="mail-prod")
     assert settings.retention_ms == times.parse_duration("90d")
 
 
-def test_every_setting_is_read_from_the_variable_of_its_name():
-    """A setting's variable is its name in capitals."""
+def test_a_setting_is_read_from_the_environment_variable_of_its_name():
+    """The variable is the field's name in capitals."""
     settings = Settings.read(
         {
             "RESOURCE_PREFIX": "mail-prod",
@@ -47,8 +47,8 @@ def test_every_setting_is_read_from_the_variable_of_its_name():
     )
 
 
-def test_a_missing_setting_is_named_with_the_place_to_add_it():
-    """Whoever deploys learns which variable is missing, and where it goes."""
+def test_a_missing_setting_is_an_error_that_says_where_to_add_it():
+    """The message names the variable."""
     with pytest.raises(ConfigurationError) as caught:
         Settings.read({})
     assert str(caught.value) == (
@@ -75,14 +75,15 @@ def test_a_missing_setting_is_named_with_the_place_to_add_it():
         ("RETENTION", "", "'' is not a duration; write"),
         ("RETENTION", "0d", "must be at least 1d"),
         ("RETENTION", "23h", "must be at least 1d"),
+        ("ALARM_OLDEST_FAILURE", "soon", "'soon' is not a duration; write"),
         ("APPROVAL_THRESHOLD", "-1", "Expected `int` >= 0"),
         ("APPROVAL_TIMEOUT", "1 day", "'1 day' is not a duration; write"),
         ("APPROVAL_TIMEOUT", "0s", "must be between 1s and 365d"),
         ("APPROVAL_TIMEOUT", "366d", "must be between 1s and 365d"),
     ],
 )
-def test_a_wrong_setting_is_named_with_its_rule(name, value, rule):
-    """One sentence: the variable, and what it takes."""
+def test_an_invalid_setting_is_an_error_that_names_its_rule(name, value, rule):
+    """The message begins with the variable and says what it accepts."""
     with pytest.raises(ConfigurationError) as caught:
         Settings.read({"RESOURCE_PREFIX": "mail-prod", name: value})
     assert str(caught.value).startswith(f"setting {name}: {rule}")
@@ -91,16 +92,16 @@ def test_a_wrong_setting_is_named_with_its_rule(name, value, rule):
 @pytest.mark.parametrize(
     "prefix", ["ab", "a" * 33, "Mail", "-mail", "mail-", "mail_prod", "mail prod", "mail\n", "mäil", ""]
 )
-def test_a_prefix_that_aws_would_refuse_in_a_name_is_refused_here(prefix):
-    """The prefix is part of bucket, function and topic names, so it takes what each of them takes."""
+def test_a_prefix_that_aws_would_refuse_in_a_name_is_refused(prefix):
+    """The prefix is part of the names of bucket, functions and topics, so it has to be valid in each of them."""
     with pytest.raises(
         ConfigurationError, match="setting RESOURCE_PREFIX: must be 3 to 32 lower-case letters, digits and"
     ):
         Settings.read({"RESOURCE_PREFIX": prefix})
 
 
-def test_every_name_derives_from_the_prefix_and_the_location():
-    """Nothing has a name of its own, and no ARN assumes the partition `aws`."""
+def test_every_resource_name_derives_from_the_prefix_and_the_location():
+    """No ARN assumes the partition `aws`."""
     assert NAMES.table == "mail-prod"
     assert NAMES.bucket == "mail-prod-123456789012-cn-north-1"
     assert NAMES.function("record") == "mail-prod-record"
@@ -111,14 +112,14 @@ def test_every_name_derives_from_the_prefix_and_the_location():
     assert NAMES.failed_topic_arn == "arn:aws-cn:sns:cn-north-1:123456789012:mail-prod-failed"
 
 
-def test_the_longest_prefix_gives_names_that_aws_takes():
-    """S3 takes 63 characters, Lambda 64 (AWS documentation, "Bucket naming rules" and "Lambda quotas")."""
+def test_the_longest_prefix_gives_names_that_aws_accepts():
+    """S3 accepts 63 characters, Lambda 64 (AWS documentation, "Bucket naming rules" and "Lambda quotas")."""
     names = Names("p" * 32, AwsLocation("aws", "ap-southeast-1", "123456789012"))
     assert len(names.bucket) <= 63
     assert len(names.function("request_approval")) <= 64
 
 
 @pytest.mark.parametrize("tail", ["function:mail-prod-record", "function:mail-prod-record:live", "mail-prod"])
-def test_the_location_is_read_from_any_arn(tail):
-    """A Lambda function's own ARN says where it runs, with or without an alias."""
+def test_the_aws_location_is_read_from_any_arn(tail):
+    """A Lambda function learns from its own ARN where it runs, with or without an alias."""
     assert AwsLocation.of(f"arn:aws-cn:lambda:cn-north-1:123456789012:{tail}") == NAMES.location

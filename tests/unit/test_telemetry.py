@@ -1,4 +1,4 @@
-"""What a function reports about itself: a line of JSON for each call, and metrics."""
+"""What the functions report about themselves: one log line for each call, and metrics."""
 
 import json
 from types import SimpleNamespace
@@ -8,8 +8,9 @@ from chalice.app import LambdaFunctionEvent, Request
 
 from chalicelib import run_ids
 from chalicelib.errors import CommunicationRejected
-from chalicelib.models import Outcome, OutcomeRecord, Run, RunStatus, Trigger
+from chalicelib.models import Outcome, OutcomeRecord, RunStatus, Trigger
 from chalicelib.telemetry import logs, metrics
+from tests.fakes import make_run
 
 CONTEXT = SimpleNamespace(function_name="app-dev-reprocess", aws_request_id="request-1")
 TASK = {
@@ -20,25 +21,26 @@ TASK = {
 }
 
 
-def printed(capsys) -> list[dict]:
+def printed_lines(capsys) -> list[dict]:
+    """Return the lines of JSON that were printed since the last call."""
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 @pytest.fixture
-def fresh(monkeypatch, request):
-    """A logger of the test's own, which writes to where the test reads: loggers are one for each service's name."""
+def new_logger(monkeypatch, request):
+    """A new logger, named after the test: a cached one would write to the stdout of an earlier test."""
     monkeypatch.setenv("RESOURCE_PREFIX", request.node.name)
     logs._logger.cache_clear()
     yield
     logs._logger.cache_clear()
 
 
-@pytest.mark.usefixtures("fresh")
-def test_a_call_is_one_line_with_its_run_and_no_person(capsys):
-    """The line says which run and communication, how it went and how long; nobody's name."""
+@pytest.mark.usefixtures("new_logger")
+def test_a_call_is_logged_as_one_line_with_ids_and_without_personal_data(capsys):
+    """The line says which run and communication, how the call ended and how long it took."""
     event = LambdaFunctionEvent(TASK, CONTEXT)
     assert logs.log_calls(event, lambda _: {"outcome": "accepted"}) == {"outcome": "accepted"}
-    (line,) = printed(capsys)
+    (line,) = printed_lines(capsys)
     expected = {"run_id": "run-1", "batch": 3, "operation": "send.email", "primary_id": "7", "outcome": "accepted"}
     assert line.items() >= expected.items()
     assert line["function"] == "app-dev-reprocess"
@@ -47,12 +49,12 @@ def test_a_call_is_one_line_with_its_run_and_no_person(capsys):
 
 
 @pytest.mark.parametrize(
-    "made", [run_ids.for_schedule("5f0e", "2026-11-20T12:00:00Z"), run_ids.for_request("olga", "once", 0)]
+    "run_id", [run_ids.for_schedule("5f0e", "2026-11-20T12:00:00Z"), run_ids.for_request("olga", "once", 0)]
 )
-@pytest.mark.usefixtures("fresh")
-def test_what_somebody_types_is_not_logged(capsys, made):
-    """A run's id is, but not just anything that stands in its place in the path."""
-    for typed in (made, "someone@example.com"):
+@pytest.mark.usefixtures("new_logger")
+def test_a_run_id_in_a_path_is_logged_only_if_it_is_valid(capsys, run_id):
+    """Anything else that a caller types there could be personal data."""
+    for typed in (run_id, "someone@example.com"):
         event = {
             "requestContext": {"httpMethod": "GET", "resourcePath": "/runs/{run_id}"},
             "pathParameters": {"run_id": typed},
@@ -63,14 +65,14 @@ def test_what_somebody_types_is_not_logged(capsys, made):
             "multiValueQueryStringParameters": None,
         }
         logs.log_calls(Request(event, CONTEXT), lambda _: {})
-    known, unknown = printed(capsys)
-    assert (known["run_id"], known["route"]) == (made, "GET /runs/{run_id}")
-    assert "run_id" not in unknown
-    assert "example.com" not in json.dumps(unknown)
+    valid, invalid = printed_lines(capsys)
+    assert (valid["run_id"], valid["route"]) == (run_id, "GET /runs/{run_id}")
+    assert "run_id" not in invalid
+    assert "example.com" not in json.dumps(invalid)
 
 
-@pytest.mark.usefixtures("fresh")
-def test_an_error_is_logged_and_goes_on(capsys):
+@pytest.mark.usefixtures("new_logger")
+def test_an_error_is_logged_and_raised_again(capsys):
     """The state machine decides by the exception, so the log must not swallow it."""
 
     def refuse(_):
@@ -78,12 +80,12 @@ def test_an_error_is_logged_and_goes_on(capsys):
 
     with pytest.raises(CommunicationRejected):
         logs.log_calls(LambdaFunctionEvent(TASK, CONTEXT), refuse)
-    (line,) = printed(capsys)
+    (line,) = printed_lines(capsys)
     assert (line["level"], line["error"], line["reason"]) == ("WARNING", "CommunicationRejected", "invalid_address")
 
 
-def test_outcomes_are_metrics_of_their_operation(capsys):
-    """One line for each operation, with a metric for each outcome, under the names that the alarms know."""
+def test_the_outcomes_of_a_batch_are_metrics_by_operation(capsys):
+    """There is one line for each operation, with a metric for each outcome."""
     outcomes = [
         OutcomeRecord(operation=operation, primary_id=str(number), outcome=Outcome(outcome))
         for number, (operation, outcome) in enumerate(
@@ -91,7 +93,7 @@ def test_outcomes_are_metrics_of_their_operation(capsys):
         )
     ]
     metrics.batch_ended("app-dev", outcomes)
-    email, sms = printed(capsys)
+    email, sms = printed_lines(capsys)
     assert (email["service"], email["operation"], email["accepted"], email["failed"]) == (
         "app-dev",
         "send.email",
@@ -101,40 +103,26 @@ def test_outcomes_are_metrics_of_their_operation(capsys):
     assert sms["unknown"] == [1.0]
 
 
-def test_a_collector_that_cannot_list_has_not_completed(capsys):
-    """Or three of them would never ring; the age of the oldest failure is only put out where it is known."""
-    run = Run(run_id="r", trigger=Trigger.SCHEDULE, requested_by="schedule", status=RunStatus.FAILED, requested_at=0)
+def test_a_collector_that_cannot_list_has_not_completed_and_emits_no_age(capsys):
+    """Otherwise `collector-missing` would never go off. The age is unknown: it comes from the lists."""
+    run = make_run(trigger=Trigger.SCHEDULE, status=RunStatus.FAILED)
     metrics.collector_ended("app-dev", run, 5, 60_000)
-    (line,) = printed(capsys)
+    (line,) = printed_lines(capsys)
     assert (line["CollectorCompleted"], line["WorklistSize"], line["RunsFailed"]) == ([0.0], [5.0], [1.0])
     assert "OldestFailureAge" not in line
 
 
-def test_the_age_of_the_oldest_failure_is_in_seconds(capsys):
+def test_the_age_of_the_oldest_failure_is_emitted_in_seconds(capsys):
     """Its alarm compares it with seconds."""
-    run = Run(
-        run_id="r",
-        trigger=Trigger.SCHEDULE,
-        requested_by="schedule",
-        status=RunStatus.RUNNING,
-        requested_at=0,
-        oldest=10_000,
-    )
+    run = make_run(trigger=Trigger.SCHEDULE, oldest=10_000)
     metrics.collector_ended("app-dev", run, 0, 70_000)
-    (line,) = printed(capsys)
+    (line,) = printed_lines(capsys)
     assert line["OldestFailureAge"] == [60.0]
 
 
-def test_a_run_that_ended_tells_how_long_it_took(capsys):
-    """And whether it failed."""
-    run = Run(
-        run_id="r",
-        trigger=Trigger.REQUEST,
-        requested_by="o",
-        status=RunStatus.PARTIAL,
-        requested_at=1_000,
-        ended_at=3_500,
-    )
+def test_a_run_that_ended_emits_its_duration_and_whether_it_failed(capsys):
+    """The duration is in milliseconds."""
+    run = make_run(status=RunStatus.PARTIAL, requested_at=1_000, ended_at=3_500)
     metrics.run_ended("app-dev", run)
-    (line,) = printed(capsys)
+    (line,) = printed_lines(capsys)
     assert (line["RunDuration"], line["RunsFailed"]) == ([2500.0], [0.0])

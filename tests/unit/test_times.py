@@ -27,8 +27,8 @@ FIRST, LAST = -62_135_596_800_000, 253_402_300_799_999  # the years 1 to 9999
         ("9999-12-31T23:59:59.9999Z", "9999-12-31T23:59:59.999Z"),
     ],
 )
-def test_a_time_is_read_in_every_form_that_applications_use(text, expected):
-    """ISO 8601 with any fraction, with an offset, with a blank, or without a zone (UTC) is one point in time."""
+def test_an_iso_8601_time_is_parsed_in_every_form_that_applications_use(text, expected):
+    """It may have any fraction, an offset or a blank; without a zone it is in UTC."""
     assert times.format_iso(times.parse_iso(text)) == expected
 
 
@@ -41,23 +41,23 @@ def test_a_time_is_read_in_every_form_that_applications_use(text, expected):
         *["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "10000-01-01T00:00:00Z"],
     ],
 )
-def test_what_is_no_time_is_refused(text):
-    """A number, another calendar's form, an impossible date or one that UTC cannot name is a ValueError."""
+def test_a_text_that_is_not_an_iso_8601_time_is_a_value_error(text):
+    """Examples are a number, another calendar's form, an impossible date, and a time that UTC cannot name."""
     with pytest.raises(ValueError, match=r"."):
         times.parse_iso(text)
 
 
 @settings(deadline=None)
 @given(st.integers(FIRST, LAST))
-def test_every_point_in_time_survives_being_written(moment):
-    """`parse` undoes `iso`, to the millisecond, from the year 1 to the year 9999."""
+def test_every_point_in_time_survives_formatting_and_parsing(moment):
+    """That holds for every millisecond from the year 1 to the year 9999."""
     assert times.parse_iso(times.format_iso(moment)) == moment
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(FIRST, LAST), max_size=5))
-def test_written_times_sort_as_the_times_do(moments):
-    """The text of a time can be compared as text."""
+def test_formatted_times_sort_in_the_order_of_time(moments):
+    """They can be compared as text."""
     assert sorted(map(times.format_iso, moments)) == list(map(times.format_iso, sorted(moments)))
 
 
@@ -72,14 +72,14 @@ def test_written_times_sort_as_the_times_do(moments):
         ("99999d", 8_639_913_600_000),
     ],
 )
-def test_a_duration_is_a_number_and_a_unit(text, expected):
-    """Seconds, minutes, hours and days become milliseconds."""
+def test_a_duration_of_a_number_and_a_unit_is_parsed_to_milliseconds(text, expected):
+    """The units are seconds, minutes, hours and days."""
     assert times.parse_duration(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "10", "m", "1.5h", "-1h", "1 h", "1H", "1w", "1h30m", "1h\n", "100000d", "٣h"])
-def test_what_is_no_duration_is_refused_with_an_example(text):
-    """The message shows what was given and what to write instead."""
+def test_an_invalid_duration_is_a_value_error_with_examples(text):
+    """The message says what to write instead."""
     with pytest.raises(ValueError, match="is not a duration; write 1 to 5 digits and a unit: 90s, 10m, 6h or 7d"):
         times.parse_duration(text)
 
@@ -91,11 +91,11 @@ def test_what_is_no_duration_is_refused_with_an_example(text):
         *[(12_600_000, "3.5 h"), (86_400_000, "1 d"), (181_440_000, "2.1 d")],
     ],
 )
-def test_a_duration_is_spoken_as_a_person_would(milliseconds, expected):
+def test_a_duration_is_formatted_as_a_person_would_say_it(milliseconds, expected):
     """One number, at most one decimal, and the largest unit that fits."""
     assert times.format_duration(milliseconds) == expected
 
 
-def test_now_is_between_the_past_and_the_future():
-    """The clock counts milliseconds since 1970."""
+def test_now_is_in_milliseconds_since_1970():
+    """In any other unit it would be outside of these years."""
     assert times.parse_iso("2026-01-01") < times.now() < times.parse_iso("2100-01-01")

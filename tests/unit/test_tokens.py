@@ -1,23 +1,44 @@
-"""The API's tokens in the real table."""
+"""The API's tokens in the table."""
 
 import pytest
 
 from chalicelib.api.auth import find_token
-from chalicelib.runs import start
-
-HOUR = 3_600_000
+from tests.fakes import HOUR
 
 
-def test_a_token_is_found_by_itself_only_and_stored_as_its_hash(ledger, table):
-    """Whoever reads the table gets no access by it."""
+def test_a_token_is_found_by_its_secret_until_it_expires(ledger, clock):
+    """It is valid until the last millisecond before its expiry."""
+    secret = ledger.tokens.add("bob", "operator", HOUR)
+    found = ledger.tokens.find(secret)
+    assert (found.name, found.role) == ("bob", "operator")
+    assert ledger.tokens.find(secret + "x") is None
+    clock.advance(HOUR - 1)
+    assert ledger.tokens.find(secret) == found
+    clock.advance(1)
+    assert ledger.tokens.find(secret) is None
+
+
+def test_the_table_does_not_contain_the_secret_of_a_token(ledger, dynamodb, table):
+    """It holds only the hash."""
+    secret = ledger.tokens.add("bob", "operator", HOUR)
+    assert secret not in str(dynamodb.scan(TableName=table._name)["Items"])
+
+
+def test_every_token_has_a_different_secret(ledger):
+    """Each is 32 random bytes, even for the same name and role."""
+    assert ledger.tokens.add("bob", "viewer", HOUR) != ledger.tokens.add("bob", "viewer", HOUR)
+
+
+def test_a_token_is_stored_under_the_hash_of_its_secret(ledger, table):
+    """Reading the table gives nobody access."""
     secret = ledger.tokens.add("Jo", "viewer", HOUR)
     assert ledger.tokens.find(secret).name == "Jo"
     assert ledger.tokens.find(secret + "x") is None
     assert secret not in str(list(table.query("TOKEN", "sha256-")))
 
 
-def test_all_tokens_are_listed_by_an_id_that_revokes_them(ledger, clock):
-    """Expired and revoked ones too: who may have done something stays known."""
+def test_tokens_are_listed_and_revoked_by_their_id(ledger, clock):
+    """Revoked tokens stay in the list, so that people can still see who had access."""
     secrets = [ledger.tokens.add(name, "operator", HOUR) for name in ("Jo", "Al")]
     by_name = {token.name: token_id for token_id, token in ledger.tokens.all().items()}
     assert ledger.tokens.revoke(by_name["Jo"])
@@ -28,17 +49,7 @@ def test_all_tokens_are_listed_by_an_id_that_revokes_them(ledger, clock):
 
 
 @pytest.mark.parametrize("token_id", ["", "0", "0" * 11, "0" * 12, "sha256-", "#"])
-def test_an_id_of_no_token_revokes_none(ledger, token_id):
-    """A short one might be meant for another."""
+def test_an_unknown_or_incomplete_token_id_revokes_nothing(ledger, token_id):
+    """A short id might be meant for another token."""
     ledger.tokens.add("Jo", "viewer", HOUR)
     assert not ledger.tokens.revoke(token_id)
-
-
-def test_a_paused_schedule_starts_no_run(ledger):
-    """Until somebody resumes it; the first to pause it is the one who is shown."""
-    ledger.schedule.pause("olga")
-    ledger.schedule.pause("anna")
-    assert ledger.schedule.paused().by == "olga"
-    assert start.begin_scheduled("r-1", ledger) is None
-    ledger.schedule.resume()
-    assert start.begin_scheduled("r-1", ledger).run_id == "r-1"

@@ -11,16 +11,16 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=51
 
 
 @given(TEXT)
-def test_any_primary_id_comes_back_from_a_path_that_needs_no_encoding(primary_id):
-    """Slashes, newlines and emoji included."""
-    made = ids.encode_id("send.email", primary_id)
-    assert made.replace("-", "").replace("_", "").isalnum()
-    assert ids.decode_id(made) == ("send.email", primary_id)
+def test_any_primary_id_survives_encoding_as_a_path_safe_id(primary_id):
+    """It may contain slashes, line breaks and emoji."""
+    communication_id = ids.encode_id("send.email", primary_id)
+    assert communication_id.replace("-", "").replace("_", "").isalnum()
+    assert ids.decode_id(communication_id) == ("send.email", primary_id)
 
 
 @given(st.one_of(st.text(max_size=60), st.from_regex(r"[A-Za-z0-9_-]{1,60}", fullmatch=True)))
-def test_any_other_text_is_no_id_and_no_cursor(text):
-    """It is told, and never another error."""
+def test_any_other_text_is_refused_as_an_id_and_as_a_cursor(text):
+    """The error is NotFound or InvalidRequest, never another exception."""
     with pytest.raises(NotFound):
         ids.decode_id(text)
     for decode in (cursors.decode_page_key, cursors.decode_outcome_key):
@@ -29,15 +29,15 @@ def test_any_other_text_is_no_id_and_no_cursor(text):
 
 
 @pytest.mark.parametrize("operation", ["", "send.email#1", "a/b", "x" * 101])
-def test_an_id_with_an_operation_that_cannot_be_is_refused(operation):
-    """A `#` would name another item of the table."""
+def test_an_id_with_an_invalid_operation_is_refused(operation):
+    """A `#` in it would name another item of the table."""
     with pytest.raises(NotFound):
         ids.decode_id(ids.encode_id(operation, "1"))
 
 
 @given(TEXT, TEXT, st.integers(0, 2**53 - 1))
-def test_a_cursor_is_good_for_its_listing_only(pk, sk, number):
-    """With other filters it would skip or repeat."""
+def test_a_page_cursor_is_valid_only_for_its_own_listing_and_filters(pk, sk, number):
+    """With other filters it would skip or repeat entries."""
     key = (pk, sk, number)
     cursor = cursors.encode(key, "runs", None)
     if len(sk.encode()) <= 1024:
@@ -47,15 +47,15 @@ def test_a_cursor_is_good_for_its_listing_only(pk, sk, number):
 
 
 @pytest.mark.parametrize("number", [-1, 2**53, 10**18])
-def test_a_cursor_of_no_such_place_is_refused(number):
-    """Numbers that the table could not hold would be an error of ours."""
+def test_a_page_cursor_with_a_number_out_of_range_is_refused(number):
+    """Numbers that the table cannot hold would otherwise become an error of ours."""
     with pytest.raises(InvalidRequest):
         cursors.decode_page_key(cursors.encode(("a", "b", number), "runs"), "runs")
 
 
 @given(st.integers(0, 2**53 - 1), st.integers(0, 39))
-def test_a_cursor_of_outcomes_holds_a_batch_and_an_index(batch, index):
-    """It is valid for its run and filter only, and no other listing's cursor is taken for one."""
+def test_an_outcome_cursor_holds_batch_and_index_for_its_own_run_and_filter_only(batch, index):
+    """It is not accepted where the cursor of a page is expected, either."""
     cursor = cursors.encode((batch, index), "outcomes", "run", None)
     assert cursors.decode_outcome_key(cursor, "outcomes", "run", None) == (batch, index)
     for other in (("outcomes", "run", "failed"), ("outcomes", "other", None)):
@@ -66,14 +66,14 @@ def test_a_cursor_of_outcomes_holds_a_batch_and_an_index(batch, index):
 
 
 @pytest.mark.parametrize("key", [(-1, 0), (0, -1), (2**53, 0), (0, 2**53)])
-def test_a_cursor_of_outcomes_outside_of_all_batches_is_refused(key):
-    """It cannot come from a listing."""
+def test_an_outcome_cursor_with_a_number_out_of_range_is_refused(key):
+    """No listing gives such a cursor."""
     with pytest.raises(InvalidRequest):
         cursors.decode_outcome_key(cursors.encode(key, "outcomes"), "outcomes")
 
 
-def test_no_cursor_is_the_beginning_and_the_end():
-    """None means both."""
+def test_no_cursor_means_the_first_page_in_a_request_and_no_further_page_in_a_response():
+    """Without a cursor, an outcome key is that of the first outcome, and a page key is None."""
     assert cursors.decode_outcome_key(None, "outcomes") == (0, 0)
     assert cursors.decode_page_key(None, "runs") is None
     assert cursors.encode(None, "runs") is None

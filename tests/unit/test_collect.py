@@ -1,0 +1,82 @@
+"""Collecting for a run: its status, its one manifest, and the age of what people have retried."""
+
+import pytest
+
+from chalicelib.application.config import Configuration, Reprocess, Source
+from chalicelib.ledger.claims import Rules
+from chalicelib.models import Communication, RunStatus, Selection, Task
+from chalicelib.runs.collect import Collector
+from chalicelib.runs.eligibility import is_expired
+from chalicelib.settings import Settings
+from tests.fakes import DAY, HOUR, FakeExecutions, FakeLists, FakeManifests, attempt, make_run
+
+SOURCE = Source(
+    operation="send.email",
+    list="https://a.example",
+    cool_down="1h",
+    min_age="10m",
+    max_age="7d",
+    failed_at="failed_at",
+)
+CONFIGURATION = Configuration(sources=[SOURCE], reprocess=Reprocess(url="https://a.example"))
+SETTINGS = Settings(resource_prefix="mail-dev", max_attempts=1, approval_threshold=2, batch_size=2)
+RULES = Rules(cool_down=HOUR, honours_key=False, max_attempts=1, retention=90 * DAY)
+
+
+@pytest.fixture
+def executions():
+    return FakeExecutions()
+
+
+@pytest.fixture
+def manifests():
+    return FakeManifests()
+
+
+@pytest.fixture
+def collector(ledger, manifests, executions):
+    """Return a function that creates a collector for some lists, with plenty of time left."""
+    return lambda lists: Collector(lists, ledger, manifests, executions, CONFIGURATION, SETTINGS, lambda: 10**9)
+
+
+@pytest.fixture
+def run(ledger):
+    """A requested run whose collector has just begun."""
+    run = make_run("r", status=RunStatus.COLLECTING)
+    ledger.runs.create(run)
+    return run
+
+
+@pytest.mark.parametrize(("pages", "status"), [(["1", "2"], "running"), (["1", "2", "3"], RunStatus.AWAITING_APPROVAL)])
+def test_a_run_above_the_approval_threshold_starts_as_awaiting_approval(
+    run, clock, collector, executions, pages, status
+):
+    """A run of exactly as many communications as the threshold needs no approval."""
+    collected = collector(FakeLists(clock, pages)).collect(run, Selection())
+    assert collected.status == status
+    assert [(each.status, each.manifest) for each in executions.started] == [(status, "runs/r/manifest")]
+
+
+def test_collecting_again_keeps_the_manifest_and_starts_its_execution_again(run, clock, collector, executions):
+    """The execution may be reading that manifest already, so no list is read for another."""
+    collected = collector(FakeLists(clock, ["1"])).collect(run, Selection())
+    lists = FakeLists(clock, ["1", "2"])
+    assert collector(lists).collect(collected, Selection()) == collected
+    assert lists.timeouts == []
+    assert len(executions.started) == 2
+
+
+def test_the_age_of_a_retried_communication_counts_from_its_retry(run, ledger, clock, collector, manifests):
+    """Otherwise a stale communication that somebody has retried would expire again."""
+    communication = Communication(operation="send.email", primary_id="stale", listed_at=clock())
+    task = Task(run_id="r-1", index=0, communication=communication, requested_by="Jo")
+    attempt(ledger.communications, task, "CommunicationRejected", RULES, "no_such_address")
+    ledger.communications.move_to_worklist(communication, task.owner, "no_such_address")
+    clock.advance(2 * HOUR)
+    ledger.worklist.retry(*communication.key, "olga", HOUR)
+    clock.advance(20 * 60_000)
+    collected = collector(FakeLists(clock, ["stale"])).collect(run, Selection())
+    [batch] = manifests.read(collected.manifest)
+    [entry] = batch.communications
+    assert not is_expired(entry, SOURCE, clock())
+    assert entry.since == ledger.worklist.read(*communication.key).retried_at
