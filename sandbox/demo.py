@@ -58,7 +58,7 @@ def _let_fail(system: System, console: Console) -> int:
     with _bar(console, "given up", COMMUNICATIONS) as show:
         _watch(show, lambda: system.application.stats()["failed"], COMMUNICATIONS)
     system.email.down = system.sms.down = False
-    console.print("The providers are back, but the application does not try again by itself.")
+    console.print("The providers are back, but the application has given up and will not try again.")
     return system.application.stats()["failed"]
 
 

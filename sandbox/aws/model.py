@@ -9,7 +9,7 @@ from typing import Self
 ACCOUNT = "123456789012"  # moto's own
 REGION = "eu-west-1"  # not us-east-1, so that code with that region baked in fails here and not on AWS
 
-INTERPRETER = "ak"  # the access key that moto's Step Functions interpreter uses, and nobody else
+INTERPRETER = "ak"  # the access key of moto's Step Functions interpreter; no other caller uses it
 
 
 def make_arn(service: str, resource: str, region: str = REGION, account: str = ACCOUNT) -> str:
