@@ -1,1 +1,1 @@
-"""The whole system on one machine: embedded AWS and a reference application. For tests, the demo and playing."""
+"""The whole system on one machine: an embedded AWS and a reference application. For tests, demos and trying things."""

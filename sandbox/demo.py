@@ -1,4 +1,4 @@
-"""`make demo`: the main job from end to end, each step as it happens, and a verdict at the end."""
+"""`make demo`: the main job from end to end, step by step, with a check of the result."""
 
 import json
 import shutil
@@ -15,109 +15,121 @@ from sandbox.system import System
 
 FOLDER = ROOT / ".sandbox" / "demo"
 
-# How many of each kind fail; the whole demo has 90 seconds.
+# How many of each fail. The whole demo has 90 seconds.
 EMAILS = SMS = 60
+COMMUNICATIONS = EMAILS + SMS
 
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 
 
 def main() -> int:
-    """Run the demo; return 0 if everything that it promises happened, else 1."""
+    """Run the demo; return 0 if everything went as it should, else 1."""
     console = Console(highlight=False)
     shutil.rmtree(FOLDER, ignore_errors=True)
     began = time.monotonic()
+    console.print("All of this runs on your machine: AWS, an application, its email and SMS providers.")
     with System(FOLDER, {"SCHEDULE": "rate(1 hour)"}, requeue_after=0.5) as system:
         _deploy(system, console)
-        failed = _fail(system, console)
+        failed = _let_fail(system, console)
         mail = _reprocess(system, console)
-        happened = _summary(system, failed, mail, console)
-    console.print(f"\n{'Everything went as it should' if happened else 'Something did NOT happen'}", end="")
-    console.print(f" ({time.monotonic() - began:.0f} s; logs in {FOLDER.relative_to(ROOT)}).")
-    return 0 if happened else 1
+        succeeded = _check(system, failed, mail, console)
+    took, logs = f"{time.monotonic() - began:.0f} s", FOLDER.relative_to(ROOT)
+    if not succeeded:
+        console.print(f"\nSomething went WRONG after {took}: see the table above, and the logs in {logs}.")
+        return 1
+    console.print(f"\nEverything went as it should, in {took}. Logs: {logs}")
+    console.print("Next: `make serve` runs the same system until Ctrl-C, for you to try.")
+    return 0
 
 
 def _deploy(system: System, console: Console) -> None:
-    console.rule("1. Deploy comms-reprocess to AWS (embedded: moto on this machine)", align="left")
+    console.rule("1. Deploy comms-reprocess to the AWS on your machine", align="left")
     console.print(system.deploy().strip(), markup=False)
+    console.print("(Deployed to real AWS, the API would be at this address.)")
 
 
-def _fail(system: System, console: Console) -> int:
-    console.rule("2. The email and SMS providers go down; the application tries, and gives up", align="left")
+def _let_fail(system: System, console: Console) -> int:
+    """Return how many communications have finally failed."""
+    console.rule("2. The email and SMS providers go down, and the application gives up", align="left")
+    console.print(f"The application tries to send {EMAILS} emails and {SMS} SMS, three times each.")
     system.email.down = system.sms.down = True
     system.application.create("emails", EMAILS)
     system.application.create("sms", SMS)
-    console.print(f"{EMAILS} emails and {SMS} SMS go through the queue, the dead letter queue and 3 rounds.")
-    with _bar(console, "finally failed", EMAILS + SMS) as show:
-        _watch(show, lambda: system.application.stats()["failed"], EMAILS + SMS)
+    with _bar(console, "given up", COMMUNICATIONS) as show:
+        _watch(show, lambda: system.application.stats()["failed"], COMMUNICATIONS)
     system.email.down = system.sms.down = False
-    console.print("The providers are back. Until today, somebody would now resend them by hand.")
+    console.print("The providers are back, but the application has given up and will not try again.")
     return system.application.stats()["failed"]
 
 
 def _reprocess(system: System, console: Console) -> str:
-    console.rule("3. The schedule fires: collect, reprocess in batches of 20, report", align="left")
+    """Return the mail about the run; empty if none arrives."""
+    console.rule("3. The schedule starts a run of comms-reprocess", align="left")
+    console.print("It lists what failed and posts it to the application again, in batches of 20.")
     system.fire()
     token = system.token("viewer")
-    with _bar(console, "accepted", EMAILS + SMS) as show:
-        _watch(show, lambda: _accepted(system, token), EMAILS + SMS)
-    with _bar(console, "really sent", EMAILS + SMS) as show:
-        _watch(show, lambda: system.application.stats()["sent"], EMAILS + SMS)
+    with _bar(console, "accepted again", COMMUNICATIONS) as show:
+        _watch(show, lambda: _accepted(system, token), COMMUNICATIONS)
+    with _bar(console, "sent", COMMUNICATIONS) as show:
+        _watch(show, lambda: system.application.stats()["sent"], COMMUNICATIONS)
     try:
-        mail = system.mailbox.wait_for(lambda _: True, _PATIENCE)
+        mail = system.mailbox.wait_for(lambda _: True, _TIMEOUT)
     except TimeoutError:
         return ""
     return f"Subject: {mail['Subject']}\n\n{mail.get_content()}"
 
 
 def _accepted(system: System, token: str) -> int:
-    executions = system.client("stepfunctions").list_executions(stateMachineArn=_machine(system))["executions"]
+    """Return how many communications the application has accepted in all runs."""
+    client = system.client("stepfunctions")
+    machine = client.list_state_machines()["stateMachines"][0]["stateMachineArn"]
+    executions = client.list_executions(stateMachineArn=machine)["executions"]
     runs = [system.call("GET", f"/runs/{each['name']}", token).json() for each in executions]
     return sum(run["counts"].get("accepted", 0) for run in runs)
 
 
-def _machine(system: System) -> str:
-    return str(system.client("stepfunctions").list_state_machines()["stateMachines"][0]["stateMachineArn"])
-
-
-def _summary(system: System, failed: int, mail: str, console: Console) -> bool:
-    console.rule("4. What the person on duty gets, and what the customers got", align="left")
-    console.print(mail or "no mail arrived", style="cyan", markup=False)
+def _check(system: System, failed: int, mail: str, console: Console) -> bool:
+    """Print the mail, and what arrived compared with what was expected; return whether they are equal."""
+    console.rule("4. The mail that the person on duty gets", align="left")
+    console.print(mail or "No mail arrived.", style="cyan", markup=False)
+    console.rule("5. Check: did everything arrive, and only once?", align="left")
     stats = system.application.stats()
-    delivered = {str(each["X-Communication-Id"]) for each in system.email.messages()}
-    texted = {each.communication_id for each in system.sms.messages()}
+    emails = {str(each["X-Communication-Id"]) for each in system.email.messages()}
+    sms = {each.communication_id for each in system.sms.messages()}
     rows = [
-        ("finally failed, after 3 rounds each", failed, EMAILS + SMS),
-        ("accepted by the application, once each", stats["payloads"], EMAILS + SMS),
-        ("emails in the customers' mailbox", len(delivered), EMAILS),
-        ("SMS at the SMS provider", len(texted), SMS),
-        ("marked sent = 1", stats["sent"], EMAILS + SMS),
+        ("failed for good in step 2", failed, COMMUNICATIONS),
+        ("POSTs that the application received", stats["payloads"], COMMUNICATIONS),
+        ("emails that reached the email provider", len(emails), EMAILS),
+        ("SMS that reached the SMS provider", len(sms), SMS),
+        ("marked as sent by the application", stats["sent"], COMMUNICATIONS),
         ("delivered twice", stats["delivered_twice"], 0),
-        ("result mails", len(system.mailbox.messages()), 1),
+        ("mails about the run", len(system.mailbox.messages()), 1),
     ]
     table = Table("what", "count", "expected", "", box=None)
     for what, count, expected in rows:
         table.add_row(what, str(count), str(expected), "ok" if count == expected else "WRONG")
     console.print(table)
-    happened = all(count == expected for _, count, expected in rows)
-    if not happened:
+    succeeded = all(count == expected for _, count, expected in rows)
+    if not succeeded:
         (FOLDER / "stats.json").write_text(json.dumps(stats), encoding="utf-8")
-    return happened
+    return succeeded
 
 
 @contextmanager
 def _bar(console: Console, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar; the block gets a function that sets its value."""
     columns = (TextColumn("{task.description:>15}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(what, total=total)
         yield lambda number: progress.update(task, completed=number)
 
 
-def _watch(show: Callable[[int], None], count: Callable[[], int], wanted: int) -> None:
-    """Show a count until it is what is wanted, or patience ends: the summary tells then."""
-    deadline = time.monotonic() + _PATIENCE
+def _watch(show: Callable[[int], None], count: Callable[[], int], expected: int) -> None:
+    """Show a count until it is as expected, or for a minute; the final check then reports what is missing."""
+    deadline = time.monotonic() + _TIMEOUT
     while time.monotonic() < deadline:
         number = count()
         show(number)
-        if number >= wanted:
+        if number >= expected:
             return
         time.sleep(0.3)

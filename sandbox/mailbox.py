@@ -1,4 +1,4 @@
-"""An SMTP server on loopback that keeps every message it accepts: where the sandbox's mail arrives."""
+"""An SMTP server on loopback that keeps every message it accepts."""
 
 import asyncio
 import threading
@@ -6,15 +6,16 @@ import time
 from collections.abc import Callable
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from types import TracebackType
 from typing import Self
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from sandbox.service import BackgroundService
+
 
 class _Controller(Controller):
-    """aiosmtpd's controller on a port of the kernel's choice, which it does not foresee."""
+    """aiosmtpd's controller on port 0: it remembers the port that the kernel chose, which aiosmtpd itself does not."""
 
     def _trigger_server(self) -> None:
         assert isinstance(self.server, asyncio.Server)
@@ -22,7 +23,7 @@ class _Controller(Controller):
         super()._trigger_server()  # type: ignore[no-untyped-call]  # aiosmtpd leaves its methods untyped
 
 
-class Mailbox:
+class Mailbox(BackgroundService):
     """Accepts mail while `down` is False, otherwise answers 451 (a temporary failure) to every recipient."""
 
     def __init__(self) -> None:
@@ -34,38 +35,30 @@ class Mailbox:
 
     @property
     def host(self) -> str:
-        """Where it listens."""
+        """The address that it listens on."""
         return "127.0.0.1"
 
     @property
     def port(self) -> int:
-        """The port, known once it was started."""
+        """The port that it listens on, known once it has started."""
         return int(self._controller.port)
 
     def start(self) -> Self:
-        """Listen, in a thread of its own."""
+        """Listen, in a background thread."""
         self._controller.start()
         return self
 
     def stop(self) -> None:
-        """Close the port; what arrived can still be read."""
+        """Close the port. The messages can still be read."""
         self._controller.stop()
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
     def messages(self) -> list[EmailMessage]:
-        """All that arrived, oldest first."""
+        """Return all messages, oldest first."""
         with self._arrived:
             return list(self._read())
 
     def wait_for(self, wanted: Callable[[EmailMessage], bool], timeout: float = 30) -> EmailMessage:
-        """Return the first message that is wanted, now or within `timeout` seconds; TimeoutError names what came."""
+        """Return the first message that is `wanted`; TimeoutError after `timeout` seconds lists what arrived."""
         deadline = time.monotonic() + timeout
         with self._arrived:
             while True:
@@ -77,7 +70,7 @@ class Mailbox:
                     raise TimeoutError(f"no such mail within {timeout} s; what arrived: {subjects}")
 
     def _read(self) -> list[EmailMessage]:
-        """Parse what has come since somebody last looked: done at its arrival, it would hold up the senders."""
+        """Parse the new messages: parsing them on arrival would slow down the senders."""
         new = self._contents[len(self._messages) :]
         self._messages += [message_from_bytes(each, EmailMessage, policy=policy.default) for each in new]
         return self._messages

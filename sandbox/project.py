@@ -1,4 +1,4 @@
-"""A copy of this checkout's deployable part, set up for the sandbox: the checkout itself is never edited."""
+"""Copies the deployable part of this checkout and configures the copy for the sandbox."""
 
 import json
 import shutil
@@ -8,27 +8,27 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 STAGE = "dev"
 
-# How comms-reprocess speaks to the reference application.
+# How comms-reprocess talks to the reference application.
 APPLICATION_TOML = ROOT / "sandbox" / "application" / "application.toml"
 
-# What a deployment reads; app.py and chalicelib are what ships.
-_PARTS = ("app.py", "chalicelib", "requirements.txt", "statemachine.json", ".chalice")
+# What a deployment reads. Only app.py and chalicelib ship to Lambda.
+_DEPLOYABLE = ("app.py", "chalicelib", "requirements.txt", "statemachine.json", ".chalice")
 
 
 def copy(folder: Path, environment: Mapping[str, str], application_toml: str) -> None:
-    """Copy the project to `folder`, with another application.toml and more environment variables for the stage."""
-    for part in _PARTS:
-        source = ROOT / part
+    """Copy the project to `folder`, with this application.toml and these environment variables added to the stage."""
+    for name in _DEPLOYABLE:
+        source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "deploy*"))
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "deploy*"))
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, folder / part)
+            shutil.copy2(source, folder / name)
     (folder / "chalicelib" / "application.toml").write_text(application_toml, encoding="utf-8")
-    _configure(folder / ".chalice" / "config.json", environment)
+    _add_variables(folder / ".chalice" / "config.json", environment)
 
 
-def _configure(file: Path, environment: Mapping[str, str]) -> None:
+def _add_variables(file: Path, environment: Mapping[str, str]) -> None:
     config = json.loads(file.read_text(encoding="utf-8"))
     config["stages"][STAGE]["environment_variables"] |= dict(environment)
     file.write_text(json.dumps(config, indent=2), encoding="utf-8")

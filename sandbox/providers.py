@@ -1,20 +1,21 @@
 """An SMS provider on loopback that keeps every message it accepts. The email provider is `sandbox.mailbox.Mailbox`.
 
-Both live in the process of whoever starts them, so what they count survives the death of the application.
+Both run in the process that starts them, so they keep counting when the application is killed.
 """
 
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
 import msgspec
 
+from sandbox.service import BackgroundService
+
 
 class _Message(msgspec.Struct, frozen=True, rename="camel"):
-    """What the application posts."""
+    """The body of `POST /messages`."""
 
     to: str
     text: str
@@ -23,7 +24,7 @@ class _Message(msgspec.Struct, frozen=True, rename="camel"):
 
 @dataclass(frozen=True)
 class Sms:
-    """A message that the provider took on."""
+    """A message that the provider accepted."""
 
     id: str
     to: str
@@ -31,7 +32,7 @@ class Sms:
     communication_id: str
 
 
-class SmsProvider:
+class SmsProvider(BackgroundService):
     """Answers `POST /messages` with 202 and an id while `down` is False, otherwise with 503."""
 
     def __init__(self) -> None:
@@ -39,35 +40,27 @@ class SmsProvider:
         self._messages: list[Sms] = []
         self._lock = threading.Lock()
         self._server = _Server(self)
-        # a short poll: stopping waits for it
+        # A short poll interval, because stopping waits for it.
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL that it listens on."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def start(self) -> Self:
-        """Listen, in a thread of its own."""
+        """Listen, in a background thread."""
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Close the port; what arrived can still be read."""
+        """Close the port. The messages can still be read."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
     def messages(self) -> list[Sms]:
-        """All that were accepted, oldest first."""
+        """Return all accepted messages, oldest first."""
         with self._lock:
             return list(self._messages)
 
@@ -80,14 +73,14 @@ class SmsProvider:
 
 
 class _Server(ThreadingHTTPServer):
-    """A port of the kernel's choice whose handlers know the provider."""
+    """Listens on a free port; its handlers reach the provider through it."""
 
     def __init__(self, provider: SmsProvider) -> None:
         self.provider = provider
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: an application that was killed leaves broken connections behind."""
+        """Log nothing: an application that is killed breaks its connections."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -99,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self, body: bytes) -> tuple[int, dict[str, str]]:
         if self.path != "/messages":
-            return 404, {"error": "there is only /messages"}
+            return 404, {"error": "the only path is /messages"}
         if self.server.provider.down:
             return 503, {"error": "the provider is down"}
         try:
@@ -117,4 +110,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the standard library's name)
-        """Say nothing."""
+        """Log nothing."""

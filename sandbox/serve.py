@@ -1,4 +1,4 @@
-"""`make serve`: keep the whole system running to play with, and `make fire`: fire its schedule now."""
+"""`make serve` runs the whole system for you to try, and `make fire` fires its schedule."""
 
 import json
 import os
@@ -12,54 +12,66 @@ import requests
 from sandbox.project import ROOT
 from sandbox.system import System
 
-# Where it keeps its logs, and where `make fire` finds what runs; a test has a folder of its own.
+# The logs, and the file by which `make fire` finds the running system. Tests use another folder.
 FOLDER = Path(os.environ.get("SANDBOX_FOLDER", ROOT / ".sandbox" / "serve"))
 
-# Low enough for a run of all that fails here to wait for approval (see docs/api.md).
+# So low that a run for everything that fails at the start waits for approval (see docs/api.md).
 THRESHOLD = 30
 
 _RUNNING = FOLDER / "running.json"
 
 _TEXT = """
-Ready. The schedule fires every minute; `make fire` fires it now. Ctrl-C ends everything.
+Ready. The schedule fires every minute; `make fire` fires it now. Press Ctrl-C to stop.
 
   API            {api}
   token          {token}   (approver: {approver})
   application    {application}   (token: {application_token})
   logs           {folder}
 
-Try, in another terminal:
+The API runs at this address. The amazonaws.com address above would work only on real AWS.
+
+To try it, paste these two lines into another terminal:
 
   export API={api} TOKEN={token} APPROVER={approver}
   export APP={application} APP_TOKEN={application_token}
 
-  # break the application, have an email fail for good, mend it
-  curl -s $APP/switches -H "Authorization: Bearer $APP_TOKEN" -H 'Content-Type: application/json' -d '{{"status": 503}}'
-  curl -s -X DELETE $APP/switches -H "Authorization: Bearer $APP_TOKEN"
+Then, for example:
+
+  # see how many communications the application has sent, and how many failed for good
   curl -s $APP/stats -H "Authorization: Bearer $APP_TOKEN"
 
-  # start a run for some of what has failed, and look at it
+  # start a run for the failed SMS; the answer contains its runId
   curl -si -X POST $API/reprocess -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
        -d '{{"operation": "send.sms", "createdBy": "bob"}}'
+
+  # look at a run; put its runId in place of RUN_ID
   curl -s $API/runs/RUN_ID -H "Authorization: Bearer $TOKEN"
 
-A run of more than {threshold} waits for approval, the first scheduled one too. All calls: docs/api.md
+  # approve a run that waits: runs of more than {threshold} do, and a mail asks for approval
+  curl -s -X POST $API/runs/RUN_ID/approve -H "Authorization: Bearer $APPROVER"
 
-Mails to the person on duty are shown here:
+  # break the application, so that it answers every POST with 503, and repair it
+  curl -s $APP/switches -H "Authorization: Bearer $APP_TOKEN" -H 'Content-Type: application/json' -d '{{"status": 503}}'
+  curl -s -X DELETE $APP/switches -H "Authorization: Bearer $APP_TOKEN"
+
+docs/api.md shows all calls of the API.
+
+Mails to the person on duty appear here:
 """
 
 
 def serve() -> int:
-    """Run until Ctrl-C or SIGTERM; no process is left behind."""
+    """Run until Ctrl-C or SIGTERM, then stop every process."""
     shutil.rmtree(FOLDER, ignore_errors=True)
-    # Started in the background of a script, Python would ignore Ctrl-C's signal.
+    # If a script starts it in the background, Python would ignore SIGINT.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
         settings = {"SCHEDULE": "rate(1 minute)", "APPROVAL_THRESHOLD": str(THRESHOLD)}
         with System(FOLDER, settings, requeue_after=1.0) as system:
+            print("Deploying comms-reprocess to the AWS on your machine ...", flush=True)
             print(system.deploy())
-            _fail_some(system)
+            _let_fail(system)
             _announce(system)
             _show_mails(system)
     except KeyboardInterrupt:
@@ -69,8 +81,9 @@ def serve() -> int:
     return 0
 
 
-def _fail_some(system: System) -> None:
-    print("Letting 22 emails of alice's, two to impossible addresses, and 20 SMS of bob's fail for good ...")
+def _let_fail(system: System) -> None:
+    print("The providers are down, and the application gives up on 42 communications:")
+    print("20 emails by alice, 2 more by her to impossible addresses, and 20 SMS by bob ...", flush=True)
     system.email.down = system.sms.down = True
     system.application.create("emails", 20, created_by="alice")
     system.application.create("emails", 2, created_by="alice", recipient="nobody")
@@ -105,12 +118,12 @@ def _show_mails(system: System) -> None:
 
 
 def fire(running: Path = _RUNNING) -> int:
-    """Fire the schedule of a running `make serve`; 1 if none runs."""
+    """Fire the schedule of a running `make serve`; return 1 if none runs."""
     if not running.exists():
-        print("Nothing runs here: start `make serve` in another terminal first.")
+        print("Nothing is running. Start `make serve` in another terminal first.")
         return 1
-    what = json.loads(running.read_text(encoding="utf-8"))
-    answer = requests.post(f"{what['endpoint']}/_sandbox/rules/{what['rule']}/fire", timeout=10)
+    target = json.loads(running.read_text(encoding="utf-8"))
+    answer = requests.post(f"{target['endpoint']}/_sandbox/rules/{target['rule']}/fire", timeout=10)
     answer.raise_for_status()
-    print(f"Fired {what['rule']}.")
+    print("Fired. If there is anything to send, a mail about the run appears where `make serve` runs.")
     return 0

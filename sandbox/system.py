@@ -1,4 +1,4 @@
-"""The whole system, running: providers, the reference application, embedded AWS, and comms-reprocess deployed on it."""
+"""Runs the whole system: comms-reprocess on the embedded AWS, the reference application and its providers."""
 
 import json
 import os
@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import requests
@@ -18,19 +17,21 @@ from sandbox.application import ReferenceApplication
 from sandbox.aws import EmbeddedAws
 from sandbox.mailbox import Mailbox
 from sandbox.providers import SmsProvider
+from sandbox.service import BackgroundService
 
-# Who gets the result mails in the sandbox.
+# The subscriber of all topics.
 ON_DUTY = "on-duty@example.com"
 
-_PREFIX = f"comms-reprocess-{project.STAGE}"
+# The name of everything that comms-reprocess has in the embedded AWS.
+PREFIX = f"comms-reprocess-{project.STAGE}"
 
 
-class System:
-    """Everything of the sandbox, in `folder`.
+class System(BackgroundService):
+    """The whole sandbox, with its files in `folder`.
 
-    `settings` are environment variables of the stage, `toml` is another application.toml than the reference
-    application's own, `application` are options of that application. `email` and `sms` are the providers that the
-    application sends by, `mailbox` that of the person on duty.
+    `settings` are environment variables of the stage. `toml` replaces the reference application's application.toml.
+    `application` are options of the reference application. `email` and `sms` are its providers; `mailbox` belongs to
+    the person on duty.
     """
 
     def __init__(
@@ -45,18 +46,18 @@ class System:
         self._application_options = application
         self._running = ExitStack()
 
-    def __enter__(self) -> Self:
+    def start(self) -> Self:
+        """Start everything but comms-reprocess, which `deploy` adds."""
         with ExitStack() as stack:
-            self._start(stack)
+            self._start_all(stack)
             self._running = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """Stop everything, in the opposite order."""
         self._running.close()
 
-    def _start(self, stack: ExitStack) -> None:
+    def _start_all(self, stack: ExitStack) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for server in (self.email, self.sms, self.mailbox):
             stack.enter_context(server)
@@ -75,29 +76,29 @@ class System:
             endpoint_url=self.aws.endpoint,
             region_name=self.aws.environment()["AWS_DEFAULT_REGION"],
             aws_access_key_id="sandbox",
-            aws_secret_access_key="sandbox",  # noqa: S106 (the embedded AWS takes any)
+            aws_secret_access_key="sandbox",  # noqa: S106 (the embedded AWS accepts any)
         )
 
     # -- comms-reprocess
 
     def deploy(self) -> str:
-        """Deploy comms-reprocess, as an engineer would; return what deploy.py printed."""
-        secret = f"{_PREFIX}-application"
+        """Deploy comms-reprocess with deploy.py, as you would to AWS, and return what it printed."""
+        secret = f"{PREFIX}-application"
         self.client("secretsmanager").create_secret(Name=secret, SecretString=self.application.token)
         settings = {"APPLICATION_URL": self.application.url, "APPLICATION_SECRET": secret, "COOL_DOWN": "1m"}
         project.copy(self.folder / "project", settings | self._settings, self._application_toml)
         return self.deploy_again()
 
     def deploy_again(self) -> str:
-        """Run the same deployment once more."""
+        """Run the same deployment again."""
         return self.run("deploy", "--notify", ON_DUTY, "--child-execution-type", "STANDARD")
 
     def token(self, role: str, name: str | None = None) -> str:
-        """Make an API token."""
+        """Create an API token."""
         return self.run("token", "add", "--name", name or role, "--role", role).strip()
 
     def run(self, *arguments: str) -> str:
-        """Run deploy.py for the sandbox's stage; RuntimeError with what it printed if it fails."""
+        """Run deploy.py for the sandbox's stage. If it fails, RuntimeError contains what it printed."""
         command = [sys.executable, str(project.ROOT / "deploy.py"), *arguments]
         command += ["--stage", project.STAGE, "--project", str(self.folder / "project")]
         finished = subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=False)
@@ -128,9 +129,9 @@ class System:
 
     @property
     def rule(self) -> str:
-        """The name of the schedule's rule."""
+        """The name of the schedule's EventBridge rule."""
         names = [rule["Name"] for rule in self.client("events").list_rules()["Rules"]]
-        return str(next(name for name in names if name.startswith(_PREFIX)))
+        return str(next(name for name in names if name.startswith(PREFIX)))
 
     def fire(self) -> None:
         """Fire the schedule now."""

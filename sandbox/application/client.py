@@ -1,4 +1,4 @@
-"""Speaks to a running reference application: for the demo and tests."""
+"""A client for a running reference application, for the demo and for tests."""
 
 import time
 from typing import Any
@@ -10,14 +10,14 @@ _TIMEOUT = 30
 
 
 class Client:
-    """Calls the endpoints at `url` with `token`; an answer of 400 or more raises `requests.HTTPError`."""
+    """Calls the endpoints at `url` with `token`. An answer of 400 or more raises `requests.HTTPError`."""
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url
         self.token = token
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Call any endpoint, and return the answer whatever it is."""
+        """Call any endpoint and return the response, whatever its status."""
         options.setdefault("headers", {}).setdefault("Authorization", f"Bearer {self.token}")
         with requests.Session() as session:
             session.trust_env = False  # loopback needs no proxy
@@ -31,20 +31,20 @@ class Client:
         recipient: str | None = None,
         created: str | None = None,
     ) -> list[str]:
-        """Have `count` "emails" or "sms" sent; return their ids."""
+        """Create `count` "emails" or "sms", which the application then sends; return their ids."""
         to = recipient or ("someone@example.org" if kind == "emails" else "+4930123456")
-        wanted = {"recipient": to, "body": "Hello", "createdBy": created_by, "created": created}
+        new = {"recipient": to, "body": "Hello", "createdBy": created_by, "created": created}
         if kind == "emails":
-            wanted["subject"] = "Hello"
-        ids: list[str] = self._json("POST", f"/{kind}", json=[wanted] * count)["ids"]
+            new["subject"] = "Hello"
+        ids: list[str] = self._json("POST", f"/{kind}", json=[new] * count)["ids"]
         return ids
 
     def stats(self) -> dict[str, int]:
-        """Return the application's numbers."""
+        """Return the application's counters."""
         return self._json("GET", "/stats")
 
     def wait_for_stats(self, timeout: float = 30, **wanted: int) -> dict[str, int]:
-        """Return the numbers once all that are named are as wanted; TimeoutError says what they were."""
+        """Return the counters once all `wanted` ones have their value; TimeoutError contains the last counters."""
         deadline = time.monotonic() + timeout
         while True:
             stats = self.stats()
@@ -55,11 +55,11 @@ class Client:
             time.sleep(0.05)
 
     def switch(self, **changes: object) -> dict[str, Any]:
-        """Break something, or mend it with None; return all switches."""
+        """Turn faults on, or off with None; return all switches."""
         return self._json("POST", "/switches", json=changes)
 
-    def mend(self) -> None:
-        """Turn all switches off."""
+    def reset_switches(self) -> None:
+        """Turn all faults off."""
         self._json("DELETE", "/switches")
 
     def communication(self, communication_id: str) -> dict[str, Any]:
@@ -69,5 +69,5 @@ class Client:
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         response = self.request(method, path, **options)
         response.raise_for_status()
-        answer: dict[str, Any] = response.json()
-        return answer
+        content: dict[str, Any] = response.json()
+        return content

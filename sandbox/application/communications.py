@@ -1,4 +1,4 @@
-"""The rows of the communications: created, queued, claimed by a worker, sent or finally failed."""
+"""The table of communications: created, queued, claimed by a worker, then sent or finally failed."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -8,9 +8,9 @@ from datetime import datetime
 import msgspec
 
 from sandbox.application.database import Database, timestamp
-from sandbox.application.queues import Entry, Ticketed
+from sandbox.application.queues import MessageBody, QueueMessage
 
-# Far longer than a provider may take: a claim is freed when the process starts again, this is only the last resort.
+# Far longer than a provider may need. Claims are released when the process starts again; this is the last resort.
 _CLAIM_SECONDS = 120
 
 _CURRENT = """
@@ -19,7 +19,7 @@ _CURRENT = """
 """
 _CLAIM = f"""
     UPDATE communications SET claimed_until = :now + :seconds WHERE {_CURRENT} AND attempted_at IS NULL
-    RETURNING id, operation, recipient, subject, body, doomed
+    RETURNING id, operation, recipient, subject, body, doomed AS never_send
 """  # noqa: S608 (constants only)
 _REQUEUE = f"""
     UPDATE communications SET
@@ -33,7 +33,7 @@ _REQUEUE = f"""
 
 
 class NewCommunication(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """What somebody wants sent; `created` is for pretending that it was long ago."""
+    """A communication to create. `created` lets it look older than it is."""
 
     recipient: str
     body: str
@@ -43,7 +43,7 @@ class NewCommunication(msgspec.Struct, frozen=True, rename="camel", forbid_unkno
 
 
 @dataclass(frozen=True)
-class Claimed:
+class ClaimedCommunication:
     """A communication that one worker, and no other, sends now."""
 
     id: str
@@ -51,103 +51,109 @@ class Claimed:
     recipient: str
     subject: str
     body: str
-    doomed: bool
+    never_send: bool
 
 
 class Communications:
-    """The table, as creators, workers and the requeuer use it."""
+    """What creators, workers and the requeuer do with the table."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, operation: str, wanted: Iterable[NewCommunication]) -> list[str]:
-        """Write rows that the outbox will queue; return their ids."""
-        with self._database.transaction() as tables:
+    def create(self, operation: str, new: Iterable[NewCommunication]) -> list[str]:
+        """Insert rows, which the outbox will queue; return their ids."""
+        with self._database.transaction() as connection:
             query = "SELECT count(*) FROM communications WHERE operation = ?"
-            (count,) = tables.execute(query, [operation]).fetchone()
+            (count,) = connection.execute(query, [operation]).fetchone()
             rows = [
-                (_new_id(operation, number), operation, *_fields(new)) for number, new in enumerate(wanted, count + 1)
+                (_new_id(operation, number), operation, *_fields(each)) for number, each in enumerate(new, count + 1)
             ]
             columns = "id, operation, recipient, subject, body, created_by, created"
-            tables.executemany(f"INSERT INTO communications ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)  # noqa: S608 (constants only)
+            connection.executemany(f"INSERT INTO communications ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)  # noqa: S608 (constants only)
         return [row[0] for row in rows]
 
-    def to_enqueue(self, at_once: int, in_queue: int) -> list[Ticketed]:
-        """Return queued rows that have no queue entry yet, none while `in_queue` others wait in the main queue."""
+    def to_enqueue(self, limit: int, max_in_queue: int) -> list[QueueMessage]:
+        """Return up to `limit` messages for the main queue, so that it never holds more than `max_in_queue`."""
         query = """SELECT id, operation, created_by, ticket FROM communications
-                   WHERE state = 'queued' AND enqueued_at IS NULL LIMIT min(:at_once, max(0, :in_queue - (
+                   WHERE state = 'queued' AND enqueued_at IS NULL LIMIT min(:limit, max(0, :max_in_queue - (
                        SELECT count(*) FROM communications
                        WHERE state = 'queued' AND enqueued_at > 0 AND attempted_at IS NULL)))"""
-        with self._database.transaction() as tables:
-            rows = tables.execute(query, {"at_once": at_once, "in_queue": in_queue}).fetchall()
-        return [Ticketed(Entry(id_, operation, by, timestamp()), ticket) for id_, operation, by, ticket in rows]
+        with self._database.transaction() as connection:
+            rows = connection.execute(query, {"limit": limit, "max_in_queue": max_in_queue}).fetchall()
+        return [
+            QueueMessage(MessageBody(id_, operation, created_by, timestamp()), ticket)
+            for id_, operation, created_by, ticket in rows
+        ]
 
-    def enqueued(self, entries: Sequence[Ticketed]) -> None:
-        """Note that rows have their queue entry."""
-        self._update("UPDATE communications SET enqueued_at = :now WHERE id = :id AND ticket = :ticket", entries)
+    def mark_enqueued(self, messages: Sequence[QueueMessage]) -> None:
+        """Record that the main queue has these messages."""
+        self._update("UPDATE communications SET enqueued_at = :now WHERE id = :id AND ticket = :ticket", messages)
 
-    def claim(self, entry: Ticketed) -> Claimed | None:
-        """Let the caller send it, unless this queueing is somebody else's, was tried already or is over."""
-        with self._database.transaction() as tables:
-            rows = tables.execute(_CLAIM, _values(entry, seconds=_CLAIM_SECONDS)).fetchall()
-        return Claimed(**dict(rows[0])) if rows else None
+    def claim(self, message: QueueMessage) -> ClaimedCommunication | None:
+        """Claim a message's communication; None if the message is outdated, was tried, or is claimed already."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(_CLAIM, _values(message, seconds=_CLAIM_SECONDS)).fetchall()
+        return ClaimedCommunication(**dict(rows[0])) if rows else None
 
-    def is_over(self, entry: Ticketed) -> bool:
-        """Tell whether an entry's queueing has ended: the entry may be thrown away."""
+    def is_outdated(self, message: QueueMessage) -> bool:
+        """Return whether nothing is left to do for a message, so that it may be deleted."""
         query = "SELECT 1 FROM communications WHERE id = :id AND ticket = :ticket AND state = 'queued'"
-        with self._database.transaction() as tables:
-            return tables.execute(query, _values(entry)).fetchone() is None
+        with self._database.transaction() as connection:
+            return connection.execute(query, _values(message)).fetchone() is None
 
-    def delivered(self, communication_id: str, provider_message_id: str) -> None:
-        """Write down that the provider took it: `sent = 1`."""
-        with self._database.transaction() as tables:
+    def mark_delivered(self, communication_id: str, provider_message_id: str) -> None:
+        """Record that the provider accepted a communication: `sent = 1`."""
+        with self._database.transaction() as connection:
             delivery = (communication_id, provider_message_id, timestamp())
-            tables.execute("INSERT INTO deliveries VALUES (?, ?, ?)", delivery)
-            tables.execute(
+            connection.execute("INSERT INTO deliveries VALUES (?, ?, ?)", delivery)
+            connection.execute(
                 """UPDATE communications SET sent = 1, state = 'sent', claimed_until = NULL, failed_at = NULL,
                    error = NULL WHERE id = ?""",
                 [communication_id],
             )
 
-    def attempt_failed(self, entry: Ticketed, error: str) -> None:
-        """Free the claim; the round is counted when the entry has been through the dead letter queue."""
+    def record_failed_attempt(self, message: QueueMessage, error: str) -> None:
+        """Release the claim. The round is counted once the message has been in the dead letter queue."""
         query = """UPDATE communications SET claimed_until = NULL, attempted_at = :now, error = :error
                    WHERE id = :id AND ticket = :ticket AND state = 'queued'"""
-        self._update(query, [entry], error=error)
+        self._update(query, [message], error=error)
 
-    def attempted_at(self, entries: Sequence[Ticketed]) -> float:
-        """Return when the latest of the attempts that these entries stand for failed; 0 if none was made."""
+    def last_attempt(self, messages: Sequence[QueueMessage]) -> float:
+        """Return when the latest failed attempt of these messages was, as a Unix time; 0 if none was made."""
         query = "SELECT attempted_at FROM communications WHERE id = :id AND ticket = :ticket"
-        with self._database.transaction() as tables:
-            rows = [tables.execute(query, _values(entry)).fetchone() for entry in entries]
+        with self._database.transaction() as connection:
+            rows = [connection.execute(query, _values(message)).fetchone() for message in messages]
         return max((row["attempted_at"] or 0.0 for row in rows if row), default=0.0)
 
-    def requeue(self, entries: Sequence[Ticketed], rounds: int) -> None:
-        """Give rows their next round, or fail them finally after `rounds`; an entry whose attempt died is no round."""
-        self._update(_REQUEUE, entries, rounds=rounds, timestamp=timestamp())
+    def requeue(self, messages: Sequence[QueueMessage], rounds: int) -> None:
+        """Queue communications for their next round; after `rounds` they have finally failed.
 
-    def free_claims(self) -> None:
-        """Queue again what a process that died was sending: nobody knows whether the provider took it."""
+        A message whose attempt never ended, because the process died, does not count as a round.
+        """
+        self._update(_REQUEUE, messages, rounds=rounds, timestamp=timestamp())
+
+    def release_claims(self) -> None:
+        """Queue again what a process was sending when it died: nobody knows whether the provider accepted it."""
         query = """UPDATE communications SET claimed_until = NULL, interrupted = interrupted + 1,
                    ticket = ticket + 1, enqueued_at = NULL WHERE claimed_until IS NOT NULL"""
-        with self._database.transaction() as tables:
-            tables.execute(query)
+        with self._database.transaction() as connection:
+            connection.execute(query)
 
     def requeue_lost(self, after: float) -> None:
-        """Queue again the rows whose entry has not come to anything for so long that the queue must have lost it."""
+        """Queue again what was enqueued more than `after` seconds ago: the queue must have lost its message."""
         query = """UPDATE communications SET ticket = ticket + 1, enqueued_at = NULL
                    WHERE state = 'queued' AND enqueued_at < :now - :after
                    AND (claimed_until IS NULL OR claimed_until < :now)"""
-        with self._database.transaction() as tables:
-            tables.execute(query, {"now": time.time(), "after": after})
+        with self._database.transaction() as connection:
+            connection.execute(query, {"now": time.time(), "after": after})
 
-    def _update(self, query: str, entries: Sequence[Ticketed], **values: object) -> None:
-        with self._database.transaction() as tables:
-            tables.executemany(query, [_values(entry, **values) for entry in entries])
+    def _update(self, query: str, messages: Sequence[QueueMessage], **values: object) -> None:
+        with self._database.transaction() as connection:
+            connection.executemany(query, [_values(message, **values) for message in messages])
 
 
 def _new_id(operation: str, number: int) -> str:
-    """Ids are opaque to others, and those of SMS need care in a URL."""
+    """Return an id. Those of SMS contain characters that must be quoted in a URL, as some applications' ids do."""
     return str(100_000 + number) if operation == "send.email" else f"sms/2026#{number}"
 
 
@@ -155,6 +161,6 @@ def _fields(new: NewCommunication) -> tuple[str, str, str, str, str]:
     return new.recipient, new.subject, new.body, new.created_by, timestamp(new.created)
 
 
-def _values(entry: Ticketed, **values: object) -> dict[str, object]:
-    known = {"id": entry.entry.primary_id, "operation": entry.entry.operation, "ticket": entry.ticket}
+def _values(message: QueueMessage, **values: object) -> dict[str, object]:
+    known = {"id": message.body.primary_id, "operation": message.body.operation, "ticket": message.ticket}
     return known | {"now": time.time()} | values

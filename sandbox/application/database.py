@@ -1,4 +1,4 @@
-"""The application's SQLite file: its tables, one connection, and the time as it is written there."""
+"""The application's SQLite database: its tables, its one connection, and the format of its timestamps."""
 
 import sqlite3
 import threading
@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-# `ticket` numbers the queueings of a communication. A queue entry carries the ticket it was made for, so one that
-# arrives twice or late is recognised. `accepted_key` is the key whose POST was accepted, until it finally failed again.
+# `ticket` counts how often a communication was queued. A queue message carries the ticket that it was created with, so
+# a message that arrives twice or late is recognised. `accepted_key` is the idempotency key of the POST that was
+# accepted, until the communication has finally failed again. `doomed` is 1 if every attempt is to fail, which the
+# switch `accepts_but_never_sends` asks for.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS communications (
     id TEXT PRIMARY KEY,
@@ -56,18 +58,18 @@ CREATE INDEX IF NOT EXISTS payloads_communication ON payloads (communication_id,
 
 
 class Database:
-    """One connection that threads take turns at: no "database is locked", and what commits later is later."""
+    """One connection for all threads, under a lock: SQLite never says "database is locked"."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
-        # WAL with NORMAL outlives the death of the process; only a power failure could undo a commit
+        # WAL with NORMAL survives a killed process; only a power failure could undo a commit.
         self._connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _SCHEMA)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Commit what is done inside, or nothing of it if it raises."""
+        """Commit at the end of the block, or roll back if it raises."""
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -84,7 +86,7 @@ class Database:
 
 
 def timestamp(moment: datetime | None = None) -> str:
-    """Write a time (now by default) so that sorting the text sorts the times; one without a zone is UTC."""
+    """Format a time (by default now) so that text order is time order; a time without a zone is UTC."""
     moment = moment or datetime.now(UTC)
     moment = moment.astimezone(UTC) if moment.tzinfo else moment
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

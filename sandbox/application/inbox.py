@@ -1,4 +1,4 @@
-"""`POST /communications`: queue a communication afresh, once for each idempotency key, and keep what was received."""
+"""`POST /communications`: queues a communication again, once per idempotency key, and keeps every POST."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _QUEUE = """UPDATE communications SET state = 'queued', rounds = 0, ticket = tic
 
 
 class Payload(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """What is posted, and nothing else."""
+    """The body of the POST. Any other field is refused."""
 
     primary_id: _Text
     operation: _Text
@@ -32,8 +32,8 @@ class Payload(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields
 
 
 @dataclass(frozen=True)
-class Received:
-    """A POST that was written down: its number there, its payload or what is wrong with it, and its key."""
+class ReceivedPost:
+    """A POST in the table `payloads`: its number, its payload or what is wrong with it, and its idempotency key."""
 
     number: int
     payload: Payload | str
@@ -42,57 +42,57 @@ class Received:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is answered."""
+    """An answer: the HTTP status, and the content of the JSON body."""
 
     status: int
     content: dict[str, object]
 
 
 def refusal(status: int, code: str, message: str) -> Answer:
-    """Shape an error."""
+    """Return an error."""
     return Answer(status, {"error": {"code": code, "message": message}})
 
 
 class Inbox:
-    """Takes the payloads."""
+    """Receives and processes the POSTs."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def receive(self, body: bytes, key: str | None, run_id: str | None) -> Received:
-        """Write down that a payload came, before anything else can happen to it."""
+    def receive(self, body: bytes, key: str | None, run_id: str | None) -> ReceivedPost:
+        """Store a POST, before anything else can happen to it."""
         payload = _parse(body)
-        # without a key nobody can tell a repetition from a second sending, so each POST counts as one
-        known = key or f"without a key: {uuid4()}"
+        # Without a key, a repeated POST looks like a new one, so each POST gets a key.
+        key = key or f"without a key: {uuid4()}"
         values = {
             "communication_id": payload.primary_id if isinstance(payload, Payload) else None,
-            "key": known,
+            "key": key,
             "run_id": run_id,
             "body": body.decode(errors="replace"),
             "at": timestamp(),
         }
-        with self._database.transaction() as tables:
-            number = tables.execute(_INSERT, values).lastrowid
-        return Received(number or 0, payload, known)
+        with self._database.transaction() as connection:
+            number = connection.execute(_INSERT, values).lastrowid
+        return ReceivedPost(number or 0, payload, key)
 
-    def process(self, received: Received, *, doomed: bool) -> Answer:
-        """Decide and do it in one transaction, so that of two connections with one key only the first queues."""
+    def process(self, received: ReceivedPost, *, never_send: bool) -> Answer:
+        """Queue the communication or refuse, in one transaction: of POSTs with the same key, only the first queues."""
         payload = received.payload
         if isinstance(payload, str):
             return refusal(400, "invalid_payload", payload)
-        with self._database.transaction() as tables:
-            repeated = tables.execute(_REPEATED, [payload.primary_id, received.key]).fetchone()
+        with self._database.transaction() as connection:
+            repeated = connection.execute(_REPEATED, [payload.primary_id, received.key]).fetchone()
             if repeated:
                 answer = Answer(repeated["status"], msgspec.json.decode(repeated["answer"]))
             else:
-                answer = _decide(tables, received, payload, doomed=doomed)
-            _write_answer(tables, received, answer)
+                answer = _decide(connection, received, payload, never_send=never_send)
+            _write_answer(connection, received, answer)
         return answer
 
-    def answered(self, received: Received, status: int | None) -> None:
-        """Write down the status that went out, None for a connection that was cut."""
-        with self._database.transaction() as tables:
-            tables.execute("UPDATE payloads SET answered = ? WHERE number = ?", [status, received.number])
+    def record_answer(self, received: ReceivedPost, status: int | None) -> None:
+        """Store the status that was sent, None if the connection was cut."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE payloads SET answered = ? WHERE number = ?", [status, received.number])
 
 
 def _parse(body: bytes) -> Payload | str:
@@ -102,24 +102,27 @@ def _parse(body: bytes) -> Payload | str:
         return str(error)
 
 
-def _decide(tables: sqlite3.Connection, received: Received, payload: Payload, *, doomed: bool) -> Answer:
+def _decide(connection: sqlite3.Connection, received: ReceivedPost, payload: Payload, *, never_send: bool) -> Answer:
     query = "SELECT * FROM communications WHERE id = ? AND operation = ?"
-    row = tables.execute(query, [payload.primary_id, payload.operation]).fetchone()
+    row = connection.execute(query, [payload.primary_id, payload.operation]).fetchone()
     if row is None:
         return refusal(404, "unknown_communication", "there is no such communication")
     if row["state"] == "sent":
-        return refusal(409, "already_sent", "it was sent")
+        return refusal(409, "already_sent", "it was sent already")
     if not is_possible(payload.operation, row["recipient"]):
-        return refusal(422, "invalid_address", "its address can never work")
+        return refusal(422, "invalid_address", "its address is invalid")
     if row["state"] == "queued":
-        return refusal(409, "already_queued", "it is on its way")
-    tables.execute(_QUEUE, [received.key, doomed, payload.primary_id])
+        return refusal(409, "already_queued", "it is queued already")
+    connection.execute(_QUEUE, [received.key, never_send, payload.primary_id])
     return Answer(202, {"status": "queued"})
 
 
-def _write_answer(tables: sqlite3.Connection, received: Received, answer: Answer) -> None:
-    """Keep the answer for repetitions; `two_keys` again, for two keys that were received before either was accepted."""
-    tables.execute(
+def _write_answer(connection: sqlite3.Connection, received: ReceivedPost, answer: Answer) -> None:
+    """Store the answer for repeated POSTs.
+
+    `two_keys` is set here too, because two keys may have been received before either was accepted.
+    """
+    connection.execute(
         """UPDATE payloads SET status = :status, answer = :answer, two_keys = two_keys OR EXISTS (
                SELECT 1 FROM communications WHERE id = payloads.communication_id AND accepted_key <> :key)
            WHERE number = :number""",

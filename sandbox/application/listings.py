@@ -1,4 +1,4 @@
-"""The lists of failed communications: one pages with a cursor, the other with page numbers, as applications differ."""
+"""The lists of failed communications: emails are paged with a cursor, SMS with page numbers."""
 
 import base64
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _PAGE = f"""
 
 
 class EmailQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `GET /emails/failed` understands. A misspelt filter is refused: ignoring it would list everything."""
+    """The parameters of `GET /emails/failed`. A misspelt filter is refused: ignoring it would list everything."""
 
     created_after: datetime | None = None
     created_before: datetime | None = None
@@ -35,7 +35,7 @@ class EmailQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SmsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `GET /sms/failed` understands."""
+    """The parameters of `GET /sms/failed`."""
 
     since: datetime | None = msgspec.field(default=None, name="from")
     until: datetime | None = msgspec.field(default=None, name="to")
@@ -46,7 +46,7 @@ class SmsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Filters:
-    """`after` and later, earlier than `before`, by `author`; None for any."""
+    """Created at or after `after`, before `before`, and by `author`; None for any."""
 
     operation: str
     after: datetime | None
@@ -54,7 +54,7 @@ class Filters:
     author: str | None
 
     def values(self) -> _Row:
-        """Return the parameters of the SQL above."""
+        """Return the parameters of the SQL queries."""
         return {
             "operation": self.operation,
             "after": self.after and timestamp(self.after),
@@ -70,7 +70,7 @@ class Listings:
         self._database = database
 
     def emails(self, query: EmailQuery) -> tuple[_Row, str | None]:
-        """Return a page, and the cursor of the next one if there is more."""
+        """Return a page, and the cursor of the next page if there is one."""
         filters = Filters("send.email", query.created_after, query.created_before, query.author)
         last = _decode(query.cursor) if query.cursor else ("", "")
         count, rows = self._read(filters, query.page_size + 1, last=last)
@@ -83,7 +83,7 @@ class Listings:
         return {"count": count, "results": results}, cursor
 
     def sms(self, query: SmsQuery) -> _Row:
-        """Return a page; one beyond the last is empty."""
+        """Return a page. A page beyond the last one is empty."""
         filters = Filters("send.sms", query.since, query.until, query.created_by)
         total, rows = self._read(filters, query.per_page, offset=(query.page - 1) * query.per_page)
         data = [
@@ -96,9 +96,9 @@ class Listings:
         self, filters: Filters, limit: int, offset: int = 0, last: tuple[str, str] = ("", "")
     ) -> tuple[int, list[tuple[str, str, str, str]]]:
         page = {"limit": limit, "offset": offset, "last_failed_at": last[0], "last_id": last[1]}
-        with self._database.transaction() as tables:
-            (count,) = tables.execute(_COUNT, filters.values()).fetchone()
-            rows = tables.execute(_PAGE, filters.values() | page).fetchall()
+        with self._database.transaction() as connection:
+            (count,) = connection.execute(_COUNT, filters.values()).fetchone()
+            rows = connection.execute(_PAGE, filters.values() | page).fetchall()
         return count, [tuple(row) for row in rows]
 
 
@@ -109,5 +109,5 @@ def _encode(failed_at: str, id_: str) -> str:
 def _decode(cursor: str) -> tuple[str, str]:
     try:
         return msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=tuple[str, str])
-    except ValueError as error:  # what base64, UTF-8 and msgspec raise alike
+    except ValueError as error:  # base64, UTF-8 and msgspec all raise it
         raise msgspec.ValidationError("Not a cursor of this list - at `$.cursor`") from error

@@ -1,4 +1,4 @@
-"""Looking at what happened: numbers over all communications, and everything about one."""
+"""Shows what happened: counters over all communications, and everything about a single one."""
 
 from typing import Any
 
@@ -23,30 +23,30 @@ _STATS = """
 
 
 class Overview:
-    """Reads only."""
+    """Read-only queries."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def stats(self) -> dict[str, int]:
-        """Count.
+        """Return the counters.
 
-        `interrupted` are sendings that a death of the process broke off, so at most as many were sent twice;
-        `two_keys` are communications that came with another key although one had been accepted and had not finally
-        failed since; `changed_bodies` are keys that came with more than one body.
+        `interrupted` counts attempts that ended because the process was killed; at most that many communications were
+        sent twice. `two_keys` counts communications that were posted with a second key although the first was accepted
+        and they had not finally failed since. `changed_bodies` counts keys that were posted with more than one body.
         """
-        with self._database.transaction() as tables:
-            return dict(tables.execute(_STATS).fetchone())
+        with self._database.transaction() as connection:
+            return dict(connection.execute(_STATS).fetchone())
 
     def communication(self, communication_id: str, operation: str | None) -> dict[str, Any] | None:
-        """Return one communication with its deliveries and the payloads that came for it."""
+        """Return a communication with its deliveries and the POSTs for it; None if it does not exist."""
         query = "SELECT * FROM communications WHERE id = :id AND coalesce(:operation, operation) = operation"
-        with self._database.transaction() as tables:
-            row = tables.execute(query, {"id": communication_id, "operation": operation}).fetchone()
+        with self._database.transaction() as connection:
+            row = connection.execute(query, {"id": communication_id, "operation": operation}).fetchone()
             if row is None:
                 return None
-            deliveries = tables.execute("SELECT * FROM deliveries WHERE communication_id = ?", [communication_id])
-            payloads = tables.execute("SELECT * FROM payloads WHERE communication_id = ?", [communication_id])
+            deliveries = connection.execute("SELECT * FROM deliveries WHERE communication_id = ?", [communication_id])
+            payloads = connection.execute("SELECT * FROM payloads WHERE communication_id = ?", [communication_id])
             return {
                 **dict(row),
                 "deliveries": [dict(delivery) for delivery in deliveries],

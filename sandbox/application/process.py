@@ -1,4 +1,4 @@
-"""Starts, kills and stops the reference application, a process of its own."""
+"""Starts, kills and stops the process of the reference application."""
 
 import json
 import os
@@ -7,22 +7,22 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
 from sandbox.application.client import Client
+from sandbox.service import BackgroundService
 
 _ROOT = Path(__file__).parents[2]
 _START_SECONDS = 30
 _STOP_SECONDS = 15
 
 
-class ReferenceApplication(Client):
-    """The application with its database and log in `folder`; it does not outlive the process that started it.
+class ReferenceApplication(Client, BackgroundService):
+    """The reference application in a process, which ends at the latest with the process that started it.
 
-    `environment` tells boto3 where SQS is (`AWS_ENDPOINT_URL`, region, credentials). `url` is known once it was
-    started, and stays the same when it is killed and started again.
+    Its database and log are in `folder`. `environment` says where SQS is (`AWS_ENDPOINT_URL`, region, credentials), for
+    boto3. `url` is known once it has started, and stays the same when it is killed and started again.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class ReferenceApplication(Client):
         super().__init__("", token)
         self.database = folder.absolute() / "application.db"
         self.log = folder.absolute() / "application.log"
-        # its providers are on loopback: no proxy
+        # Its providers are on loopback and need no proxy.
         self._environment = {**os.environ, "NO_PROXY": "127.0.0.1,localhost", **environment}
         self._process: subprocess.Popen[bytes] | None = None
         self._arguments = [
@@ -53,13 +53,13 @@ class ReferenceApplication(Client):
 
     @property
     def pid(self) -> int:
-        """The running process."""
-        assert self._process is not None, "it does not run"
+        """The id of the running process."""
+        assert self._process is not None, "the application is not running"
         return self._process.pid
 
     def start(self) -> Self:
-        """Start it, again on the same port and database, and return when it answers."""
-        assert self._process is None, "it runs already"
+        """Start the application and return when it answers. A restart uses the same port and database."""
+        assert self._process is None, "the application is running already"
         port = urlsplit(self.url).port or 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -74,13 +74,13 @@ class ReferenceApplication(Client):
         return self
 
     def kill(self) -> None:
-        """End it with SIGKILL, as a crash would."""
+        """End the process with SIGKILL, like a crash."""
         if self._process is not None:
             self._process.kill()
             self._close(self._process)
 
     def stop(self) -> None:
-        """End it with SIGTERM; what is being sent is finished."""
+        """End the process with SIGTERM, which lets it finish what it is sending."""
         if self._process is not None:
             self._process.terminate()
             try:
@@ -89,16 +89,8 @@ class ReferenceApplication(Client):
                 self._process.kill()
             self._close(self._process)
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
     def _announced_url(self, process: subprocess.Popen[bytes]) -> str:
-        assert process.stdout is not None, "it is a pipe"
+        assert process.stdout is not None, "stdout is a pipe"
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             line = process.stdout.readline() if selector.select(_START_SECONDS) else b""

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-AT_ONCE = 10
-"""SQS takes and gives at most this many entries in one call."""
+MAX_BATCH = 10
+"""The most messages that SQS sends, receives or deletes in one call."""
 
-_PATIENCE = Config(connect_timeout=2, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
+_CLIENT_CONFIG = Config(connect_timeout=2, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
 _log = logging.getLogger(__name__)
 
 
-class Entry(msgspec.Struct, frozen=True, rename="camel"):
-    """What is written on a queue entry."""
+class MessageBody(msgspec.Struct, frozen=True, rename="camel"):
+    """The body of a message: the communication that is to be sent."""
 
     primary_id: str
     operation: str
@@ -31,46 +31,46 @@ class Entry(msgspec.Struct, frozen=True, rename="camel"):
 
 
 @dataclass(frozen=True)
-class Ticketed:
-    """An entry, the queueing it was made for (a message attribute), and SQS's receipt once it was received."""
+class QueueMessage:
+    """A message: its body, its ticket (a message attribute), and once received its receipt handle."""
 
-    entry: Entry
+    body: MessageBody
     ticket: int
     receipt: str = ""
 
 
-class EntryQueue:
-    """One queue; `visibility` is for how many seconds a received entry is hidden from others."""
+class Queue:
+    """A queue. `visibility` is the visibility timeout of received messages in seconds, `long_poll` the wait time."""
 
     def __init__(self, client: "SQSClient", url: str, visibility: float, long_poll: int) -> None:
         self._client = client
         self._url = url
         self._visibility = int(visibility)
         self._long_poll = long_poll
-        self._stirred = threading.Event()
-        # moto may lose a message that is sent while another is deleted
-        self._write = threading.Lock()
+        self._changed = threading.Event()
+        # moto may lose a message that is sent while another one is deleted.
+        self._write_lock = threading.Lock()
 
-    def send(self, entries: Sequence[Ticketed]) -> list[Ticketed]:
-        """Put at most `AT_ONCE` entries on the queue; return those that surely are."""
-        with self._write:
+    def send(self, messages: Sequence[QueueMessage]) -> list[QueueMessage]:
+        """Send up to `MAX_BATCH` messages; return those that SQS accepted."""
+        with self._write_lock:
             answer = self._client.send_message_batch(
                 QueueUrl=self._url,
                 Entries=[
                     {
                         "Id": str(number),
-                        "MessageBody": msgspec.json.encode(item.entry).decode(),
-                        "MessageAttributes": {"Ticket": {"DataType": "Number", "StringValue": str(item.ticket)}},
+                        "MessageBody": msgspec.json.encode(message.body).decode(),
+                        "MessageAttributes": {"Ticket": {"DataType": "Number", "StringValue": str(message.ticket)}},
                     }
-                    for number, item in enumerate(entries)
+                    for number, message in enumerate(messages)
                 ],
             )
-        self._stirred.set()
-        return [entries[int(item["Id"])] for item in answer["Successful"]]
+        self._changed.set()
+        return [messages[int(entry["Id"])] for entry in answer["Successful"]]
 
-    def receive(self, count: int = AT_ONCE) -> list[Ticketed]:
-        """Wait up to a second for entries."""
-        self._stirred.clear()
+    def receive(self, count: int = MAX_BATCH) -> list[QueueMessage]:
+        """Receive up to `count` messages; wait up to a second for the first one."""
+        self._changed.clear()
         answer = self._client.receive_message(
             QueueUrl=self._url,
             MaxNumberOfMessages=count,
@@ -78,55 +78,56 @@ class EntryQueue:
             WaitTimeSeconds=self._long_poll,
             MessageAttributeNames=["Ticket"],
         )
-        received = [_read(message) for message in answer.get("Messages", [])]
+        received = [_parse(message) for message in answer.get("Messages", [])]
         if not received and not self._long_poll:
-            self._stirred.wait(1)
+            self._changed.wait(1)
         return received
 
-    def delete(self, entries: Sequence[Ticketed]) -> None:
-        """Forget entries that are done with."""
-        if entries:
-            with self._write:
+    def delete(self, messages: Sequence[QueueMessage]) -> None:
+        """Delete messages."""
+        if messages:
+            with self._write_lock:
                 self._client.delete_message_batch(
                     QueueUrl=self._url,
-                    Entries=[{"Id": str(n), "ReceiptHandle": item.receipt} for n, item in enumerate(entries)],
+                    Entries=[{"Id": str(n), "ReceiptHandle": message.receipt} for n, message in enumerate(messages)],
                 )
 
-    def release(self, entries: Sequence[Ticketed]) -> None:
-        """Make entries visible again now: in the main queue its redrive policy then moves them on."""
-        if entries:
-            with self._write:
+    def release(self, messages: Sequence[QueueMessage]) -> None:
+        """Make messages visible again now. The redrive policy of the main queue then moves them on."""
+        if messages:
+            with self._write_lock:
                 self._client.change_message_visibility_batch(
                     QueueUrl=self._url,
                     Entries=[
-                        {"Id": str(n), "ReceiptHandle": item.receipt, "VisibilityTimeout": 0}
-                        for n, item in enumerate(entries)
+                        {"Id": str(n), "ReceiptHandle": message.receipt, "VisibilityTimeout": 0}
+                        for n, message in enumerate(messages)
                     ],
                 )
-            self._stirred.set()
+            self._changed.set()
 
 
-def make_queues(prefix: str, requeue_after: float) -> tuple[EntryQueue, EntryQueue]:
-    """Return the main queue `<prefix>` and the dead letter queue `<prefix>-failed`, made if they are missing."""
-    client = boto3.client("sqs", config=_PATIENCE)
+def create_queues(prefix: str, requeue_after: float) -> tuple[Queue, Queue]:
+    """Return the main queue `<prefix>` and the dead letter queue `<prefix>-failed`; create them if necessary."""
+    client = boto3.client("sqs", config=_CLIENT_CONFIG)
     dead_url = client.create_queue(QueueName=f"{prefix}-failed")["QueueUrl"]
     attributes = client.get_queue_attributes(QueueUrl=dead_url, AttributeNames=["QueueArn"])["Attributes"]
     policy = {"deadLetterTargetArn": attributes["QueueArn"], "maxReceiveCount": 1}
     url = client.create_queue(QueueName=prefix, Attributes={"RedrivePolicy": msgspec.json.encode(policy).decode()})[
         "QueueUrl"
     ]
-    # Entries of a dead process come back after five seconds; too early does no harm, a ticket is attempted only once.
-    # No long poll on the main queue: it does not end when an entry is released, and each round would wait for it.
-    queue = EntryQueue(client, url, visibility=5, long_poll=0)
-    return queue, EntryQueue(client, dead_url, visibility=requeue_after + 5, long_poll=1)
+    # Messages of a dead process come back after five seconds. That may be too early, which does no harm: each ticket is
+    # attempted only once. There is no long poll on the main queue, because a released message would not end it, and
+    # each round would wait for it.
+    queue = Queue(client, url, visibility=5, long_poll=0)
+    return queue, Queue(client, dead_url, visibility=requeue_after + 5, long_poll=1)
 
 
-def _read(message: "MessageTypeDef") -> Ticketed:
-    """Read a message; what is not ours becomes an entry of no communication, which is over and so thrown away."""
+def _parse(message: "MessageTypeDef") -> QueueMessage:
+    """Parse a message. Any that is not ours gets the body of no communication, so it is outdated and deleted."""
     try:
-        entry = msgspec.json.decode(message["Body"], type=Entry)
+        body = msgspec.json.decode(message["Body"], type=MessageBody)
         ticket = int(message["MessageAttributes"]["Ticket"]["StringValue"])
     except (msgspec.MsgspecError, KeyError, ValueError):
-        _log.warning("an entry that is not ours: %s", message["MessageId"])
-        return Ticketed(Entry("", "", "", ""), 0, message["ReceiptHandle"])
-    return Ticketed(entry, ticket, message["ReceiptHandle"])
+        _log.warning("ignoring a message that is not ours: %s", message["MessageId"])
+        return QueueMessage(MessageBody("", "", "", ""), 0, message["ReceiptHandle"])
+    return QueueMessage(body, ticket, message["ReceiptHandle"])

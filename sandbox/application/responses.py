@@ -1,4 +1,4 @@
-"""How an answer goes out: whole, byte by byte, or not at all."""
+"""How an answer leaves: as a whole, byte by byte, or not at all."""
 
 import time
 from collections.abc import Iterator
@@ -12,21 +12,21 @@ from sandbox.application.inbox import Answer, refusal
 _REDIRECTS = range(300, 400)
 
 
-def answered(answer: Answer) -> Response:
-    """Write an answer as JSON; a redirect has somewhere to go."""
+def to_response(answer: Answer) -> Response:
+    """Return an answer as a JSON response. A redirect gets a Location."""
     response = Response(msgspec.json.encode(answer.content), answer.status, mimetype="application/json")
     if answer.status in _REDIRECTS:
         response.location = "/health"
     return response
 
 
-def broken(status: int) -> Answer:
-    """Answer a status that has nothing to do with what was asked."""
-    return refusal(status, "broken_on_purpose", "a switch says so")
+def injected_error(status: int) -> Answer:
+    """Return the answer for a status that a switch asks for."""
+    return refusal(status, "broken_on_purpose", "a switch asks for this status")
 
 
-def dripped(response: Response, seconds: float) -> Response:
-    """Let the body go out byte by byte, each after so many seconds; all at once for 0."""
+def drip(response: Response, seconds: float) -> Response:
+    """Send the body byte by byte, each after this many seconds; 0 changes nothing."""
     if not seconds:
         return response
     body = response.get_data()
@@ -35,7 +35,7 @@ def dripped(response: Response, seconds: float) -> Response:
     return slow
 
 
-def hung_up(connection: socket) -> Response:
+def hang_up(connection: socket) -> Response:
     """Close the connection instead of answering."""
     return Response(_hang_up(connection))
 
@@ -47,7 +47,7 @@ def _drip(body: bytes, seconds: float) -> Iterator[bytes]:
 
 
 def _hang_up(connection: socket) -> Iterator[bytes]:
-    """Do it before the first byte; werkzeug takes the error for the caller's having gone."""
+    """Close the connection before the first byte; to werkzeug the error looks as if the caller had hung up."""
     connection.shutdown(SHUT_RDWR)
     raise ConnectionAbortedError
     yield b""

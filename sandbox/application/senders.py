@@ -1,4 +1,4 @@
-"""Hand one communication to its provider: email by SMTP, SMS by HTTP."""
+"""Hands a communication to its provider: email over SMTP, SMS over HTTP."""
 
 import smtplib
 from collections.abc import Callable
@@ -9,50 +9,54 @@ from email.utils import make_msgid
 import requests
 
 from sandbox.application.addresses import is_possible
-from sandbox.application.communications import Claimed
+from sandbox.application.communications import ClaimedCommunication
 
 _TIMEOUT = 5
 
-Accepted = Callable[[str, str], None]
-"""Told the communication's id and the provider's id of the message at the moment the provider has taken it."""
+OnAccepted = Callable[[str, str], None]
+"""Called as soon as the provider has accepted, with the communication's id and the provider's message id."""
 
 
 class NotSendable(ValueError):
-    """A communication is not sent, however well the provider does."""
+    """The communication cannot be sent, whatever the state of the provider."""
 
 
 @dataclass(frozen=True)
 class Providers:
-    """Where the providers are."""
+    """The providers, by their addresses."""
 
     smtp_host: str
     smtp_port: int
     sms_url: str
 
-    def send(self, communication: Claimed, accepted: Accepted) -> None:
-        """Send it; OSError if the provider fails (requests' and smtplib's errors are ones), ValueError if it can't."""
-        if communication.doomed:
-            raise NotSendable("accepted, but never sent: a switch says so")
-        if not is_possible(communication.operation, communication.recipient):
-            raise NotSendable("the address can never work")
-        send = self._email if communication.operation == "send.email" else self._sms
-        send(communication, accepted)
+    def send(self, communication: ClaimedCommunication, on_accepted: OnAccepted) -> None:
+        """Send a communication.
 
-    def _email(self, communication: Claimed, accepted: Accepted) -> None:
+        OSError means that the provider failed (the errors of requests and smtplib are OSErrors), ValueError that the
+        communication cannot be sent.
+        """
+        if communication.never_send:
+            raise NotSendable("accepted but never sent, as a switch asks for")
+        if not is_possible(communication.operation, communication.recipient):
+            raise NotSendable("the address is invalid")
+        send = self._email if communication.operation == "send.email" else self._sms
+        send(communication, on_accepted)
+
+    def _email(self, communication: ClaimedCommunication, on_accepted: OnAccepted) -> None:
         message = _message(communication)
         with smtplib.SMTP(self.smtp_host, self.smtp_port, "localhost", _TIMEOUT) as session:
             session.send_message(message)
-            # before QUIT: dying from here on sends nothing twice
-            accepted(communication.id, message["Message-ID"])
+            # Before QUIT: if the process dies after this, nothing is sent twice.
+            on_accepted(communication.id, message["Message-ID"])
 
-    def _sms(self, communication: Claimed, accepted: Accepted) -> None:
+    def _sms(self, communication: ClaimedCommunication, on_accepted: OnAccepted) -> None:
         message = {"to": communication.recipient, "text": communication.body, "communicationId": communication.id}
         response = requests.post(f"{self.sms_url}/messages", json=message, timeout=_TIMEOUT)
         response.raise_for_status()
-        accepted(communication.id, response.json().get("messageId", ""))
+        on_accepted(communication.id, response.json().get("messageId", ""))
 
 
-def _message(communication: Claimed) -> EmailMessage:
+def _message(communication: ClaimedCommunication) -> EmailMessage:
     message = EmailMessage()
     message["From"] = "application@example.org"
     message["To"] = communication.recipient

@@ -12,80 +12,82 @@ from flask import Flask, request
 from flask.typing import ResponseReturnValue
 
 from sandbox.application.communications import Communications, NewCommunication
-from sandbox.application.inbox import Answer, Inbox, Received, refusal
+from sandbox.application.inbox import Answer, Inbox, ReceivedPost, refusal
 from sandbox.application.listings import EmailQuery, Listings, SmsQuery
 from sandbox.application.overview import Overview
-from sandbox.application.responses import answered, broken, dripped, hung_up
-from sandbox.application.switches import Board, Faults
+from sandbox.application.responses import drip, hang_up, injected_error, to_response
+from sandbox.application.switches import Faults, SwitchBoard
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 _CONTROLS = ("/switches", "/stats", "/health")
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What the endpoints talk to; `queued` is called when a row was queued."""
+class Services:
+    """What the endpoints use. `wake_outbox` is called when a row is ready to be queued."""
 
     communications: Communications
     inbox: Inbox
     listings: Listings
     overview: Overview
-    board: Board
-    queued: Callable[[], None]
+    switchboard: SwitchBoard
+    wake_outbox: Callable[[], None]
     token: str
 
 
-def create_app(parts: Parts) -> Flask:
+def create_app(services: Services) -> Flask:
     """Return the WSGI application."""
     app = Flask(__name__)
-    app.before_request(lambda: _authorize(parts))
+    app.before_request(lambda: _authorize(services))
     app.register_error_handler(
-        msgspec.MsgspecError, lambda error: answered(refusal(400, "invalid_request", str(error)))
+        msgspec.MsgspecError, lambda error: to_response(refusal(400, "invalid_request", str(error)))
     )
     app.add_url_rule("/health", view_func=lambda: {"status": "ok"}, endpoint="health")
-    app.add_url_rule("/stats", view_func=parts.overview.stats)
-    _add_creation(app, parts)
-    _add_listings(app, parts)
-    _add_communications(app, parts)
-    _add_switches(app, parts.board)
+    app.add_url_rule("/stats", view_func=services.overview.stats)
+    _add_creation(app, services)
+    _add_listings(app, services)
+    _add_communications(app, services)
+    _add_switches(app, services.switchboard)
     return app
 
 
-def _authorize(parts: Parts) -> ResponseReturnValue | None:
+def _authorize(services: Services) -> ResponseReturnValue | None:
     if request.path == "/health":
         return None
-    known = hmac.compare_digest(request.headers.get("Authorization", "").encode(), f"Bearer {parts.token}".encode())
-    refused = parts.board.switches.unauthorized and request.path not in _CONTROLS
-    if known and not refused:
+    token_matches = hmac.compare_digest(
+        request.headers.get("Authorization", "").encode(), f"Bearer {services.token}".encode()
+    )
+    refused = services.switchboard.current.unauthorized and request.path not in _CONTROLS
+    if token_matches and not refused:
         return None
-    return answered(refusal(401, "unauthorized", "the token is missing or wrong"))
+    return to_response(refusal(401, "unauthorized", "the token is missing or wrong"))
 
 
-def _add_creation(app: Flask, parts: Parts) -> None:
+def _add_creation(app: Flask, services: Services) -> None:
     def create(operation: str) -> ResponseReturnValue:
-        wanted = msgspec.json.decode(request.get_data(), type=NewCommunication | list[NewCommunication])
-        ids = parts.communications.create(operation, wanted if isinstance(wanted, list) else [wanted])
-        parts.queued()
+        new = msgspec.json.decode(request.get_data(), type=NewCommunication | list[NewCommunication])
+        ids = services.communications.create(operation, new if isinstance(new, list) else [new])
+        services.wake_outbox()
         return {"ids": ids}, 201
 
     app.add_url_rule("/emails", "create_email", lambda: create("send.email"), methods=["POST"])
     app.add_url_rule("/sms", "create_sms", lambda: create("send.sms"), methods=["POST"])
 
 
-def _add_listings(app: Flask, parts: Parts) -> None:
-    def down() -> ResponseReturnValue | None:
-        is_down = parts.board.switches.lists_down
-        return answered(refusal(503, "unavailable", "the lists are down")) if is_down else None
+def _add_listings(app: Flask, services: Services) -> None:
+    def refuse_if_down() -> ResponseReturnValue | None:
+        is_down = services.switchboard.current.lists_down
+        return to_response(refusal(503, "unavailable", "the lists are down")) if is_down else None
 
     @app.get("/emails/failed")
     def failed_emails() -> ResponseReturnValue:
         query = _query(EmailQuery)
-        return down() or _with_next(*parts.listings.emails(query))
+        return refuse_if_down() or _with_next(*services.listings.emails(query))
 
     @app.get("/sms/failed")
     def failed_sms() -> ResponseReturnValue:
         query = _query(SmsQuery)
-        return down() or parts.listings.sms(query)
+        return refuse_if_down() or services.listings.sms(query)
 
 
 def _query(kind: type[_T]) -> _T:
@@ -97,46 +99,46 @@ def _with_next(page: dict[str, object], cursor: str | None) -> dict[str, object]
     return page | {"next": f"{request.base_url}?{query}" if cursor else None}
 
 
-def _add_communications(app: Flask, parts: Parts) -> None:
+def _add_communications(app: Flask, services: Services) -> None:
     @app.post("/communications")
     def reprocess() -> ResponseReturnValue:
         headers = request.headers
-        received = parts.inbox.receive(request.get_data(), headers.get("Idempotency-Key"), headers.get("X-Run-Id"))
-        faults = parts.board.next_call()
+        received = services.inbox.receive(request.get_data(), headers.get("Idempotency-Key"), headers.get("X-Run-Id"))
+        faults = services.switchboard.next_call()
         time.sleep(faults.slow)
-        answer = _process(parts, received, faults)
-        parts.inbox.answered(received, answer.status if answer else None)
-        return dripped(answered(answer), faults.drip) if answer else hung_up(request.environ["werkzeug.socket"])
+        answer = _process(services, received, faults)
+        services.inbox.record_answer(received, answer.status if answer else None)
+        return drip(to_response(answer), faults.drip) if answer else hang_up(request.environ["werkzeug.socket"])
 
     @app.get("/communications/<path:communication_id>")
     def communication(communication_id: str) -> ResponseReturnValue:
-        found = parts.overview.communication(communication_id, request.args.get("operation"))
-        return found or answered(refusal(404, "unknown_communication", "there is no such communication"))
+        found = services.overview.communication(communication_id, request.args.get("operation"))
+        return found or to_response(refusal(404, "unknown_communication", "there is no such communication"))
 
 
-def _process(parts: Parts, received: Received, faults: Faults) -> Answer | None:
-    """Process it unless a fault is faster; return what to answer, None for hanging up."""
+def _process(services: Services, received: ReceivedPost, faults: Faults) -> Answer | None:
+    """Process a POST unless a fault prevents it; return the answer, None to hang up."""
     if faults.status:
-        return broken(faults.status)
+        return injected_error(faults.status)
     if faults.cut == "before":
         return None
-    answer = parts.inbox.process(received, doomed=bool(parts.board.switches.accepts_but_never_sends))
-    parts.queued()
+    answer = services.inbox.process(received, never_send=bool(services.switchboard.current.accepts_but_never_sends))
+    services.wake_outbox()
     if faults.cut == "after":
         return None
-    return broken(faults.status_after) if faults.status_after else answer
+    return injected_error(faults.status_after) if faults.status_after else answer
 
 
-def _add_switches(app: Flask, board: Board) -> None:
+def _add_switches(app: Flask, switchboard: SwitchBoard) -> None:
     @app.get("/switches")
     def switches() -> ResponseReturnValue:
-        return answered(Answer(200, msgspec.to_builtins(board.switches)))
+        return to_response(Answer(200, msgspec.to_builtins(switchboard.current)))
 
     @app.post("/switches")
     def set_switches() -> ResponseReturnValue:
         changes = msgspec.json.decode(request.get_data(), type=dict[str, object])
-        return answered(Answer(200, msgspec.to_builtins(board.set(changes))))
+        return to_response(Answer(200, msgspec.to_builtins(switchboard.set(changes))))
 
     @app.delete("/switches")
     def clear_switches() -> ResponseReturnValue:
-        return answered(Answer(200, msgspec.to_builtins(board.clear())))
+        return to_response(Answer(200, msgspec.to_builtins(switchboard.clear())))

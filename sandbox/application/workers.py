@@ -1,4 +1,4 @@
-"""The threads: the outbox fills the queue, workers send, the requeuer gives failures another round."""
+"""The threads: the outbox fills the queue, workers send, and the requeuer queues failed communications again."""
 
 import logging
 import threading
@@ -7,30 +7,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sandbox.application.communications import Communications
-from sandbox.application.queues import AT_ONCE, EntryQueue, Ticketed
+from sandbox.application.queues import MAX_BATCH, Queue, QueueMessage
 from sandbox.application.senders import Providers
-from sandbox.application.switches import Board
+from sandbox.application.switches import SwitchBoard
 
 _log = logging.getLogger(__name__)
 
-# moto looks at the whole queue for each message that comes or goes: a thousand of them would take half an hour
-_IN_QUEUE = 40
+# moto searches the whole queue for each message that is sent or deleted: with a thousand it would take half an hour.
+_MAX_IN_QUEUE = 40
 
-# few, because what a worker has taken when it dies comes back only after the visibility timeout
-_TAKEN_AT_ONCE = 8
+# Few, because what a worker has received when it dies comes back only after the visibility timeout.
+_RECEIVE_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Rules:
-    """How often, and when, a failed communication is tried again."""
+class RetryPolicy:
+    """How often and when a failed communication is tried again; the times are in seconds."""
 
     rounds: int
     requeue_after: float
     lost_after: float
 
 
-class Repeating(threading.Thread):
-    """Does one step after the other until told to stop; a step that fails is logged and tried again."""
+class RepeatingThread(threading.Thread):
+    """Repeats a step until `stopping` is set. A step that raises is logged and repeated."""
 
     def __init__(self, name: str, step: Callable[[], None], stopping: threading.Event) -> None:
         super().__init__(name=name, daemon=True)
@@ -38,114 +38,119 @@ class Repeating(threading.Thread):
         self._stopping = stopping
 
     def run(self) -> None:
-        """Go on until stopped."""
+        """Repeat the step."""
         while not self._stopping.is_set():
             try:
                 self._step()
-            except Exception:  # noqa: BLE001 (SQS or a provider may do anything: the thread has to outlive it)
-                _log.exception("%s failed, and goes on", self.name)
+            except Exception:  # noqa: BLE001 (SQS or a provider may do anything: the thread must survive it)
+                _log.exception("%s failed and continues", self.name)
                 self._stopping.wait(0.5)
 
 
 class Outbox:
-    """The only one that puts entries on the queue: a row says that it wants one, so dying in between loses nothing."""
+    """Puts messages on the main queue, and nothing else does.
 
-    def __init__(self, communications: Communications, queue: EntryQueue, board: Board, lost_after: float) -> None:
+    A row says that it needs a message, so nothing is lost if the process dies before the message is sent.
+    """
+
+    def __init__(
+        self, communications: Communications, queue: Queue, switchboard: SwitchBoard, lost_after: float
+    ) -> None:
         self._communications = communications
         self._queue = queue
-        self._board = board
+        self._switchboard = switchboard
         self._lost_after = lost_after
-        self._wanted = threading.Event()
+        self._woken = threading.Event()
 
     def wake(self) -> None:
-        """Say that a row was queued."""
-        self._wanted.set()
+        """Continue at once, because a row needs a message."""
+        self._woken.set()
 
     def step(self) -> None:
-        """Queue what is wanted, and again what the queue seems to have lost; wait up to a second for it."""
-        self._wanted.wait(1)
-        self._wanted.clear()
-        if not self._board.switches.worker_paused:
+        """Wait up to a second for `wake`; queue what needs a message, and again what the queue seems to have lost."""
+        self._woken.wait(1)
+        self._woken.clear()
+        if not self._switchboard.current.worker_paused:
             self._communications.requeue_lost(self._lost_after)
-        while entries := self._communications.to_enqueue(AT_ONCE, _IN_QUEUE):
-            self._communications.enqueued(self._queue.send(entries))
+        while messages := self._communications.to_enqueue(MAX_BATCH, _MAX_IN_QUEUE):
+            self._communications.mark_enqueued(self._queue.send(messages))
 
 
 class Worker:
-    """Takes entries and sends; several threads may run one."""
+    """Receives messages and sends their communications. Several threads may share a worker."""
 
     def __init__(
         self,
         communications: Communications,
-        queue: EntryQueue,
+        queue: Queue,
         outbox: Outbox,
         providers: Providers,
-        board: Board,
+        switchboard: SwitchBoard,
         stopping: threading.Event,
     ) -> None:
         self._communications = communications
         self._queue = queue
         self._outbox = outbox
         self._providers = providers
-        self._board = board
+        self._switchboard = switchboard
         self._stopping = stopping
-        # moto gives one message to two callers who ask at the same moment
-        self._turn = threading.Lock()
+        # moto gives the same message to two callers that ask at the same moment.
+        self._receive_lock = threading.Lock()
 
     def step(self) -> None:
-        """Take a few entries; what is done leaves the queue, what failed goes to the dead letter queue."""
-        with self._turn:
-            entries = self._take()
-        done = [entry for entry in entries if self._handle(entry)]
+        """Handle a few messages: delete those that are done, and release the others to the dead letter queue."""
+        with self._receive_lock:
+            messages = self._receive()
+        done = [message for message in messages if self._handle(message)]
         self._queue.delete(done)
-        self._queue.release([entry for entry in entries if entry not in done])
-        if entries:
+        self._queue.release([message for message in messages if message not in done])
+        if messages:
             self._outbox.wake()
 
-    def _take(self) -> list[Ticketed]:
-        if self._board.switches.worker_paused:
+    def _receive(self) -> list[QueueMessage]:
+        if self._switchboard.current.worker_paused:
             self._stopping.wait(0.05)
             return []
-        return [] if self._stopping.is_set() else self._queue.receive(_TAKEN_AT_ONCE)
+        return [] if self._stopping.is_set() else self._queue.receive(_RECEIVE_AT_ONCE)
 
-    def _handle(self, entry: Ticketed) -> bool:
-        """Send it if nobody else does; tell whether the entry is done with."""
-        claimed = None if self._board.switches.worker_paused else self._communications.claim(entry)
+    def _handle(self, message: QueueMessage) -> bool:
+        """Send the communication unless another worker does; return whether the message is done."""
+        claimed = None if self._switchboard.current.worker_paused else self._communications.claim(message)
         if claimed is None:
-            return self._communications.is_over(entry)
+            return self._communications.is_outdated(message)
         try:
-            self._providers.send(claimed, self._communications.delivered)
+            self._providers.send(claimed, self._communications.mark_delivered)
         except (OSError, ValueError) as error:
-            self._communications.attempt_failed(entry, str(error)[:300])
+            self._communications.record_failed_attempt(message, str(error)[:300])
             return False
         return True
 
 
 class Requeuer:
-    """Moves entries that have been in the dead letter queue for a while back, until their rounds are used up."""
+    """Queues the communications in the dead letter queue again after a delay, until their rounds are used up."""
 
     def __init__(
         self,
         communications: Communications,
-        dead: EntryQueue,
+        dead_letters: Queue,
         outbox: Outbox,
-        rules: Rules,
+        policy: RetryPolicy,
         stopping: threading.Event,
     ) -> None:
         self._communications = communications
-        self._dead = dead
+        self._dead_letters = dead_letters
         self._outbox = outbox
-        self._rules = rules
+        self._policy = policy
         self._stopping = stopping
 
     def step(self) -> None:
-        """Take entries, wait until they are old enough (later ones are younger), and give their rows a new round."""
-        entries = self._dead.receive()
-        due = self._communications.attempted_at(entries) + self._rules.requeue_after
+        """Receive messages, wait until the last one is old enough, and queue their communications again."""
+        messages = self._dead_letters.receive()
+        due = self._communications.last_attempt(messages) + self._policy.requeue_after
         if self._stopping.wait(max(0.0, due - time.time())):
-            self._dead.release(entries)
+            self._dead_letters.release(messages)
             return
-        self._communications.requeue(entries, self._rules.rounds)
+        self._communications.requeue(messages, self._policy.rounds)
         self._outbox.wake()
-        # one that is still being sent stays, and is looked at again
-        self._dead.delete([entry for entry in entries if self._communications.is_over(entry)])
+        # A message that is still being sent stays, and is received again.
+        self._dead_letters.delete([message for message in messages if self._communications.is_outdated(message)])

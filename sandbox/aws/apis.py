@@ -1,4 +1,4 @@
-"""REST APIs: adapts Chalice's Swagger for moto, and keeps of it what the gateway routes by."""
+"""The deployed REST APIs: adapts Chalice's Swagger for moto, and keeps the routes for the gateway."""
 
 import json
 import re
@@ -13,14 +13,14 @@ from werkzeug import Request, Response
 from sandbox.aws.model import ACCOUNT, REGION
 
 LAMBDA_IN_URI = re.compile(r"/functions/(.+)/invocations$")
-TTL = 300  # seconds; API Gateway's default for authorizerResultTtlInSeconds
+DEFAULT_TTL = 300  # seconds; API Gateway's default for authorizerResultTtlInSeconds
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Authorizer:
-    """A TOKEN authorizer: the function that judges, the header that it judges by, how long a judgement holds."""
+    """A TOKEN authorizer: its function, the header with the token, and how many seconds a policy is cached."""
 
     name: str
     function: str
@@ -30,7 +30,7 @@ class Authorizer:
 
 @dataclass(frozen=True)
 class Route:
-    """One method of one resource, such as GET /runs/{runId}."""
+    """A method of a resource, such as GET /runs/{runId}."""
 
     resource: str
     method: str
@@ -39,11 +39,11 @@ class Route:
 
     @property
     def segments(self) -> list[str]:
-        """Its path, cut at the slashes."""
+        """The segments of its path."""
         return self.resource.split("/")
 
-    def captured(self, path: str) -> dict[str, str] | None:
-        """Return the path's parameters, still URL-encoded as API Gateway passes them on; None if it is another path."""
+    def match(self, path: str) -> dict[str, str] | None:
+        """Return the path's parameters, still URL-encoded as in API Gateway; None if the path does not match."""
         parts = path.split("/")
         if len(parts) != len(self.segments):
             return None
@@ -54,7 +54,7 @@ class Route:
 
 
 class Api:
-    """A REST API as a deployment froze it."""
+    """A REST API as it was when it was deployed."""
 
     def __init__(self, swagger: Json) -> None:
         self.binary_types: list[str] = swagger.get("x-amazon-apigateway-binary-media-types", [])
@@ -68,36 +68,39 @@ class Api:
         self._routes = sorted(routes, key=lambda route: [_is_variable(segment) for segment in route.segments])
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
-        """Return the route for a raw path, with its parameters; a fixed segment goes before a variable one."""
+        """Return the route for a raw path, with its parameters. A fixed segment wins over a variable one."""
         path = path if path == "/" else path.rstrip("/")
         for route in self._routes:
-            if route.method == method and (captured := route.captured(path)) is not None:
-                return route, captured
+            if route.method == method and (parameters := route.match(path)) is not None:
+                return route, parameters
         return None
 
 
 class Apis:
-    """What was imported last for each API, and what is live on each stage since its last deployment."""
+    """The last import of each API, and what each stage has served since its last deployment."""
 
     def __init__(self) -> None:
         self._imported: dict[str, Json] = {}
         self._live: dict[tuple[str, str], Api] = {}
 
     def live(self, api_id: str, stage: str) -> Api | None:
-        """Return what the stage serves now."""
+        """Return what a stage serves now; None if nothing is deployed to it."""
         return self._live.get((api_id, stage))
 
-    def for_moto(self, body: bytes) -> bytes:
-        """Say Swagger 2.0 as OpenAPI 3, as far as moto looks: it refuses the former, or an info with no description."""
+    def as_openapi3(self, body: bytes) -> bytes:
+        """Turn Swagger 2.0 into OpenAPI 3, as far as moto checks.
+
+        moto refuses Swagger 2.0, and an `info` without a description.
+        """
         document = _document(body)
         if "swagger" not in document:
             return body
         info = {"description": "", **document["info"]}
-        rest = {key: value for key, value in document.items() if key != "swagger"}
-        return json.dumps(rest | {"openapi": "3.0.1", "info": info}).encode()
+        others = {key: value for key, value in document.items() if key != "swagger"}
+        return json.dumps(others | {"openapi": "3.0.1", "info": info}).encode()
 
-    def note(self, request: Request, api_id: str | None, response: Response, *, is_deployment: bool) -> None:
-        """Note what a call that moto has accepted did to an API. An import alone changes nothing on any stage."""
+    def record(self, request: Request, api_id: str | None, response: Response, *, is_deployment: bool) -> None:
+        """Record what a call that moto accepted did to an API. An import alone changes no stage."""
         document = _document(request.get_data())
         if "swagger" in document:
             self._imported[api_id or response.get_json(force=True)["id"]] = document
@@ -108,8 +111,8 @@ class Apis:
 
 
 @contextmanager
-def kept_settings(api_id: str | None) -> Iterator[None]:
-    """Keep the settings of an API's stages over a deployment, as AWS does and moto does not."""
+def preserve_stage_settings(api_id: str | None) -> Iterator[None]:
+    """Keep the settings of an API's stages during a deployment, as AWS does and moto does not."""
     api = apigateway_backends[ACCOUNT][REGION].apis.get(api_id or "")
     before = {name: stage.method_settings for name, stage in api.stages.items()} if api else {}
     yield
@@ -134,19 +137,19 @@ def _route(path: str, method: str, operation: Json, authorizers: dict[str, Autho
 
 
 def _authorizers(definitions: Json) -> dict[str, Authorizer]:
-    """Take the TOKEN authorizers; the gateway has no other kind."""
+    """Return the TOKEN authorizers by name. The gateway supports no other type."""
     found = {}
     for name, definition in definitions.items():
         custom = definition.get("x-amazon-apigateway-authorizer", {})
         if custom.get("type") == "token":
-            ttl = int(custom.get("authorizerResultTtlInSeconds", TTL))
+            ttl = int(custom.get("authorizerResultTtlInSeconds", DEFAULT_TTL))
             found[name] = Authorizer(name, _function(custom["authorizerUri"]), definition["name"], ttl)
     return found
 
 
 def _function(uri: str) -> str:
-    """Take the function's ARN out of an integration's URI."""
+    """Return the function's ARN from an integration's URI."""
     match = LAMBDA_IN_URI.search(uri)
     if not match:
-        raise ValueError(f"the sandbox's gateway only knows Lambda integrations, not {uri}")
+        raise ValueError(f"the sandbox's gateway supports only Lambda integrations, not {uri}")
     return match[1]

@@ -1,4 +1,4 @@
-"""Custom TOKEN authorizers: who may call what, as the authorizer's policy says, for as long as it holds."""
+"""TOKEN authorizers: invokes them, caches their policies, and checks calls against the policies."""
 
 import json
 import threading
@@ -9,14 +9,14 @@ from typing import Any
 from chalice.local import ARNMatcher
 
 from sandbox.aws.apis import Authorizer
-from sandbox.aws.model import Answer, Pace
+from sandbox.aws.model import InvocationResult, Timings
 from sandbox.aws.proxy import Call
 
 Json = dict[str, Any]
 
 
-class Denied(Exception):
-    """API Gateway's own answer to a call that it does not let through: a status, an error type and a body."""
+class GatewayError(Exception):
+    """API Gateway answers a call itself, with an error: a status, an error type and a body."""
 
     def __init__(self, status: int, kind: str, body: Json) -> None:
         super().__init__(f"{status} {kind}")
@@ -26,88 +26,91 @@ class Denied(Exception):
 
 
 @dataclass(frozen=True)
-class _Judgement:
-    """What an authorizer said of a token."""
+class _CachedPolicy:
+    """The policy that an authorizer returned for a token. `expires` is a Unix time."""
 
     statements: list[Json]
     context: Json
-    until: float
+    expires: float
 
 
 class Authorizers:
-    """Asks the authorizer of a route, unless what it said of this token still holds."""
+    """Authorizes calls. The policy for a token is cached as long as its authorizer says."""
 
-    def __init__(self, invoke: Callable[[str, Json], Answer], pace: Pace) -> None:
+    def __init__(self, invoke: Callable[[str, Json], InvocationResult], timings: Timings) -> None:
         self._invoke = invoke
-        self._pace = pace
+        self._timings = timings
         self._lock = threading.Lock()
-        self._cache: dict[tuple[str, str, str, str], _Judgement] = {}
+        self._cache: dict[tuple[str, str, str, str], _CachedPolicy] = {}
 
     def authorize(self, call: Call) -> Json | None:
-        """Return the authorizer's context for the event, None if the route has no authorizer; or raise Denied."""
+        """Return the authorizer's context, None if the route has no authorizer; GatewayError if the call is denied."""
         authorizer = call.route.authorizer
         if authorizer is None:
             return None
         token = call.request.headers.get(authorizer.header)
         if not token:
             raise _unauthorized()
-        judgement = self._judgement(authorizer, call, token)
-        _check(judgement.statements, call.method_arn)
-        return judgement.context
+        policy = self._policy(authorizer, call, token)
+        _check(policy.statements, call.method_arn)
+        return policy.context
 
-    def _judgement(self, authorizer: Authorizer, call: Call, token: str) -> _Judgement:
-        """Look up or ask; an Allow and a Deny are kept alike, an error never."""
+    def _policy(self, authorizer: Authorizer, call: Call, token: str) -> _CachedPolicy:
+        """Return the cached or a new policy. Policies that deny are cached too; errors are not."""
         key = (call.api_id, call.stage, authorizer.name, token)
         with self._lock:
             cached = self._cache.get(key)
-        if cached and self._pace.clock() < cached.until:
+        if cached and self._timings.clock() < cached.expires:
             return cached
-        fresh = self._ask(authorizer, call, token)
+        new = self._new_policy(authorizer, call, token)
         with self._lock:
-            self._cache[key] = fresh
-        return fresh
+            self._cache[key] = new
+        return new
 
-    def _ask(self, authorizer: Authorizer, call: Call, token: str) -> _Judgement:
-        question = {"type": "TOKEN", "methodArn": call.method_arn, "authorizationToken": token}
-        answer = self._invoke(authorizer.function, question)
-        if answer.failed:
-            raise _unauthorized() if _says_unauthorized(answer) else _broken("AuthorizerFailureException")
+    def _new_policy(self, authorizer: Authorizer, call: Call, token: str) -> _CachedPolicy:
+        event = {"type": "TOKEN", "methodArn": call.method_arn, "authorizationToken": token}
+        result = self._invoke(authorizer.function, event)
+        if result.failed:
+            raise _unauthorized() if _is_unauthorized(result) else _server_error("AuthorizerFailureException")
         try:
-            said = json.loads(answer.payload)
-            context = {"principalId": said["principalId"], **_texts(said.get("context") or {})}
-            return _Judgement(said["policyDocument"]["Statement"], context, self._pace.clock() + authorizer.ttl)
+            output = json.loads(result.payload)
+            context = {"principalId": output["principalId"], **_to_strings(output.get("context") or {})}
+            expires = self._timings.clock() + authorizer.ttl
+            return _CachedPolicy(output["policyDocument"]["Statement"], context, expires)
         except (ValueError, TypeError, KeyError, AttributeError):
-            raise _broken("AuthorizerConfigurationException") from None
+            raise _server_error("AuthorizerConfigurationException") from None
 
 
-def _says_unauthorized(answer: Answer) -> bool:
-    """Tell a token refused, by an exception whose message is this very word, from any other failure."""
-    said: Json = json.loads(answer.payload)
-    return said.get("errorMessage") == "Unauthorized"
+def _is_unauthorized(result: InvocationResult) -> bool:
+    """Return whether the authorizer refused the token: it raises an exception whose message is exactly this word."""
+    error: Json = json.loads(result.payload)
+    return error.get("errorMessage") == "Unauthorized"
 
 
-def _texts(context: Json) -> dict[str, str]:
-    """Turn a context into strings, all that API Gateway passes on; it takes no lists or objects."""
+def _to_strings(context: Json) -> dict[str, str]:
+    """Turn the values of a context into strings, as API Gateway does. It accepts no lists or objects."""
     if any(isinstance(value, list | dict) for value in context.values()):
-        raise TypeError("a context's values are strings, numbers and booleans")
+        raise TypeError("the values of a context must be strings, numbers or booleans")
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in context.items()}
 
 
 def _check(statements: list[Json], method_arn: str) -> None:
-    """Raise Denied unless a statement allows the call; one that denies it goes before."""
-    effects = {one["Effect"] for one in statements if _is_invoke(one) and _is_about(one, method_arn)}
+    """Raise GatewayError unless a statement allows the call. A statement that denies it wins."""
+    effects = {each["Effect"] for each in statements if _is_invoke(each) and _covers(each, method_arn)}
     text = "User is not authorized to access this resource"
     if "Deny" in effects:
-        raise Denied(403, "AccessDeniedException", {"Message": f"{text} with an explicit deny"})
+        raise GatewayError(403, "AccessDeniedException", {"Message": f"{text} with an explicit deny"})
     if "Allow" not in effects:
-        raise Denied(403, "AccessDeniedException", {"Message": text})
+        raise GatewayError(403, "AccessDeniedException", {"Message": text})
 
 
 def _is_invoke(statement: Json) -> bool:
-    return bool({"execute-api:invoke", "execute-api:*", "*"} & {one.lower() for one in _list(statement["Action"])})
+    return bool(
+        {"execute-api:invoke", "execute-api:*", "*"} & {action.lower() for action in _list(statement["Action"])}
+    )
 
 
-def _is_about(statement: Json, method_arn: str) -> bool:
+def _covers(statement: Json, method_arn: str) -> bool:
     return bool(ARNMatcher(method_arn).does_any_resource_match(_list(statement["Resource"])))
 
 
@@ -115,9 +118,9 @@ def _list(one_or_many: str | list[str]) -> list[str]:
     return [one_or_many] if isinstance(one_or_many, str) else one_or_many
 
 
-def _unauthorized() -> Denied:
-    return Denied(401, "UnauthorizedException", {"message": "Unauthorized"})
+def _unauthorized() -> GatewayError:
+    return GatewayError(401, "UnauthorizedException", {"message": "Unauthorized"})
 
 
-def _broken(kind: str) -> Denied:
-    return Denied(500, kind, {"message": None})
+def _server_error(kind: str) -> GatewayError:
+    return GatewayError(500, kind, {"message": None})

@@ -1,4 +1,7 @@
-"""Bucket policies, kept beside moto: it would enforce them without their conditions, and refuse all but TLS."""
+"""The calls for bucket policies, which are stored and never enforced.
+
+moto would enforce a policy without its conditions, so a policy that demands TLS would refuse everything.
+"""
 
 from werkzeug import Request, Response
 
@@ -9,13 +12,13 @@ _MISSING = (
 
 
 class BucketPolicies:
-    """Answers Get-, Put- and DeleteBucketPolicy; what is put is given back and never enforced."""
+    """Answers GetBucketPolicy, PutBucketPolicy and DeleteBucketPolicy."""
 
     def __init__(self) -> None:
         self._policies: dict[str, bytes] = {}
 
     def __call__(self, request: Request) -> Response:
-        """Answer one of the three calls, for the bucket that the path names."""
+        """Answer a call for the bucket in the path."""
         bucket = request.path.strip("/")
         if request.method == "PUT":
             self._policies[bucket] = request.get_data()

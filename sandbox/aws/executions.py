@@ -1,4 +1,4 @@
-"""Step Functions: starting and stopping executions as AWS does, around moto's interpreter."""
+"""The executions of Step Functions: starts and stops them as AWS does, where moto's interpreter does not."""
 
 import json
 import re
@@ -15,44 +15,44 @@ from werkzeug import Response
 from sandbox.aws.model import ACCOUNT
 
 NAME = re.compile(r'[^\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]{1,80}')
-Execution = Any  # moto's parser.backend.execution.Execution, whose annotations it does not keep to
-FAREWELL = 3  # seconds that the interpreter's threads get to end
+Execution = Any  # moto's parser.backend.execution.Execution, whose annotations are wrong
+JOIN_SECONDS = 3  # for the interpreter's threads to end
 
 
-class _Deaf:
-    """Takes the place of the one whom the interpreter tells how an execution ended: it ended when it was stopped."""
+class _IgnoreTermination:
+    """Replaces the object that the interpreter notifies at the end: a stopped execution has ended already."""
 
     def terminated(self) -> None:
-        """Hear nothing."""
+        """Do nothing."""
 
 
-def named(body: bytes) -> bytes | Response:
-    """Give an execution without a name one of its own, which moto does not; refuse a name that AWS refuses."""
-    wanted = json.loads(body)
-    name = wanted.setdefault("name", str(uuid.uuid4()))
-    return json.dumps(wanted).encode() if NAME.fullmatch(name) else _error("InvalidName", f"Invalid Name: '{name}'")
+def with_name(body: bytes) -> bytes | Response:
+    """Add a name to a StartExecution without one, as AWS does and moto does not; refuse a name that AWS refuses."""
+    request = json.loads(body)
+    name = request.setdefault("name", str(uuid.uuid4()))
+    return json.dumps(request).encode() if NAME.fullmatch(name) else _error("InvalidName", f"Invalid Name: '{name}'")
 
 
 def stop(body: bytes) -> Response | None:
-    """Abort an execution at once, as AWS does; None if moto does not know it.
+    """Answer StopExecution: abort the execution at once, as AWS does; None if moto does not know it.
 
-    Alone, moto forgets error and cause, lets the execution run until its current task ends (a wait for a task token:
-    until its timeout) and may then call it FAILED.
+    moto itself drops error and cause, lets the execution run until its current task ends (or until the timeout of a
+    task token), and may then call it FAILED.
     """
-    wanted = json.loads(body)
-    execution = next((one for one in _executions() if one.exec_arn == wanted["executionArn"]), None)
+    request = json.loads(body)
+    execution = next((each for each in _executions() if each.exec_arn == request["executionArn"]), None)
     if execution is None:
         return None
-    abort(execution, wanted.get("error"), wanted.get("cause"))
+    abort(execution, request.get("error"), request.get("cause"))
     return _json({"stopDate": execution.stop_date.timestamp()}, 200)
 
 
 def abort(execution: Execution, error: str | None = None, cause: str | None = None) -> None:
-    """End an execution and whatever it waits for. A task under way goes on, but nothing follows it."""
+    """Abort an execution, and end its waits. A task that is running continues, but no state follows it."""
     if execution.exec_status != ExecutionStatus.RUNNING:
         return
     environment = _running_environment(execution)
-    execution.exec_worker._execution_communication = _Deaf()  # noqa: SLF001 (moto has no other way to say so)
+    execution.exec_worker._execution_communication = _IgnoreTermination()  # noqa: SLF001 (moto has no other way)
     execution.stop_date = datetime.now(UTC)
     execution.exec_status = ExecutionStatus.ABORTED
     execution.error, execution.cause = error, cause
@@ -63,21 +63,21 @@ def abort(execution: Execution, error: str | None = None, cause: str | None = No
 
 
 def abort_all() -> None:
-    """Leave no execution running."""
+    """Abort all executions that are running."""
     for execution in _executions():
         abort(execution)
 
 
 def join_threads() -> None:
-    """Wait for the interpreter's threads to end; one that sleeps in a Retry is left to end when it wakes."""
-    deadline = time.monotonic() + FAREWELL
+    """Wait for the interpreter's threads to end. A thread that sleeps in a Retry ends later, when it wakes up."""
+    deadline = time.monotonic() + JOIN_SECONDS
     for thread in list(TMP_THREADS):
         thread.join(max(0, deadline - time.monotonic()))
     TMP_THREADS.clear()
 
 
 def _running_environment(execution: Execution) -> Any | None:
-    """Wait until the execution's own thread has begun: before that, moto would not hear of a stop."""
+    """Wait until the execution's thread has started: before that, moto would ignore a stop."""
     deadline = time.monotonic() + 1
     while time.monotonic() < deadline:
         environment = execution.exec_worker.env
@@ -89,7 +89,7 @@ def _running_environment(execution: Execution) -> Any | None:
 
 def _executions() -> list[Execution]:
     backends = list(stepfunctions_parser_backends[ACCOUNT].values())
-    return [one for backend in backends for machine in backend.state_machines for one in machine.executions]
+    return [each for backend in backends for machine in backend.state_machines for each in machine.executions]
 
 
 def _error(code: str, message: str) -> Response:

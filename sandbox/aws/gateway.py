@@ -1,4 +1,4 @@
-"""API Gateway: serves the deployed REST APIs at /_aws/execute-api/{id}/{stage}/, with Amazon's limits and texts."""
+"""API Gateway: serves the deployed REST APIs at /_aws/execute-api/{id}/{stage}/."""
 
 import json
 import uuid
@@ -9,85 +9,86 @@ from urllib.parse import urlsplit
 from werkzeug import Request, Response
 
 from sandbox.aws.apis import Api, Apis
-from sandbox.aws.authorizers import Authorizers, Denied
-from sandbox.aws.functions import Lambdas, deployed
-from sandbox.aws.model import Answer, LambdaError, Pace
-from sandbox.aws.proxy import Call, Malformed, event, response
+from sandbox.aws.authorizers import Authorizers, GatewayError
+from sandbox.aws.functions import Lambdas, find_function
+from sandbox.aws.model import InvocationResult, LambdaError, Timings
+from sandbox.aws.proxy import Call, MalformedResponse, to_event, to_response
 
 PREFIX = "/_aws/execute-api/"
-BODY_LIMIT = 10 * 1024 * 1024
+BODY_LIMIT = 10 * 1024 * 1024  # bytes
 
 
 class Gateway:
-    """Answers every call below its prefix."""
+    """Answers every call below `PREFIX`, with the limits and error messages of API Gateway."""
 
-    def __init__(self, apis: Apis, lambdas: Lambdas, pace: Pace) -> None:
+    def __init__(self, apis: Apis, lambdas: Lambdas, timings: Timings) -> None:
         self._apis = apis
         self._lambdas = lambdas
-        self._pace = pace
-        self._authorizers = Authorizers(self._judge, pace)
+        self._timings = timings
+        self._authorizers = Authorizers(self._invoke_authorizer, timings)
         self._threads = ThreadPoolExecutor(max_workers=64, thread_name_prefix="gateway")
 
     def __call__(self, request: Request) -> Response:
-        """Answer a call, or refuse it in Amazon's words."""
+        """Answer a call."""
         try:
-            reply = self._serve(request)
-        except Denied as denied:
-            reply = Response(json.dumps(denied.body), status=denied.status, content_type="application/json")
-            reply.headers["x-amzn-ErrorType"] = denied.kind
-        reply.headers["x-amzn-RequestId"] = str(uuid.uuid4())
-        return reply
+            response = self._serve(request)
+        except GatewayError as error:
+            response = Response(json.dumps(error.body), status=error.status, content_type="application/json")
+            response.headers["x-amzn-ErrorType"] = error.kind
+        response.headers["x-amzn-RequestId"] = str(uuid.uuid4())
+        return response
 
     def close(self) -> None:
-        """Wait for what is under way; the functions have been killed by then."""
+        """Wait for the calls that are being answered; their functions have been killed by then."""
         self._threads.shutdown(cancel_futures=True)
 
     def _serve(self, request: Request) -> Response:
         api, call = self._find(request)
-        authorizer = self._authorizers.authorize(call)
-        answer = self._integrate(call.route.function, event(call, api.binary_types, authorizer))
+        context = self._authorizers.authorize(call)
+        result = self._invoke_integration(call.route.function, to_event(call, api.binary_types, context))
         try:
-            if not answer.failed:
-                return response(answer, call, api.binary_types)
-        except Malformed:
+            if not result.failed:
+                return to_response(result, call, api.binary_types)
+        except MalformedResponse:
             pass
-        raise Denied(502, "InternalServerErrorException", {"message": "Internal server error"})
+        raise GatewayError(502, "InternalServerErrorException", {"message": "Internal server error"})
 
     def _find(self, request: Request) -> tuple[Api, Call]:
-        """Find the API and its route by the raw path: API Gateway does not decode it."""
+        """Find the API and its route by the raw path, which API Gateway does not decode."""
         raw = urlsplit(request.environ["RAW_URI"]).path.removeprefix(PREFIX)
         api_id, _, rest = raw.partition("/")
         stage, _, below = rest.partition("/")
         path = f"/{below}"
         api = self._apis.live(api_id, stage)
         if api is None:
-            raise Denied(403, "ForbiddenException", {"message": "Forbidden"})
+            raise GatewayError(403, "ForbiddenException", {"message": "Forbidden"})
         found = api.find(request.method, path)
         if found is None:
-            raise Denied(403, "MissingAuthenticationTokenException", {"message": "Missing Authentication Token"})
+            raise GatewayError(403, "MissingAuthenticationTokenException", {"message": "Missing Authentication Token"})
         return api, Call(request, api_id, stage, path, *found, _body(request))
 
-    def _judge(self, function: str, question: dict[str, Any]) -> Answer:
-        """Call an authorizer; any refusal of Lambda counts as the authorizer's failure."""
+    def _invoke_authorizer(self, function: str, event: dict[str, Any]) -> InvocationResult:
+        """Invoke an authorizer. An error of Lambda counts as a failure of the authorizer."""
         try:
-            return self._within_limit(function, question)
+            return self._invoke(function, event)
         except (LambdaError, TimeoutError) as error:
-            return Answer.error(type(error).__name__, str(error))
+            return InvocationResult.error(type(error).__name__, str(error))
 
-    def _integrate(self, function: str, proxy_event: dict[str, Any]) -> Answer:
+    def _invoke_integration(self, function: str, event: dict[str, Any]) -> InvocationResult:
         try:
-            return self._within_limit(function, proxy_event)
+            return self._invoke(function, event)
         except TimeoutError:
-            raise Denied(504, "", {"message": "Endpoint request timed out"}) from None
+            raise GatewayError(504, "", {"message": "Endpoint request timed out"}) from None
         except LambdaError as error:
             if error.code == "RequestTooLargeException":
                 raise _too_long() from None
-            raise Denied(500, "InternalServerErrorException", {"message": "Internal server error"}) from None
+            raise GatewayError(500, "InternalServerErrorException", {"message": "Internal server error"}) from None
 
-    def _within_limit(self, function: str, payload: dict[str, Any]) -> Answer:
-        """Call a function for as long as API Gateway waits; the function itself goes on after that, as on AWS."""
-        data = json.dumps(payload).encode()
-        return self._threads.submit(self._lambdas.invoke, deployed(function), data).result(self._pace.integration)
+    def _invoke(self, function: str, event: dict[str, Any]) -> InvocationResult:
+        """Invoke a function; TimeoutError after the integration timeout. As on AWS, the function itself continues."""
+        payload = json.dumps(event).encode()
+        future = self._threads.submit(self._lambdas.invoke, find_function(function), payload)
+        return future.result(self._timings.integration)
 
 
 def _body(request: Request) -> bytes:
@@ -99,5 +100,5 @@ def _body(request: Request) -> bytes:
     return body
 
 
-def _too_long() -> Denied:
-    return Denied(413, "RequestTooLargeException", {"message": "Request Too Long"})
+def _too_long() -> GatewayError:
+    return GatewayError(413, "RequestTooLargeException", {"message": "Request Too Long"})

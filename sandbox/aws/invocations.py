@@ -1,4 +1,4 @@
-"""Lambda's Invoke call over HTTP, answered in front of moto (which would want Docker)."""
+"""The Invoke call of the Lambda API, which moto would need Docker for."""
 
 import json
 import re
@@ -7,8 +7,8 @@ from http import HTTPStatus
 
 from werkzeug import Request, Response
 
-from sandbox.aws.functions import Lambdas, deployed
-from sandbox.aws.model import INTERPRETER, REGION, Answer, LambdaError
+from sandbox.aws.functions import Lambdas, find_function
+from sandbox.aws.model import INTERPRETER, REGION, InvocationResult, LambdaError
 
 PATH = re.compile(r"/2015-03-31/functions/(?P<function>.+)/invocations/?")
 
@@ -25,46 +25,46 @@ class Invocations:
         try:
             response = self._invoke(request, request_id)
         except LambdaError as error:
-            response = _refusal(request, error)
+            response = _error(request, error)
         response.headers["x-amzn-RequestId"] = request_id
         return response
 
     def _invoke(self, request: Request, request_id: str) -> Response:
         match = PATH.fullmatch(request.path)
         assert match
-        function = deployed(match["function"], _region(request), request.args.get("Qualifier"))
+        function = find_function(match["function"], _region(request), request.args.get("Qualifier"))
         kind = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
         payload = request.get_data() or b"{}"
         if kind == "Event":
-            self._lambdas.invoke_event(function, payload, request_id)
+            self._lambdas.invoke_async(function, payload, request_id)
             return Response(status=202)
         if kind == "DryRun":
             return Response(status=204)
-        return _answer(self._lambdas.invoke(function, payload, request_id))
+        return _response(self._lambdas.invoke(function, payload, request_id))
 
 
 def _region(request: Request) -> str:
-    """Read the region off a signature such as `Credential=AKIA/20250101/eu-west-1/lambda/aws4_request`."""
+    """Return the region of a signature such as `Credential=AKIA/20250101/eu-west-1/lambda/aws4_request`."""
     match = re.search(r"Credential=[^/]+/\d+/([a-z0-9-]+)/", request.headers.get("Authorization", ""))
     return match[1] if match else REGION
 
 
-def _answer(answer: Answer) -> Response:
-    response = Response(answer.payload, content_type="application/json")
+def _response(result: InvocationResult) -> Response:
+    response = Response(result.payload, content_type="application/json")
     response.headers["X-Amz-Executed-Version"] = "$LATEST"
-    if answer.failed:
+    if result.failed:
         response.headers["X-Amz-Function-Error"] = "Unhandled"
     return response
 
 
-def _refusal(request: Request, error: LambdaError) -> Response:
-    """Refuse as Lambda does.
+def _error(request: Request, error: LambdaError) -> Response:
+    """Answer with an error of Lambda.
 
-    To a Task that names the function by its ARN, moto reports any refusal as the error "Exception". AWS reports it as
-    Lambda.<code>, which is what Retry and Catch go by; so the interpreter gets it as a function's error of that name.
+    To a Task that names the function by its ARN, moto reports every such error as "Exception". AWS reports it as
+    Lambda.<code>, which Retry and Catch match. So the interpreter gets it as an error of the function, with that name.
     """
     if f"Credential={INTERPRETER}/" in request.headers.get("Authorization", ""):
-        return _answer(Answer.error(f"Lambda.{error.code}", str(error)))
+        return _response(InvocationResult.error(f"Lambda.{error.code}", str(error)))
     side = "User" if error.status < HTTPStatus.INTERNAL_SERVER_ERROR else "Service"
     body = json.dumps({"Type": side, "Message": str(error)})
     response = Response(body, status=error.status, content_type="application/json")

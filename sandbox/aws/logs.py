@@ -1,22 +1,22 @@
-"""What the functions print: CloudWatch Logs in small."""
+"""The lines that the functions print: a minimal CloudWatch Logs."""
 
 import threading
 from collections import deque
 from pathlib import Path
 
-KEPT = 2000
+MAX_LINES = 2000
 
 
 class FunctionLogs:
-    """Keeps the last lines in memory, and appends all of them to a file if one is given."""
+    """Keeps the last lines in memory, and appends all lines to the file at `path`, if given."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.Lock()
-        self._lines: deque[str] = deque(maxlen=KEPT)
+        self._lines: deque[str] = deque(maxlen=MAX_LINES)
         self._file = path.open("a", buffering=1, encoding="utf-8") if path else None
 
     def write(self, function: str, line: str) -> None:
-        """Keep one line of a function."""
+        """Store a line of a function."""
         text = f"[{function}] {line}"
         with self._lock:
             self._lines.append(text)

@@ -1,4 +1,4 @@
-"""The words of the Lambda runtime: what is deployed, what a call answers, and how Lambda itself refuses."""
+"""What the modules of the embedded AWS share: account, region and ARNs, timings, and the terms of Lambda."""
 
 import json
 import time
@@ -9,16 +9,26 @@ from typing import Self
 ACCOUNT = "123456789012"  # moto's own
 REGION = "eu-west-1"  # not us-east-1, so that code with that region baked in fails here and not on AWS
 
-INTERPRETER = "ak"  # the access key by which moto's Step Functions interpreter can be told from other callers
+INTERPRETER = "ak"  # the access key of moto's Step Functions interpreter; no other caller uses it
+
+
+def make_arn(service: str, resource: str, region: str = REGION, account: str = ACCOUNT) -> str:
+    """Return the ARN of a resource. Those of some services, such as S3, have an empty region and account."""
+    return f"arn:aws:{service}:{region}:{account}:{resource}"
+
+
+def region_of(arn: str) -> str:
+    """Return the region that an ARN names."""
+    return arn.split(":")[3]
 
 
 @dataclass
-class Pace:
-    """AWS's own times, in seconds; a test brings a clock of its own, and shortens the others even in between."""
+class Timings:
+    """AWS's own timings, in seconds. Tests shorten them, even while AWS runs, and bring their own clock."""
 
-    clock: Callable[[], float] = time.time  # what the schedule and the authorizers' cache go by
-    integration: float = 29  # API Gateway gives a function this long
-    event_retry: float = 1  # between the attempts of an asynchronous event; on AWS one minute, then two
+    clock: Callable[[], float] = time.time  # for the schedule and the authorizers' cache
+    integration: float = 29  # API Gateway's integration timeout
+    event_retry: float = 1  # between the attempts of an asynchronous invocation; on AWS one minute, then two
 
 
 @dataclass(frozen=True)
@@ -33,30 +43,30 @@ class Function:
     environment: tuple[tuple[str, str], ...]
     code_sha256: str
     code: bytes = field(compare=False, repr=False)
-    reserved: int | None = field(compare=False)  # concurrent executions
-    retries: int = field(compare=False)  # of an asynchronous event that fails
+    reserved: int | None = field(compare=False)  # reserved concurrency
+    retries: int = field(compare=False)  # of an asynchronous invocation that fails
 
     @property
     def region(self) -> str:
         """The region that it was deployed to."""
-        return self.arn.split(":")[3]
+        return region_of(self.arn)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a function returned, or how it failed: both are JSON."""
+class InvocationResult:
+    """What a function returned, or how it failed. Both are JSON."""
 
     payload: bytes
     failed: bool = False
 
     @classmethod
     def error(cls, kind: str, message: str) -> Self:
-        """Make a failure that Lambda, not the function, puts into words."""
+        """Return a failure that Lambda reports, not the function."""
         return cls(json.dumps({"errorType": kind, "errorMessage": message}).encode(), failed=True)
 
 
 class LambdaError(Exception):
-    """Lambda did not run the function: an HTTP status, Amazon's name for it and a sentence."""
+    """Lambda did not run the function: an HTTP status, AWS's code for the error, and a message."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)

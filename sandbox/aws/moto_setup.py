@@ -1,4 +1,4 @@
-"""moto's settings while it stands in for AWS. They are global to the process, as all of moto's state is."""
+"""The settings that moto needs to stand in for AWS. They are global to the process, like all of moto's state."""
 
 import logging
 import os
@@ -16,23 +16,23 @@ from moto.core.model_instances import reset_model_data
 
 from sandbox.aws.model import INTERPRETER, REGION
 
-# moto's interpreter recurses once for each item that a worker of a Map has done: at Python's own 1,000, a Map of
-# 5,000 batches with 4 workers would hang for ever
-RECURSION = 10_000
+# moto's interpreter recurses once for each item that a worker of a Map has done. With Python's default of 1,000, a Map
+# of 5,000 batches with 4 workers would hang.
+RECURSION_LIMIT = 10_000
 
 _in_use = threading.Lock()
 
 
 @contextmanager
 def moto_settings(port: int) -> Iterator[None]:
-    """Fresh state, state machines that execute, and calls to itself that find the port; all of it undone afterwards.
+    """Reset moto's state, make state machines execute, and let moto reach itself at `port`; undo it all afterwards.
 
-    Refuses to begin while another EmbeddedAws of this process runs: the two would be one.
+    RuntimeError if this process runs another EmbeddedAws: the two would share all state.
     """
     if not _in_use.acquire(blocking=False):
-        raise RuntimeError("an EmbeddedAws already runs in this process, and moto's state is one per process")
+        raise RuntimeError("an EmbeddedAws already runs in this process, and moto's state is global to the process")
     try:
-        with _environment(port), _config(), _deep_recursion(), _shared_clients(), _quiet():
+        with _environment(port), _config(), _deep_recursion(), _shared_clients(), _silence_interpreter():
             _reset()
             yield
             _reset()
@@ -42,10 +42,10 @@ def moto_settings(port: int) -> Iterator[None]:
 
 @contextmanager
 def _environment(port: int) -> Iterator[None]:
-    """Set what moto reads when it calls itself: its port, and that no proxy is in between."""
-    wanted = {"MOTO_PORT": str(port)} | without_proxy()
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+    """Set the variables for moto's calls to itself: its port, and no proxy."""
+    variables = {"MOTO_PORT": str(port)} | no_proxy_variables()
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
@@ -55,8 +55,8 @@ def _environment(port: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def without_proxy() -> dict[str, str]:
-    """Return the variables by which loopback is reached directly, where others are reached through a proxy."""
+def no_proxy_variables() -> dict[str, str]:
+    """Return the environment variables that exempt loopback from a proxy, if there is one."""
     others = os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
     hosts = ",".join(filter(None, [others, "localhost", "127.0.0.1"]))
     return {"NO_PROXY": hosts, "no_proxy": hosts}
@@ -73,8 +73,8 @@ def _config() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the interpreter's log from the terminal: it calls an error what is none, as a Choice on a missing path."""
+def _silence_interpreter() -> Iterator[None]:
+    """Silence the interpreter's log: it reports errors that are none, such as a Choice on a missing path."""
     logger = logging.getLogger("moto.stepfunctions")
     before = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -87,7 +87,7 @@ def _quiet() -> Iterator[None]:
 @contextmanager
 def _deep_recursion() -> Iterator[None]:
     before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, RECURSION))
+    sys.setrecursionlimit(max(before, RECURSION_LIMIT))
     try:
         yield
     finally:
@@ -96,36 +96,36 @@ def _deep_recursion() -> Iterator[None]:
 
 @contextmanager
 def _shared_clients() -> Iterator[None]:
-    """Make boto3's default session, which moto's interpreter uses, one that shares clients."""
+    """Replace boto3's default session, which moto's interpreter uses, by a session that caches clients."""
     before = boto3.DEFAULT_SESSION
-    boto3.DEFAULT_SESSION = _SharingSession(region_name=REGION)
+    boto3.DEFAULT_SESSION = _CachingSession(region_name=REGION)
     try:
         yield
     finally:
         boto3.DEFAULT_SESSION = before
 
 
-class _SharingSession(boto3.Session):
-    """Gives the interpreter, which asks for a client for every task, the same ones again: they cost more than the task.
+class _CachingSession(boto3.Session):
+    """Caches the clients of the interpreter, which asks for a new client for every task.
 
-    Making one costs 8 ms of one core and 1,000 tasks need 1,000; any other caller gets clients of its own as ever.
+    Creating a client costs 8 ms of a core, which is more than the task itself. Other callers get new clients as usual.
     """
 
     def __init__(self, region_name: str) -> None:
         super().__init__(region_name=region_name)
-        self._making = threading.Lock()
-        self._shared: dict[tuple[str, ...], Any] = {}
+        self._lock = threading.Lock()
+        self._cache: dict[tuple[str, ...], Any] = {}
 
     def client(self, *args: Any, **kwargs: Any) -> Any:
-        """Make a client, or give one that was made before."""
-        with self._making:  # also because making clients at the same time from one session is not safe
+        """Return a new client, or a cached one."""
+        with self._lock:  # creating clients from a session is not thread-safe either
             if kwargs.get("aws_access_key_id") != INTERPRETER:
                 return super().client(*args, **kwargs)
             key = (kwargs["service_name"], kwargs["region_name"])
-            if key not in self._shared:
-                many = Config(max_pool_connections=100)
-                self._shared[key] = super().client(*args, **kwargs | {"config": kwargs["config"].merge(many)})
-            return self._shared[key]
+            if key not in self._cache:
+                config = kwargs["config"].merge(Config(max_pool_connections=100))
+                self._cache[key] = super().client(*args, **kwargs | {"config": config})
+            return self._cache[key]
 
 
 def _reset() -> None:

@@ -1,4 +1,4 @@
-"""SNS: email subscribers get real mail, and a subject that Amazon would refuse is refused."""
+"""SNS: sends real mail to email subscribers, and refuses a subject that AWS would refuse."""
 
 import json
 import queue
@@ -8,15 +8,16 @@ import threading
 from collections.abc import Iterator
 from email.message import EmailMessage
 from email.utils import formataddr
-from typing import Any
+from typing import Any, Self
 from xml.sax.saxutils import escape
 
 from moto.sns.models import Subscription, Topic, sns_backends
 from werkzeug import Request, Response
 
 from sandbox.aws.model import ACCOUNT
+from sandbox.service import BackgroundService
 
-RETRY = 0.5  # seconds until a mail that could not be handed over is tried again
+RETRY_SECONDS = 0.5  # between two attempts to deliver a mail
 # ASCII, one line, no longer than 100: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 SUBJECT = re.compile(r"[!-~][ -~]{0,99}")
 SUBSCRIPTION = re.compile(r"<member>.*?</member>", re.DOTALL)
@@ -24,12 +25,12 @@ MESSAGE_ID = re.compile(r"<MessageId>([^<]+)</MessageId>")
 
 
 def is_publish(request: Request) -> bool:
-    """Whether this is SNS's Publish or PublishBatch."""
+    """Return whether a request is SNS's Publish or PublishBatch."""
     return request.form.get("Action") in ("Publish", "PublishBatch")
 
 
 def refusal(request: Request) -> Response | None:
-    """Refuse a Publish whose subject moto would take and Amazon does not."""
+    """Refuse a Publish whose subject moto would accept but AWS would not; None if the subject is valid."""
     if not is_publish(request):
         return None
     subjects = [value for name, value in request.form.items() if name.rsplit(".", 1)[-1] == "Subject"]
@@ -38,50 +39,52 @@ def refusal(request: Request) -> Response | None:
     return _error("InvalidParameter", "Invalid parameter: Subject")
 
 
-class Postman:
-    """Carries mail to an SMTP server from a thread of its own, and tries again while the server cannot take it."""
+class EmailDelivery(BackgroundService):
+    """Delivers mails to an SMTP server in a background thread, and retries while the server refuses them."""
 
     def __init__(self, smtp: tuple[str, int] | None, *, confirmed: bool) -> None:
         self._smtp = smtp
         self.confirmed = confirmed
-        self._letters: queue.SimpleQueue[EmailMessage | None] = queue.SimpleQueue()
+        self._mails: queue.SimpleQueue[EmailMessage | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._carry, daemon=True)
+        self._thread = threading.Thread(target=self._deliver_all, daemon=True)
 
-    def start(self) -> None:
-        """Begin to carry."""
+    def start(self) -> Self:
+        """Start to deliver."""
         self._thread.start()
+        return self
 
     def stop(self) -> None:
-        """Carry nothing any more; a mail that nobody took by now is lost."""
+        """Deliver nothing more. Mails that are still waiting are lost."""
         self._stopping.set()
-        self._letters.put(None)
+        self._mails.put(None)
         self._thread.join()
 
-    def published(self, request: Request, response: Response) -> None:
-        """Write to the email subscribers what moto has accepted for the topic."""
+    def enqueue(self, request: Request, response: Response) -> None:
+        """Enqueue the mails for the messages that moto accepted."""
         if self._smtp is None or not self.confirmed:
             return
         for message_id in MESSAGE_ID.findall(response.get_data(as_text=True)):
-            for letter in _letters(message_id, request.form.get("MessageStructure")):
-                self._letters.put(letter)
+            for mail in _mails(message_id, request.form.get("MessageStructure")):
+                self._mails.put(mail)
 
-    def confirmations(self, request: Request, response: Response) -> Response:
-        """Have a list of subscriptions say, as Amazon's does, which addresses have not been confirmed."""
+    def mark_unconfirmed(self, request: Request, response: Response) -> Response:
+        """Mark email subscriptions in a list as AWS does while they are not confirmed."""
         if not self.confirmed and request.form.get("Action") == "ListSubscriptionsByTopic":
             response.set_data(SUBSCRIPTION.sub(_unconfirmed, response.get_data(as_text=True)))
         return response
 
-    def _carry(self) -> None:
-        while letter := self._letters.get():
-            while not self._stopping.is_set() and not self._delivered(letter):
-                self._stopping.wait(RETRY)
+    def _deliver_all(self) -> None:
+        while mail := self._mails.get():
+            while not self._stopping.is_set() and not self._deliver(mail):
+                self._stopping.wait(RETRY_SECONDS)
 
-    def _delivered(self, letter: EmailMessage) -> bool:
+    def _deliver(self, mail: EmailMessage) -> bool:
+        """Return whether the server accepted the mail."""
         assert self._smtp
         try:
             with smtplib.SMTP(*self._smtp, timeout=10) as server:
-                server.send_message(letter)
+                server.send_message(mail)
         except (OSError, smtplib.SMTPException):
             return False
         return True
@@ -93,18 +96,18 @@ def _unconfirmed(member: re.Match[str]) -> str:
     return re.sub(r"(<SubscriptionArn>)[^<]*", r"\1PendingConfirmation", member[0])
 
 
-def _letters(message_id: str, structure: str | None) -> Iterator[EmailMessage]:
-    """Find the message in what moto recorded, and address it to each email subscription of its topic."""
+def _mails(message_id: str, structure: str | None) -> Iterator[EmailMessage]:
+    """Find a message in what moto recorded, and yield a mail for each email subscription of its topic."""
     for topic in _topics():
         for sent_id, text, subject, attributes, _group in list(topic.sent_notifications):
             if sent_id == message_id:
                 for subscription in topic.sns_backend.list_subscriptions_by_topic(topic.arn)[0]:
-                    if subscription.protocol == "email" and _wants(subscription, attributes, text):
-                        yield _letter(subscription, subject, _for_email(text) if structure == "json" else text)
+                    if subscription.protocol == "email" and _passes_filter(subscription, attributes, text):
+                        yield _mail(subscription, subject, _email_text(text) if structure == "json" else text)
 
 
-def _for_email(text: str) -> str:
-    """Take what a message with one text for each protocol says by email."""
+def _email_text(text: str) -> str:
+    """Return the text for email of a message that has a text for each protocol."""
     texts: dict[str, str] = json.loads(text)
     return texts.get("email", texts["default"])
 
@@ -114,23 +117,23 @@ def _topics() -> Iterator[Topic]:
         yield from list(backend.topics.values())
 
 
-def _wants(subscription: Subscription, attributes: dict[str, Any] | None, text: str) -> bool:
-    """Whether its filter policy, if it has one, lets the message through."""
+def _passes_filter(subscription: Subscription, attributes: dict[str, Any] | None, text: str) -> bool:
+    """Return whether the subscription's filter policy, if any, accepts a message."""
     matcher = subscription._filter_policy_matcher  # noqa: SLF001 (moto has no other way to ask)
     return matcher is None or bool(matcher.matches(attributes, text))
 
 
-def _letter(subscription: Subscription, subject: str | None, text: str) -> EmailMessage:
-    """Write the mail as AWS does, but for a shorter footer."""
+def _mail(subscription: Subscription, subject: str | None, text: str) -> EmailMessage:
+    """Return the mail as AWS writes it, but with a shorter footer."""
     topic = subscription.topic
-    letter = EmailMessage()
-    letter["From"] = formataddr((topic.display_name or "AWS Notifications", "no-reply@sns.example.com"))
-    letter["To"] = subscription.endpoint
-    letter["Subject"] = subject or "AWS Notification Message"
+    mail = EmailMessage()
+    mail["From"] = formataddr((topic.display_name or "AWS Notifications", "no-reply@sns.example.com"))
+    mail["To"] = subscription.endpoint
+    mail["Subject"] = subject or "AWS Notification Message"
     footer = "If you wish to stop receiving notifications from this topic, please visit the link below to unsubscribe:"
     link = f"https://sns.example.com/unsubscribe.html?SubscriptionArn={subscription.arn}"
-    letter.set_content(f"{text}\n\n--\n{footer}\n{link}\n")
-    return letter
+    mail.set_content(f"{text}\n\n--\n{footer}\n{link}\n")
+    return mail
 
 
 def _error(code: str, message: str) -> Response:

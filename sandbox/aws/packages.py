@@ -1,4 +1,4 @@
-"""The files that a function runs from: its unzipped package, and the libraries that Lambda's own Python has."""
+"""The files that a function runs from: its unzipped package, and the libraries that Lambda provides."""
 
 import hashlib
 import io
@@ -12,7 +12,7 @@ PROVIDED = ("boto3", "awslambdaric")
 
 
 class Packages:
-    """Unzips each deployed package once. Everything lies below one directory, which its owner removes."""
+    """Unzips each deployed package once, into `directory`, which the caller removes."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -23,7 +23,7 @@ class Packages:
         _link_provided(self.provided)
 
     def unzipped(self, code: bytes) -> Path:
-        """Where this zip file's content lies."""
+        """Return the folder with the content of a zip file."""
         root = self._directory / hashlib.sha256(code).hexdigest()
         with self._lock:
             if not root.exists():
@@ -33,9 +33,9 @@ class Packages:
 
 
 def _link_provided(directory: Path) -> None:
-    """Link boto3 and the runtime client out of our environment and nothing else of it.
+    """Link boto3 and the runtime client from our environment, and nothing else.
 
-    A package that forgot one of its own requirements so fails here as it would on AWS.
+    So a package that lacks one of its requirements fails here as it would on AWS.
     """
     directory.mkdir()
     for name in _with_requirements(PROVIDED):
@@ -46,19 +46,19 @@ def _link_provided(directory: Path) -> None:
 
 
 def _with_requirements(names: tuple[str, ...]) -> set[str]:
-    """Close the set of distributions over what they require."""
+    """Return the distributions and everything that they require, directly or not."""
     found: set[str] = set()
-    open_names = list(names)
-    while open_names:
-        name = open_names.pop()
+    remaining = list(names)
+    while remaining:
+        name = remaining.pop()
         if name not in found:
             found.add(name)
-            open_names += [_name(line) for line in metadata.requires(name) or [] if "extra ==" not in line]
+            remaining += [_name(line) for line in metadata.requires(name) or [] if "extra ==" not in line]
     return found
 
 
 def _name(requirement: str) -> str:
-    """Take the name off a requirement such as `botocore<1.45.0,>=1.44.5`."""
+    """Return the name in a requirement such as `botocore<1.45.0,>=1.44.5`."""
     match = re.match(r"[A-Za-z0-9._-]+", requirement)
     assert match
     return match.group()

@@ -1,4 +1,4 @@
-"""Who gets a process: warm ones are used again, room is made for others, and everyone's turn comes."""
+"""The pool of function processes: reuses warm processes, limits their number, and lets no caller starve."""
 
 import threading
 import time
@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from sandbox.aws.model import Function, LambdaError
 from sandbox.aws.process import FunctionProcess
 
-LOOK = 0.2  # seconds between two looks of somebody who waits, at whether it has waited long enough
+CHECK_INTERVAL = 0.2  # seconds after which a caller that waits checks its timeouts
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long, in seconds, who waits for what."""
+class PoolTimeouts:
+    """How long callers and processes wait, in seconds."""
 
-    keep_warm: float = 1.0  # an idle process is left to its function: starting one costs far more than a little wait
-    overtaken: float = 1.0  # a caller lets those pass who find a warm process, which keeps processes warm
-    deadlock: float = 10.0  # then all may be waiting for each other (functions call functions): go over the limit
+    keep_warm: float = 1.0  # an idle process is kept for its function: starting a process costs far more than waiting
+    bypass: float = 1.0  # callers with a warm process may bypass a caller without, which keeps processes warm
+    deadlock: float = 10.0  # functions call functions, so all may be waiting for each other: exceed the limit
 
 
 class _Caller:
-    """Somebody who waits for a process: it gets a warm one, or the right to start one (`process` stays None)."""
+    """A caller that waits for a process. It gets a warm process, or may start one (`process` stays None)."""
 
     def __init__(self, function: Function) -> None:
         self.function = function
@@ -32,30 +32,31 @@ class _Caller:
         self.served = threading.Event()
 
     def waited(self, seconds: float) -> bool:
-        """Whether it has waited as long as that."""
+        """Return whether the caller has waited for at least this long."""
         return time.monotonic() - self.since >= seconds
 
 
 class Pool:
-    """Processes of all functions, `limit` of them at most, `each` of one function, unless that would be a deadlock.
+    """The processes of all functions: at most `limit`, and `limit_per_function`, unless that would be a deadlock.
 
-    Without `each`, a function that is called often would take every place, and all others start cold each time.
+    Without `limit_per_function`, a function that is called often would use up the limit, and each call of any other
+    function would be a cold start.
     """
 
     def __init__(
         self,
         limit: int,
         start: Callable[[Function], FunctionProcess],
-        patience: Patience | None = None,
-        each: int | None = None,
+        timeouts: PoolTimeouts | None = None,
+        limit_per_function: int | None = None,
     ) -> None:
         self._limit = limit
-        self._each = each or limit
-        self._patience = patience or Patience()
+        self._limit_per_function = limit_per_function or limit
+        self._timeouts = timeouts or PoolTimeouts()
         self._start = start
         self._lock = threading.Lock()
         self._queue: list[_Caller] = []
-        self._idle: list[FunctionProcess] = []  # the one that has been idle longest comes first
+        self._idle: list[FunctionProcess] = []  # longest idle first
         self._busy: list[FunctionProcess] = []
         self._starting: list[Function] = []
         self._ended: list[FunctionProcess] = []
@@ -63,28 +64,28 @@ class Pool:
 
     @contextmanager
     def process(self, function: Function) -> Iterator[FunctionProcess]:
-        """Have a process of this function to oneself."""
-        process = self._wait(function) or self._start_one(function)
+        """Reserve a process of a function for the length of the block."""
+        process = self._wait(function) or self._start_process(function)
         try:
             yield process
         finally:
-            self._give_back(process)
+            self._release(process)
 
     def processes(self, function: str | None = None) -> list[FunctionProcess]:
-        """Those that run, of one function or of all; the busy ones first."""
+        """Return the running processes, of a function or of all; the busy ones first."""
         with self._lock:
-            return [one for one in self._busy + self._idle if function in (None, one.function.name)]
+            return [each for each in self._busy + self._idle if function in (None, each.function.name)]
 
     def kill_busy(self, function: str) -> bool:
-        """Kill a process of the function in the middle of its work; False if none is at work."""
+        """Kill a process of a function in the middle of its work; return False if none is busy."""
         with self._lock:
-            victim = next((one for one in self._busy if one.function.name == function), None)
-        if victim:
-            victim.kill()
-        return victim is not None
+            process = next((each for each in self._busy if each.function.name == function), None)
+        if process:
+            process.kill()
+        return process is not None
 
     def close(self) -> None:
-        """Kill all, and wait until they are gone; whoever waits for one, or would come, is refused."""
+        """Refuse all callers from now on, kill all processes, and wait until they have exited."""
         with self._lock:
             self._closed = True
             self._serve()
@@ -98,12 +99,12 @@ class Pool:
             process.join()
 
     def _wait(self, function: Function) -> FunctionProcess | None:
-        """Wait for one's turn; None is the right to start a process."""
+        """Wait for a process; None means that the caller may start one."""
         caller = _Caller(function)
         with self._lock:
             self._queue.append(caller)
             self._serve()
-        while not caller.served.wait(LOOK):
+        while not caller.served.wait(CHECK_INTERVAL):
             with self._lock:
                 self._serve()
         if caller.refused:
@@ -111,59 +112,59 @@ class Pool:
         return caller.process
 
     def _serve(self) -> None:
-        """Serve everyone whose turn it is, in the order in which they came."""
+        """Serve the callers that can be served, in the order of their arrival."""
         for caller in list(self._queue):
             caller.refused = self._closed
-            if caller.refused or self._served(caller):
+            if caller.refused or self._try_to_serve(caller):
                 self._queue.remove(caller)
                 caller.served.set()
 
-    def _served(self, caller: _Caller) -> bool:
-        """Give a caller a warm process, or the right to start one; False if it has to wait on."""
+    def _try_to_serve(self, caller: _Caller) -> bool:
+        """Give a caller a warm process, or let it start one; return False if it has to wait."""
         self._retire_outdated(caller.function)
-        # Those whose function has its share wait for a warm process only, and hold up nobody.
-        first = next((one for one in self._queue if not self._has_share(one)), caller)
-        if caller is first or not first.waited(self._patience.overtaken):
+        # Callers whose function is at its limit wait for a warm process only, and hold up no other caller.
+        first = next((each for each in self._queue if not self._is_at_limit(each)), caller)
+        if caller is first or not first.waited(self._timeouts.bypass):
             caller.process = self._take_warm(caller.function)
             if caller.process:
                 return True
-        if caller is first and not self._has_share(caller) and self._has_room(caller):
+        if caller is first and not self._is_at_limit(caller) and self._make_room(caller):
             self._starting.append(caller.function)
             return True
         return False
 
     def _take_warm(self, function: Function) -> FunctionProcess | None:
-        warm = next((one for one in reversed(self._idle) if one.function == function), None)
+        warm = next((each for each in reversed(self._idle) if each.function == function), None)
         if warm:
             self._idle.remove(warm)
             self._busy.append(warm)
         return warm
 
-    def _has_share(self, caller: _Caller) -> bool:
-        """Whether the caller's function has all the processes that it may have."""
-        running = [one.function for one in self._busy + self._idle] + self._starting
-        share = sum(function.arn == caller.function.arn for function in running)
-        return share >= self._each and not caller.waited(self._patience.deadlock)
+    def _is_at_limit(self, caller: _Caller) -> bool:
+        """Return whether the caller's function has as many processes as it may have."""
+        running = [process.function for process in self._busy + self._idle] + self._starting
+        count = sum(function.arn == caller.function.arn for function in running)
+        return count >= self._limit_per_function and not caller.waited(self._timeouts.deadlock)
 
-    def _has_room(self, caller: _Caller) -> bool:
-        """Whether one more may start; it may be for that that the one that was idle longest ends."""
+    def _make_room(self, caller: _Caller) -> bool:
+        """Return whether another process may start, after ending the longest idle process if necessary."""
         if len(self._idle) + len(self._busy) + len(self._starting) < self._limit:
             return True
-        impatient = caller.waited(self._patience.overtaken)
-        if self._idle and (impatient or time.monotonic() - self._idle[0].idle_since >= self._patience.keep_warm):
+        waited = caller.waited(self._timeouts.bypass)
+        if self._idle and (waited or time.monotonic() - self._idle[0].idle_since >= self._timeouts.keep_warm):
             self._end(self._idle.pop(0))
             return True
-        return caller.waited(self._patience.deadlock)
+        return caller.waited(self._timeouts.deadlock)
 
     def _retire_outdated(self, function: Function) -> None:
-        """End idle processes of an earlier deployment of the function, and those that died idle."""
-        for one in list(self._idle):
-            if not one.usable or (one.function.arn == function.arn and one.function != function):
-                self._idle.remove(one)
-                self._end(one)
+        """End idle processes that have died, or that belong to an earlier deployment of the function."""
+        for process in list(self._idle):
+            if not process.usable or (process.function.arn == function.arn and process.function != function):
+                self._idle.remove(process)
+                self._end(process)
 
-    def _start_one(self, function: Function) -> FunctionProcess:
-        """Start a process outside the lock, on the room that was kept for it."""
+    def _start_process(self, function: Function) -> FunctionProcess:
+        """Start a process outside the lock. `_starting` already counts it."""
         process: FunctionProcess | None = None
         try:
             process = self._start(function)
@@ -174,7 +175,7 @@ class Pool:
                 self._serve()
         return process
 
-    def _give_back(self, process: FunctionProcess) -> None:
+    def _release(self, process: FunctionProcess) -> None:
         with self._lock:
             self._busy.remove(process)
             if process.usable and not self._closed and len(self._busy) + len(self._idle) < self._limit:
@@ -186,4 +187,4 @@ class Pool:
 
     def _end(self, process: FunctionProcess) -> None:
         process.kill()
-        self._ended = [one for one in self._ended if not one.gone] + [process]
+        self._ended = [each for each in self._ended if not each.exited] + [process]

@@ -1,4 +1,4 @@
-"""Lambda proxy integration: an HTTP request as the event that a function gets, and its answer as an HTTP response."""
+"""The Lambda proxy integration: turns a request into an event, and a function's result into a response."""
 
 import base64
 import json
@@ -12,14 +12,14 @@ from urllib.parse import parse_qs
 from werkzeug import Request, Response
 
 from sandbox.aws.apis import Route
-from sandbox.aws.model import ACCOUNT, Answer
+from sandbox.aws.model import ACCOUNT, InvocationResult, make_arn, region_of
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request that has found its route."""
+    """A request with its route."""
 
     request: Request
     api_id: str
@@ -31,17 +31,17 @@ class Call:
 
     @property
     def method_arn(self) -> str:
-        """What the authorizer's policy is asked about."""
-        region = self.route.function.split(":")[3]
-        return f"arn:aws:execute-api:{region}:{ACCOUNT}:{self.api_id}/{self.stage}/{self.route.method}{self.path}"
+        """The ARN that the authorizer's policy has to allow."""
+        resource = f"{self.api_id}/{self.stage}/{self.route.method}{self.path}"
+        return make_arn("execute-api", resource, region_of(self.route.function))
 
 
-class Malformed(Exception):
-    """The function's answer is not of the form that API Gateway demands."""
+class MalformedResponse(Exception):
+    """The function returned something that API Gateway cannot turn into a response."""
 
 
-def event(call: Call, binary_types: list[str], authorizer: Json | None) -> Json:
-    """Build the event, payload format 1.0."""
+def to_event(call: Call, binary_types: list[str], authorizer: Json | None) -> Json:
+    """Return the event for a function, in payload format 1.0. `authorizer` is the authorizer's context."""
     query = parse_qs(call.request.query_string.decode(), keep_blank_values=True)
     headers = _headers(call.request)
     body, is_base64 = _body(call, binary_types)
@@ -61,12 +61,12 @@ def event(call: Call, binary_types: list[str], authorizer: Json | None) -> Json:
     }
 
 
-def response(answer: Answer, call: Call, binary_types: list[str]) -> Response:
-    """Turn the function's answer into the response, or raise Malformed."""
+def to_response(result: InvocationResult, call: Call, binary_types: list[str]) -> Response:
+    """Return the response for a function's result, or raise MalformedResponse."""
     try:
-        return _response(json.loads(answer.payload), call, binary_types)
+        return _response(json.loads(result.payload), call, binary_types)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Malformed(str(error)) from error
+        raise MalformedResponse(str(error)) from error
 
 
 def _headers(request: Request) -> dict[str, list[str]]:
@@ -81,7 +81,7 @@ def _headers(request: Request) -> dict[str, list[str]]:
 
 
 def _body(call: Call, binary_types: list[str]) -> tuple[str | None, bool]:
-    """Return the body, of a binary type as base64 and of any other as text, and which of these it is."""
+    """Return the body, and whether it is base64, as for a binary type, or else text."""
     if not call.body:
         return None, False
     if call.request.mimetype in binary_types or "*/*" in binary_types:
@@ -108,20 +108,20 @@ def _context(call: Call, authorizer: Json | None) -> Json:
     return context | ({"authorizer": authorizer} if authorizer is not None else {})
 
 
-def _response(reply: Json, call: Call, binary_types: list[str]) -> Response:
-    body = reply.get("body") or ""
+def _response(output: Json, call: Call, binary_types: list[str]) -> Response:
+    body = output.get("body") or ""
     if not isinstance(body, str):
         raise TypeError("the body is not a string")
-    content = base64.b64decode(body) if _is_binary(reply, call, binary_types) else body.encode()
-    made = Response(content, status=int(reply["statusCode"]), content_type="application/json")
-    for name, value in (reply.get("headers") or {}).items():
-        made.headers[name] = str(value)
-    for name, values in (reply.get("multiValueHeaders") or {}).items():
-        made.headers.setlist(name, [str(value) for value in values])
-    return made
+    content = base64.b64decode(body) if _is_binary(output, call, binary_types) else body.encode()
+    response = Response(content, status=int(output["statusCode"]), content_type="application/json")
+    for name, value in (output.get("headers") or {}).items():
+        response.headers[name] = str(value)
+    for name, values in (output.get("multiValueHeaders") or {}).items():
+        response.headers.setlist(name, [str(value) for value in values])
+    return response
 
 
-def _is_binary(reply: Json, call: Call, binary_types: list[str]) -> bool:
-    """Whether to decode base64: API Gateway does so for a client whose first accepted type is a binary one."""
+def _is_binary(output: Json, call: Call, binary_types: list[str]) -> bool:
+    """Return whether to decode base64: API Gateway does so if the first type in Accept is binary."""
     accepted = call.request.headers.get("Accept", "").split(",")[0].split(";")[0].strip()
-    return bool(reply.get("isBase64Encoded")) and (accepted in binary_types or "*/*" in binary_types)
+    return bool(output.get("isBase64Encoded")) and (accepted in binary_types or "*/*" in binary_types)

@@ -1,4 +1,4 @@
-"""EventBridge: fires the rules with a rate, and any rule on demand by the same path."""
+"""The scheduler of EventBridge: fires rules with a rate on time, and any rule on demand."""
 
 import json
 import re
@@ -6,62 +6,67 @@ import threading
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from moto.events.models import Rule, events_backends
 
-from sandbox.aws.functions import Lambdas, deployed
-from sandbox.aws.model import ACCOUNT, LambdaError, Pace
+from sandbox.aws.functions import Lambdas, find_function
+from sandbox.aws.model import ACCOUNT, LambdaError, Timings
+from sandbox.service import BackgroundService
 
-LOOK = 0.1  # seconds between two looks at the rules
+CHECK_INTERVAL = 0.1  # seconds
 UNITS = {"minute": 60, "hour": 3600, "day": 86400}
 RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 
 
 class UnknownRuleError(LookupError):
-    """There is no rule of this name."""
+    """No rule has this name."""
 
 
 class DisabledRuleError(Exception):
-    """The rule is disabled, so nothing fires it."""
+    """The rule is disabled, so it cannot be fired."""
 
 
-class Schedule:
-    """Watches moto's rules from a thread of its own. A rule with a cron expression fires on demand only."""
+class Schedule(BackgroundService):
+    """Checks moto's rules in a background thread. A rule with a cron expression fires on demand only."""
 
-    def __init__(self, lambdas: Lambdas, pace: Pace) -> None:
+    def __init__(self, lambdas: Lambdas, timings: Timings) -> None:
         self._lambdas = lambdas
-        self._pace = pace
+        self._timings = timings
         self._due: dict[Rule, float] = {}
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread = threading.Thread(target=self._check_repeatedly, daemon=True)
 
-    def start(self) -> None:
-        """Begin to watch."""
+    def start(self) -> Self:
+        """Start to fire rules on time."""
         self._thread.start()
+        return self
 
     def stop(self) -> None:
-        """Fire nothing any more."""
+        """Fire nothing more."""
         self._stopping.set()
         self._thread.join()
 
     def fire(self, name: str) -> None:
-        """Fire a rule now, whatever its schedule; UnknownRuleError or DisabledRuleError if that cannot be."""
+        """Fire a rule now, whatever its schedule; raise UnknownRuleError or DisabledRuleError if it cannot fire."""
         rule = next((rule for rule in _rules() if rule.name == name), None)
         if rule is None:
             known = ", ".join(sorted(rule.name for rule in _rules())) or "none"
-            raise UnknownRuleError(f"no rule is called {name!r}; there are: {known}")
+            raise UnknownRuleError(f"there is no rule {name!r}; the rules are: {known}")
         if rule.state != "ENABLED":
             raise DisabledRuleError(f"the rule {name!r} is disabled")
         self._fire(rule)
 
-    def _watch(self) -> None:
-        while not self._stopping.wait(LOOK):
-            self._look()
+    def _check_repeatedly(self) -> None:
+        while not self._stopping.wait(CHECK_INTERVAL):
+            self._check()
 
-    def _look(self) -> None:
-        """Fire what is due. A rule counts from when it was put or enabled; putting it makes a new object in moto."""
-        now = self._pace.clock()
+    def _check(self) -> None:
+        """Fire the rules that are due.
+
+        The first period of a rule begins when it is put or enabled; putting a rule creates a new object in moto.
+        """
+        now = self._timings.clock()
         periods = {rule: period for rule in _rules() if (period := _period(rule))}
         self._due = {rule: self._due.get(rule, now + period) for rule, period in periods.items()}
         for rule in [rule for rule, due in self._due.items() if due <= now]:
@@ -69,17 +74,17 @@ class Schedule:
             self._fire(rule)
 
     def _fire(self, rule: Rule) -> None:
-        """Send the event to the rule's functions, asynchronously as EventBridge does."""
+        """Invoke the rule's functions asynchronously, as EventBridge does."""
         for target in list(rule.targets):
             if ":lambda:" in target["Arn"]:
                 payload = target.get("Input") or json.dumps(self._event(rule))
                 try:
-                    self._lambdas.invoke_event(deployed(target["Arn"]), payload.encode())
+                    self._lambdas.invoke_async(find_function(target["Arn"]), payload.encode())
                 except LambdaError:
-                    continue  # as on AWS, a rule whose function was deleted fires into the void
+                    continue  # as on AWS, nothing happens if the function was deleted
 
     def _event(self, rule: Rule) -> dict[str, Any]:
-        now = datetime.fromtimestamp(self._pace.clock(), UTC)
+        now = datetime.fromtimestamp(self._timings.clock(), UTC)
         return {
             "version": "0",
             "id": str(uuid.uuid4()),
@@ -94,12 +99,12 @@ class Schedule:
 
 
 def _rules() -> Iterator[Rule]:
-    """All rules of the account, on every region's default bus."""
+    """Yield all rules on the default event bus of every region."""
     for backend in list(events_backends[ACCOUNT].values()):
         yield from list(backend.event_buses["default"].rules.values())
 
 
 def _period(rule: Rule) -> int | None:
-    """Return the seconds between two firings; None if the rule does not fire by itself."""
+    """Return the seconds between two events; None if the rule fires only on demand."""
     match = RATE.fullmatch(rule.scheduled_expression or "")
     return int(match[1]) * UNITS[match[2]] if match and rule.state == "ENABLED" else None

@@ -52,4 +52,4 @@ def clean(system):
     """Leave no failed communication and no switch behind for the next test."""
     yield
     system.email.down = system.sms.down = False
-    system.application.mend()
+    system.application.reset_switches()

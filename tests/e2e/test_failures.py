@@ -43,7 +43,7 @@ def test_a_dead_application_is_left_in_peace_and_told_once(system, operator):
     assert [scheduled(system, operator)["status"] for _ in range(2)] == ["stopped", "stopped"]
     assert len(system.mailbox.messages()) == mails + 1
 
-    system.application.mend()
+    system.application.reset_switches()
     last = scheduled(system, operator)
     assert (last["status"], last["counts"]) == ("succeeded", {"accepted": 90})
     assert mail_about(system, last["runId"])["Subject"] == "comms-reprocess: recovered, 90 of 90 accepted"
@@ -62,7 +62,7 @@ def test_a_rotated_secret_blames_no_communication(system, operator):
     assert "auth.secret" in text
     assert "http_401" in text, text
     assert {(item["status"]["S"], item["attempts"]["N"]) for item in items(system, ids)} == {("open", "0")}
-    system.application.mend()
+    system.application.reset_switches()
     assert finish(system, operator, start_run(system, operator))["counts"] == {"accepted": 45}
     system.application.wait_for_stats(PATIENCE, failed=0, queued=0)
 
@@ -81,7 +81,7 @@ def test_a_run_stopped_by_hand_leaves_the_rest_for_later(system, operator):
     assert set(run["counts"]) == {"accepted", "not_attempted"}
     assert "stopped by olga" in mail_about(system, run_id).get_content()
     assert system.call("POST", f"/runs/{run_id}/stop", operator).status_code == 409
-    system.application.mend()
+    system.application.reset_switches()
     rest = finish(system, operator, start_run(system, operator))
     assert rest["counts"] == {"accepted": run["counts"]["not_attempted"]}
     system.application.wait_for_stats(PATIENCE, failed=0, queued=0)
@@ -121,7 +121,7 @@ def test_an_execution_that_is_stopped_from_outside_is_told(system, operator):
     assert run["status"] == "failed"
     assert sum(run["counts"].values()) == run["matched"] == run["done"]
     assert "ABORTED" in mail_about(system, run_id).get_content()
-    system.application.mend()
+    system.application.reset_switches()
 
 
 def test_a_lambda_that_is_killed_in_the_middle_loses_nothing(system, operator):
@@ -137,7 +137,7 @@ def test_a_lambda_that_is_killed_in_the_middle_loses_nothing(system, operator):
         time.sleep(0.05)
     assert killed == 3
     finish(system, operator, run_id)
-    system.application.mend()
+    system.application.reset_switches()
     while system.application.stats()["failed"] >= known + 1 and time.monotonic() < deadline:
         wait_out_the_cool_down()
         finish(system, operator, start_run(system, operator))

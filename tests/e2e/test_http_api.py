@@ -245,7 +245,7 @@ def test_a_dry_run_says_what_it_cannot_see(system, operator):
     try:
         answer = system.call("POST", "/reprocess", operator, json={"dryRun": True})
     finally:
-        system.application.mend()
+        system.application.reset_switches()
     assert (answer.status_code, answer.json()["incomplete"]) == (200, True)
     assert "503" in answer.json()["error"]
 

@@ -166,7 +166,7 @@ def _schedule(system) -> None:
 def _cannot_list(system) -> None:
     system.application.switch(lists_down=True)
     _schedule(system)
-    system.application.mend()
+    system.application.reset_switches()
 
 
 def _until(holds) -> None:

@@ -19,7 +19,7 @@ COOL_DOWN = 2.0
 def clean(system, operator):
     """Nothing is left on the worklist for the next test, and nothing fails any more."""
     yield
-    system.application.mend()
+    system.application.reset_switches()
     for each in worklist(system, operator):
         system.call("POST", f"/communications/{each['id']}/dismiss", operator, json={"note": "end of the test"})
 
@@ -144,7 +144,7 @@ def test_a_retried_one_is_sent_with_a_key_of_its_own_and_once(system, operator, 
         return bool(worklist(system, viewer))
 
     wait_until(on_worklist, "it never came to the worklist")
-    system.application.mend()
+    system.application.reset_switches()
     (found,) = worklist(system, viewer)
     path = f"/communications/{found['id']}/retry"
     first = system.call("POST", path, operator, json={"startRun": True})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.aws import EmbeddedAws, Pace
+from sandbox.aws import EmbeddedAws, Timings
 from sandbox.mailbox import Mailbox
 from tests.integration import small_app
 
@@ -12,7 +12,7 @@ def small(tmp_path_factory):
     """The small app, deployed; the clock stands still, and a failed event is tried again at once."""
     folder = tmp_path_factory.mktemp("small")
     small_app.write(folder)
-    pace = Pace(clock=small_app.Clock(), event_retry=0.05)
-    with Mailbox() as mailbox, EmbeddedAws(smtp=(mailbox.host, mailbox.port), pace=pace) as aws:
+    timings = Timings(clock=small_app.Clock(), event_retry=0.05)
+    with Mailbox() as mailbox, EmbeddedAws(smtp=(mailbox.host, mailbox.port), timings=timings) as aws:
         small_app.deploy(folder, aws)
-        yield small_app.Small(aws, folder, pace, mailbox)
+        yield small_app.Small(aws, folder, timings, mailbox)

@@ -193,11 +193,11 @@ class Clock:
 class Small:
     """The small app on its embedded AWS, and what a test needs to talk to both."""
 
-    def __init__(self, aws, folder, pace, mailbox):
+    def __init__(self, aws, folder, timings, mailbox):
         self.aws = aws
         self.folder = folder
-        self.pace = pace
-        self.clock = pace.clock
+        self.timings = timings
+        self.clock = timings.clock
         self.mailbox = mailbox
 
     def client(self, service):

@@ -102,9 +102,9 @@ def test_too_large_a_body_is_refused(call, size):
 
 def test_a_function_that_takes_too_long_times_out(call, small):
     """After its limit (29 seconds on AWS) API Gateway answers 504 and no longer waits."""
-    small.pace.integration = 0.3
+    small.timings.integration = 0.3
     reply = call("/do/sleep")
-    small.pace.integration = 29
+    small.timings.integration = 29
     assert (reply.status_code, reply.json()) == (504, {"message": "Endpoint request timed out"})
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sandbox.aws.model import Function, LambdaError
-from sandbox.aws.pool import Patience, Pool
+from sandbox.aws.pool import Pool, PoolTimeouts
 
 FOREVER = 3600.0
 
@@ -16,7 +16,7 @@ FOREVER = 3600.0
 class FakeProcess:
     """A process that does nothing."""
 
-    gone = False
+    exited = False
 
     def __init__(self, function):
         self.function = function
@@ -56,7 +56,7 @@ def start():
 
 def test_no_more_run_than_the_limit_allows(start):
     """Fifty calls at once of five functions all get their turn, by three processes at most at a time."""
-    pool = Pool(3, start, Patience(keep_warm=0, overtaken=0, deadlock=FOREVER))
+    pool = Pool(3, start, PoolTimeouts(keep_warm=0, bypass=0, deadlock=FOREVER))
 
     def call(number):
         with pool.process(function(str(number % 5))) as process:
@@ -79,7 +79,7 @@ def test_a_warm_process_is_taken_first(start):
 
 def test_room_is_made_by_ending_who_was_idle_longest(start):
     """With no room for another function, the process that has been idle longest goes."""
-    pool = Pool(2, start, Patience(keep_warm=0))
+    pool = Pool(2, start, PoolTimeouts(keep_warm=0))
     for name in ("a", "b", "c"):
         with pool.process(function(name)):
             pass
@@ -88,7 +88,7 @@ def test_room_is_made_by_ending_who_was_idle_longest(start):
 
 def test_a_process_is_left_to_its_function_for_a_while(start):
     """An idle process is not ended at once for another function, but when that one's patience is at its end."""
-    pool = Pool(1, start, Patience(keep_warm=FOREVER, overtaken=0.3, deadlock=FOREVER))
+    pool = Pool(1, start, PoolTimeouts(keep_warm=FOREVER, bypass=0.3, deadlock=FOREVER))
     with pool.process(function("a")):
         pass
     begin = time.monotonic()
@@ -100,7 +100,7 @@ def test_a_process_is_left_to_its_function_for_a_while(start):
 
 def test_nobody_is_overtaken_for_ever(start):
     """While one function is called all the time, another one gets its turn."""
-    pool = Pool(1, start, Patience(keep_warm=FOREVER, overtaken=0.1, deadlock=FOREVER))
+    pool = Pool(1, start, PoolTimeouts(keep_warm=FOREVER, bypass=0.1, deadlock=FOREVER))
     served = threading.Event()
 
     def call_all_the_time():
@@ -117,7 +117,7 @@ def test_nobody_is_overtaken_for_ever(start):
 
 def test_functions_that_call_functions_do_not_wait_for_each_other_for_ever(start):
     """When everybody waits for a process that somebody holds who waits too, the limit is exceeded."""
-    pool = Pool(1, start, Patience(deadlock=0.1))
+    pool = Pool(1, start, PoolTimeouts(deadlock=0.1))
     with pool.process(function("a")), pool.process(function("b")), pool.process(function("a")):
         assert len(pool.processes()) == 3
     assert len(pool.processes()) == 1
@@ -160,7 +160,7 @@ def test_a_start_that_fails_takes_no_room():
 
 def test_closing_refuses_who_waits(start):
     """Closed, the pool kills what runs and refuses those who wait and those who come."""
-    pool = Pool(1, start, Patience(deadlock=FOREVER))
+    pool = Pool(1, start, PoolTimeouts(deadlock=FOREVER))
     with ThreadPoolExecutor(1) as threads, pool.process(function("a")) as process:
         waiting = threads.submit(lambda: pool.process(function("b")).__enter__())
         pool.close()

@@ -124,7 +124,7 @@ def world(shared_world):
     """An application that fails fast and finally, mended after each test."""
     yield shared_world
     shared_world.set_down(False)
-    shared_world.app.mend()
+    shared_world.app.reset_switches()
     shared_world.app.wait_for_stats(queued=0)
 
 
@@ -597,7 +597,7 @@ def test_accepts_but_never_sends(world):
     assert world.post(id_, "send.email", key="a").status_code == 202
     world.wait_for_row(id_, state="failed", rounds=2)
     assert world.deliveries()[id_] == 0
-    world.app.mend()
+    world.app.reset_switches()
     assert world.post(id_, "send.email", key="b").status_code == 202
     world.wait_for_row(id_, sent=1)
     assert world.app.stats()["two_keys"] == two_keys_of_others(world, id_)
@@ -635,7 +635,7 @@ def test_switches_are_changed_one_by_one(world):
     world.app.switch(slow=0.1)
     assert {"slow": 0.1, "status": 500}.items() <= world.app.switch(status=500).items()
     assert world.app.switch(slow=None)["status"] == 500
-    world.app.mend()
+    world.app.reset_switches()
     assert set(world.app.request("GET", "/switches").json().values()) == {None}
 
 

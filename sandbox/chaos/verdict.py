@@ -1,0 +1,86 @@
+"""The verdict of the experiment: compares the ledger, the application and the providers with what was promised."""
+
+from collections import Counter
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer
+from rich.console import Console
+from rich.table import Table
+
+from sandbox.system import PREFIX, System
+
+
+def open_runs(system: System) -> int:
+    """Return how many runs have not ended."""
+    return _count(system, "open", "OPEN")
+
+
+def unfinished(system: System) -> int:
+    """Return how many communications are neither sent nor on the worklist."""
+    stats = system.application.stats()
+    return stats["total"] - stats["sent"] - _count(system, "worklist", "manual")
+
+
+def show(system: System, communications: int, console: Console) -> bool:
+    """Print what happened and what was promised; return whether every promise was kept."""
+    items, stats = _items(system), system.application.stats()
+    runs = [item for item in items if item["sk"] == "RUN"]
+    statuses = Counter(str(run["status"]) for run in runs)
+    worklist = [item for item in items if item["sk"] == "COMM" and item["status"] == "manual"]
+    reasons = Counter(str(item["manualReason"]) for item in worklist)
+    console.print(f"{len(runs)} runs ({_join(statuses)}), {stats['payloads']} POSTs to the application,")
+    console.print(f"{len(system.mailbox.messages())} mails to the person on duty, on the worklist: {_join(reasons)}")
+    table = Table("what", "count", "expected", "", box=None)
+    rows = [
+        ("communications sent, or on the worklist", communications - unfinished(system), communications),
+        *_promises(system, stats, runs),
+        ("runs that failed", statuses["failed"], 0),
+    ]
+    for what, count, expected in rows:
+        table.add_row(what, str(count), str(expected), "ok" if count == expected else "WRONG")
+    console.print(table)
+    return all(count == expected for _, count, expected in rows)
+
+
+def _promises(system: System, stats: dict[str, int], runs: list[dict[str, Any]]) -> list[tuple[str, int, int]]:
+    """Return what must not have happened, how often it did, and 0."""
+    delivered = Counter(str(each["X-Communication-Id"]) for each in system.email.messages())
+    delivered.update(each.communication_id for each in system.sms.messages())
+    closed = [run for run in runs if "open" not in run]
+    unequal = [run for run in closed if sum(run.get("counts", {}).values()) != run.get("matched", 0)]
+    return [
+        ("communications delivered twice (counted by the providers)", sum(n > 1 for n in delivered.values()), 0),
+        ("communications delivered twice (counted by the application)", stats["delivered_twice"], 0),
+        ("communications sent again under another idempotency key", stats["two_keys"], 0),
+        ("idempotency keys used with two different bodies", stats["changed_bodies"], 0),
+        ("runs that have not ended", len(runs) - len(closed), 0),
+        ("runs whose outcomes do not add up", len(unequal), 0),
+    ]
+
+
+def _join(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common()) or "nothing"
+
+
+def _items(system: System) -> list[dict[str, Any]]:
+    """Read the whole table of the ledger."""
+    decode = TypeDeserializer().deserialize
+    pages = system.client("dynamodb").get_paginator("scan").paginate(TableName=PREFIX)
+    return [{key: decode(value) for key, value in item.items()} for page in pages for item in page["Items"]]
+
+
+def _count(system: System, index: str, value: str) -> int:
+    """Count the items in an index. Reading the whole table takes moto seconds, in which everything else waits."""
+    pages = (
+        system.client("dynamodb")
+        .get_paginator("query")
+        .paginate(
+            TableName=PREFIX,
+            IndexName=index,
+            KeyConditionExpression="#index = :value",
+            ExpressionAttributeNames={"#index": index},
+            ExpressionAttributeValues={":value": {"S": value}},
+            Select="COUNT",
+        )
+    )
+    return sum(page["Count"] for page in pages)
