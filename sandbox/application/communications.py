@@ -19,7 +19,7 @@ _CURRENT = """
 """
 _CLAIM = f"""
     UPDATE communications SET claimed_until = :now + :seconds WHERE {_CURRENT} AND attempted_at IS NULL
-    RETURNING id, operation, recipient, subject, body, doomed AS never_send
+    RETURNING id, operation, recipient, subject, body, never_send
 """  # noqa: S608 (constants only)
 _REQUEUE = f"""
     UPDATE communications SET

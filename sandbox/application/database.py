@@ -9,7 +9,7 @@ from pathlib import Path
 
 # `ticket` counts how often a communication was queued. A queue message carries the ticket that it was created with, so
 # a message that arrives twice or late is recognised. `accepted_key` is the idempotency key of the POST that was
-# accepted, until the communication has finally failed again. `doomed` is 1 if every attempt is to fail, which the
+# accepted, until the communication has finally failed again. `never_send` is 1 if every attempt is to fail, which the
 # switch `accepts_but_never_sends` asks for.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS communications (
@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS communications (
     claimed_until REAL,
     attempted_at REAL,
     accepted_key TEXT,
-    doomed INTEGER NOT NULL DEFAULT 0,
+    never_send INTEGER NOT NULL DEFAULT 0,
     interrupted INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS communications_failed ON communications (operation, state, failed_at, id);

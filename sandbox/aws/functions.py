@@ -4,7 +4,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -78,8 +78,12 @@ class Lambdas:
     def invoke(self, function: Function, payload: bytes, request_id: str | None = None) -> InvocationResult:
         """Invoke a function and wait for its result."""
         if self.deliver_twice(function.name):
-            threading.Thread(target=self._invoke_once, args=(function, payload, str(uuid.uuid4())), daemon=True).start()
+            threading.Thread(target=self._invoke_duplicate, args=(function, payload), daemon=True).start()
         return self._invoke_once(function, payload, request_id)
+
+    def _invoke_duplicate(self, function: Function, payload: bytes) -> None:
+        with suppress(LambdaError):  # Nobody waits for its result.
+            self._invoke_once(function, payload, str(uuid.uuid4()))
 
     def _invoke_once(self, function: Function, payload: bytes, request_id: str | None) -> InvocationResult:
         _check_size(payload, SYNCHRONOUS_LIMIT)

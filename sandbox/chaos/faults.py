@@ -4,6 +4,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from itertools import cycle
 from typing import Any
 
@@ -40,19 +41,23 @@ def inject(system: System, seconds: float, cool_down: float) -> Counter[str]:
     operator, approver = system.token("operator", "chaos"), system.token("approver", "order")
     switches = cycle(_FAULTS)
     stopping = threading.Event()
-    threads = [
-        _every(_FAULT_INTERVAL, stopping, lambda: _break_application(system, next(switches))),
-        _every(_KILL_INTERVAL, stopping, lambda: counts.update(killed=system.aws.lambdas.kill_one(_REPROCESS))),
-        _every(_RUN_INTERVAL, stopping, system.fire),
-        _every(_RUN_INTERVAL * 1.5, stopping, system.fire),
-        _every(1.0, stopping, lambda: request_run(system, operator, stopping)),
+    actions = [
+        (_FAULT_INTERVAL, lambda: _break_application(system, next(switches))),
+        (_KILL_INTERVAL, lambda: counts.update(killed=system.aws.lambdas.kill_one(_REPROCESS))),
+        (_RUN_INTERVAL, system.fire),
+        (_RUN_INTERVAL * 1.5, system.fire),
+        (1.0, lambda: request_run(system, operator, stopping)),
         # Later than the cool-down of what other runs have sent meanwhile.
-        _every(cool_down + 1, stopping, lambda: approve_waiting_runs(system, approver)),
+        (cool_down + 1, lambda: approve_waiting_runs(system, approver)),
     ]
-    stopping.wait(seconds)
-    stopping.set()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(actions)) as pool:
+        repetitions = [pool.submit(_repeat, interval, stopping, action) for interval, action in actions]
+        try:
+            wait(repetitions, seconds, FIRST_EXCEPTION)
+        finally:
+            stopping.set()
+    for repetition in repetitions:
+        repetition.result()  # An action that failed has tested nothing since.
     system.aws.lambdas.deliver_twice = lambda _name: False
     system.application.reset_switches()
     return counts
@@ -75,13 +80,7 @@ def _break_application(system: System, switches: dict[str, Any]) -> None:
     system.application.switch(**switches)
 
 
-def _every(seconds: float, stopping: threading.Event, action: Callable[[], object]) -> threading.Thread:
-    """Start a thread that repeats an action, after this many seconds each."""
-
-    def repeat() -> None:
-        while not stopping.wait(seconds):
-            action()
-
-    thread = threading.Thread(target=repeat)
-    thread.start()
-    return thread
+def _repeat(seconds: float, stopping: threading.Event, action: Callable[[], object]) -> None:
+    """Repeat an action after this many seconds each, until `stopping` is set."""
+    while not stopping.wait(seconds):
+        action()
