@@ -101,7 +101,7 @@ class SkipReason(StrEnum):
 
 
 class NotifyReason(StrEnum):
-    """Why people are notified about a run, or `nobody`: they are not."""
+    """Why people are notified about a run. `NONE`: they are not."""
 
     RESULT = "result"
     BEGAN = "began"
@@ -109,15 +109,15 @@ class NotifyReason(StrEnum):
     NEWS = "news"
     REMINDER = "reminder"
     RECOVERED = "recovered"
-    NOBODY = "nobody"
+    NONE = "nobody"  # as the ledger's items have it
 
 
 class Topic(StrEnum):
-    """The topic of a notification; `nobody`: it is not sent. `statemachine.json` knows these values."""
+    """The topic of a notification. `NONE`: it is not sent. `statemachine.json` knows the others."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    NOBODY = "nobody"
+    NONE = "none"
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

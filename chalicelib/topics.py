@@ -18,7 +18,7 @@ class Topics:
 
     def publish(self, notification: Notification) -> None:
         """Send a notification to its topic, if it has one. NotificationFailed if SNS does not accept it."""
-        if notification.topic == Topic.NOBODY:
+        if notification.topic == Topic.NONE:
             return
         try:
             self._client.publish(

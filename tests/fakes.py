@@ -298,10 +298,3 @@ class InterruptedTable:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._table, name)
-
-    # Earlier names, which tests/integration still uses.
-    happens = before_second_update
-    leftover = cancel_interruption
-
-
-Meanwhile = InterruptedTable

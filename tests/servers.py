@@ -183,8 +183,3 @@ def _read(stream: BinaryIO) -> Request | None:
     parts = urlsplit(line[1])
     body = stream.read(int(headers.get("Content-Length", "0")))
     return Request(line[0], parts.path, dict(parse_qsl(parts.query)), headers, body)
-
-
-# Earlier names, which tests/integration still uses.
-in_turn = in_order
-nobody = closed_port

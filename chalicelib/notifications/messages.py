@@ -45,7 +45,7 @@ def result(run: Run, summary: Summary, halt_reason: str | None) -> Notification:
     ]
     topic = Topic.SUCCEEDED if run.status == RunStatus.SUCCEEDED else Topic.FAILED
     return Notification(
-        topic=Topic.NOBODY if run.notify_reason == NotifyReason.NOBODY else topic,
+        topic=Topic.NONE if run.notify_reason == NotifyReason.NONE else topic,
         subject=_result_subject(run),
         message="\n\n".join(part for part in parts if part),
     )

@@ -24,7 +24,7 @@ def notify_reason(
         return NotifyReason.CHANGED
     if news:
         return NotifyReason.NEWS
-    return NotifyReason.REMINDER if now - known.notified_at >= remind_after else NotifyReason.NOBODY
+    return NotifyReason.REMINDER if now - known.notified_at >= remind_after else NotifyReason.NONE
 
 
 def incident_kind(status: RunStatus, halt_reason: str | None, accepted: int) -> str | None:

@@ -76,7 +76,7 @@ def _notify_about_schedule(run: Run, ledger: Ledger, settings: Settings, notify:
     known, now = ledger.incidents.read(), ledger.clock()
     if run.status == RunStatus.FAILED:
         reason = policy.notify_reason(policy.LISTING, known, now, settings.remind_after_ms)
-        if reason != NotifyReason.NOBODY:
+        if reason != NotifyReason.NONE:
             notify(messages.listing_failed(run))
             ledger.incidents.write(policy.after_notification(policy.LISTING, known, now))
     elif run.status == RunStatus.EMPTY and known and (known.kind == policy.LISTING or not run.matched):

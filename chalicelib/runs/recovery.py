@@ -70,7 +70,7 @@ class Recovery:
             self._ledger.schedule.release_lock(run.run_id)
 
     def _try_notify(self, notification: Notification) -> None:
-        if notification.topic != Topic.NOBODY:
+        if notification.topic != Topic.NONE:
             try:
                 self._notify(notification)
             except NotificationFailed as error:

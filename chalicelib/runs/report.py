@@ -120,7 +120,7 @@ def _notify_reason(
 
 def _release_schedule(run: Run, ledger: Ledger) -> None:
     """Note what people know after a scheduled run, and let the next one begin. Both may be repeated."""
-    if run.notify_reason != NotifyReason.NOBODY:
+    if run.notify_reason != NotifyReason.NONE:
         known = ledger.incidents.read()
         ledger.incidents.write(policy.after_notification(run.incident, known, run.ended_at or ledger.clock()))
     ledger.schedule.release_lock(run.run_id)

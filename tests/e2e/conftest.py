@@ -7,13 +7,13 @@ from contextlib import closing
 import pytest
 
 from sandbox.system import System
-from tests.e2e.driver import PATIENCE
+from tests.e2e.driver import COOL_DOWN, PATIENCE
 
 
 @pytest.fixture(scope="package")
 def system(tmp_path_factory) -> Iterator[System]:
-    """A cool-down of two seconds and few attempts let a test see what later runs do."""
-    settings = {"SCHEDULE": "rate(1 hour)", "COOL_DOWN": "2s", "MAX_ATTEMPTS": "3"}
+    """The system, with a short cool-down and few attempts so that a test can see what later runs do."""
+    settings = {"SCHEDULE": "rate(1 hour)", "COOL_DOWN": f"{COOL_DOWN}s", "MAX_ATTEMPTS": "3"}
     with System(tmp_path_factory.mktemp("system"), settings, requeue_after=0.2, lost_after=2.0) as running:
         running.deploy()
         yield running
@@ -37,19 +37,25 @@ def approver(system) -> str:
     return system.token("approver", "anna")
 
 
+@pytest.fixture(scope="package")
+def tokens(operator, viewer, approver) -> dict[str, str]:
+    """One token for each role, always the same, so that API Gateway's cached policies decide."""
+    return {"viewer": viewer, "operator": operator, "approver": approver}
+
+
 @pytest.fixture(scope="module")
-def tidy(system):
-    """Leave nothing in the application that has failed: other modules count all that there is."""
+def no_failures_left(system):
+    """After the module, nothing in the application has failed, because other modules count all failures."""
     yield
     system.application.wait_for_stats(PATIENCE, queued=0)
     with closing(sqlite3.connect(system.application.database, timeout=PATIENCE)) as database, database:
-        # Not deleted: the application would give their ids to others.
+        # Deleted rows would not do: the application would use their ids again.
         database.execute("UPDATE communications SET state = 'sent', sent = 1 WHERE state = 'failed'")
 
 
 @pytest.fixture(autouse=True)
-def clean(system):
-    """Leave no failed communication and no switch behind for the next test."""
+def _reset_faults(system):
+    """After each test, the providers work again, and the application's switches are off."""
     yield
     system.email.down = system.sms.down = False
     system.application.reset_switches()

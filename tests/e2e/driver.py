@@ -1,4 +1,4 @@
-"""What the end-to-end tests do with the system over and over."""
+"""What the end-to-end tests do with the system again and again."""
 
 import json
 import time
@@ -8,33 +8,54 @@ from contextlib import contextmanager
 from chalicelib import times
 from chalicelib.lambda_invoker import requested_event
 from chalicelib.models import CLOSED
+from sandbox.aws import ACCOUNT, REGION
 
+# The prefix of everything that the system has deployed.
 PREFIX = "comms-reprocess-dev"
 
 # How long anything may take, in seconds. Only a failing test waits that long.
 PATIENCE = 120
 
+# The cool-down in the deployed configuration, in seconds.
+COOL_DOWN = 2
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    """Wait until a condition is true. TimeoutError says `what` was not."""
-    deadline = time.monotonic() + PATIENCE
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+    """Wait until a condition is true, or raise a TimeoutError that says `what` is wrong."""
+    deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(what)
         time.sleep(0.1)
 
 
-def fail(system, kind: str, count: int, **more) -> list[str]:
-    """Have communications fail for real: provider down, queue, dead letter queue, rounds. Return their ids."""
+def wait_out_cool_down() -> None:
+    """Sleep until the cool-down of everything that was claimed before is over: the deployed system has a real clock."""
+    time.sleep(COOL_DOWN + 0.2)
+
+
+# -- communications
+
+
+def create_failed(system, kind: str, count: int, **options) -> list[str]:
+    """Create communications that really fail, through queue, dead letter queue and rounds. Return their ids."""
     provider = system.email if kind == "emails" else system.sms
     provider.down = True
-    ids = system.application.create(kind, count, **more)
+    ids = system.application.create(kind, count, **options)
     deadline = time.monotonic() + PATIENCE
-    # Each by itself: communications of an earlier test may still be on their way, and fail with them.
+    # Looked at one by one, because communications of earlier tests may still be queued, and fail with these.
     while left := [each for each in ids if system.application.communication(each)["state"] != "failed"]:
         assert time.monotonic() < deadline, f"not failed within {PATIENCE} s: {left[:20]}"
     provider.down = False
     return ids
+
+
+def sent_flags(system, ids: list[str]) -> list[int]:
+    """For each communication, 1 if the application has sent it, else 0."""
+    return [system.application.communication(each)["sent"] for each in ids]
+
+
+# -- runs
 
 
 def start_run(system, token: str, **selection) -> str:
@@ -44,7 +65,7 @@ def start_run(system, token: str, **selection) -> str:
     return response.json()["runId"]
 
 
-def wait_for_status(system, token: str, run_id: str, *statuses: str) -> dict:
+def wait_for_status(system, token: str, run_id: str, *statuses: str, seconds: float = PATIENCE) -> dict:
     """Wait until a run has one of the statuses, and return it."""
     run: dict = {}
 
@@ -54,32 +75,15 @@ def wait_for_status(system, token: str, run_id: str, *statuses: str) -> dict:
         return run.get("status") in statuses
 
     try:
-        wait_until(reached, f"run {run_id} is not {statuses}")
+        wait_until(reached, f"run {run_id} is not {statuses}", seconds)
     except TimeoutError as error:
         raise TimeoutError(f"{error}: {run}\n{system.log()[-5000:]}") from None
     return run
 
 
-def finish(system, token: str, run_id: str) -> dict:
+def wait_for_end(system, token: str, run_id: str, seconds: float = PATIENCE) -> dict:
     """Wait until a run has ended, and return it."""
-    return wait_for_status(system, token, run_id, *CLOSED)
-
-
-def mail_about(system, run_id: str):
-    """Wait for the mail about a run, and return it."""
-    return system.mailbox.wait_for(lambda mail: run_id in mail.get_content(), PATIENCE)
-
-
-def mails_about(system, run_id: str) -> list:
-    """Return the mails about a run that have arrived."""
-    return [mail for mail in system.mailbox.messages() if run_id in mail.get_content()]
-
-
-def executions(system) -> list[str]:
-    """Return the names of all executions of the state machine."""
-    client = system.client("stepfunctions")
-    machine = client.list_state_machines()["stateMachines"][0]["stateMachineArn"]
-    return [each["name"] for each in client.list_executions(stateMachineArn=machine)["executions"]]
+    return wait_for_status(system, token, run_id, *CLOSED, seconds=seconds)
 
 
 def fire(system) -> str:
@@ -98,15 +102,44 @@ def fire(system) -> str:
 
 def collect(system, run_id: str | None = None) -> None:
     """Run the collector for the schedule, or for a requested run, and wait until it has ended."""
-    event = requested_event(run_id or "", "123456789012", "eu-west-1", times.now())
+    event = requested_event(run_id or "", ACCOUNT, REGION, times.now())
     if run_id is None:
         event["detail"] = {}
-    answer = system.client("lambda").invoke(FunctionName=f"{PREFIX}-collector", Payload=json.dumps(event).encode())
-    assert "FunctionError" not in answer, answer["Payload"].read()
+    error = invoke(system, "collector", event)
+    assert error is None, error
+
+
+def executions(system) -> list[str]:
+    """Return the names of all executions of the state machine."""
+    client = system.client("stepfunctions")
+    machine = client.list_state_machines()["stateMachines"][0]["stateMachineArn"]
+    return [each["name"] for each in client.list_executions(stateMachineArn=machine)["executions"]]
+
+
+# -- mails
+
+
+def wait_for_mail(system, run_id: str):
+    """Wait for a mail about a run, and return it."""
+    return system.mailbox.wait_for(lambda mail: run_id in mail.get_content(), PATIENCE)
+
+
+def mails_about(system, run_id: str) -> list:
+    """Return the mails about a run that have arrived."""
+    return [mail for mail in system.mailbox.messages() if run_id in mail.get_content()]
+
+
+# -- functions
+
+
+def invoke(system, function: str, event: dict) -> dict | None:
+    """Invoke a deployed function and wait for it; return its error as Lambda describes it, None if it succeeded."""
+    answer = system.client("lambda").invoke(FunctionName=f"{PREFIX}-{function}", Payload=json.dumps(event).encode())
+    return json.loads(answer["Payload"].read()) if "FunctionError" in answer else None
 
 
 @contextmanager
-def environment(system, function: str, **values: str) -> Iterator[None]:
+def changed_environment(system, function: str, **values: str) -> Iterator[None]:
     """Give a function (`""`: the API's) other environment variables for a while."""
     client, name = system.client("lambda"), f"{PREFIX}-{function}" if function else PREFIX
     before = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]

@@ -1,4 +1,4 @@
-"""A stage of its own next to the system's, for tests that deploy, interrupt and destroy."""
+"""A second stage next to the system's, for tests that deploy, interrupt and destroy."""
 
 import json
 import os
@@ -8,37 +8,39 @@ import sys
 from pathlib import Path
 
 from sandbox.project import ROOT
+from tests.e2e.driver import PREFIX
 
-DEV, NAME = "comms-reprocess-dev", "other"
-PREFIX = f"comms-reprocess-{NAME}"
+STAGE = "other"
+OTHER_PREFIX = f"comms-reprocess-{STAGE}"
 COMMAND = [sys.executable, str(ROOT / "deploy.py")]
 
 
 class OtherStage:
-    """A copy of the system's project that has one stage, `other`, as README says how to make one."""
+    """A copy of the system's project with one stage, `other`, set up as README says."""
 
     def __init__(self, system, folder: Path) -> None:
         self.system = system
         self.project = folder / "project"
         shutil.copytree(system.folder / "project", self.project, ignore=shutil.ignore_patterns("deployed"))
         settings = self.project / ".chalice"
-        shutil.move(settings / "dev", settings / NAME)
-        for file in [settings / "config.json", *(settings / NAME).iterdir()]:
-            text = file.read_text().replace(DEV, PREFIX).replace('"dev/', f'"{NAME}/').replace('"dev"', f'"{NAME}"')
-            # The application's secret stays the one that is there.
-            file.write_text(text.replace(f'"APPLICATION_SECRET": "{PREFIX}', f'"APPLICATION_SECRET": "{DEV}'))
+        shutil.move(settings / "dev", settings / STAGE)
+        for file in [settings / "config.json", *(settings / STAGE).iterdir()]:
+            text = file.read_text().replace(PREFIX, OTHER_PREFIX)
+            text = text.replace('"dev/', f'"{STAGE}/').replace('"dev"', f'"{STAGE}"')
+            # Both stages use the same secret of the application.
+            file.write_text(text.replace(f'"APPLICATION_SECRET": "{OTHER_PREFIX}', f'"APPLICATION_SECRET": "{PREFIX}'))
 
     def change(self, change) -> None:
-        """Change the stage's config.json."""
+        """Change the stage's settings in config.json."""
         file = self.project / ".chalice" / "config.json"
         config = json.loads(file.read_text())
-        change(config["stages"][NAME])
+        change(config["stages"][STAGE])
         file.write_text(json.dumps(config))
 
     def start(self, *arguments: str) -> subprocess.Popen:
-        """Run deploy.py for the stage, with nothing to read at its standard input."""
+        """Start deploy.py for the stage, with an empty standard input."""
         return subprocess.Popen(
-            [*COMMAND, *arguments, "--stage", NAME, "--project", str(self.project)],
+            [*COMMAND, *arguments, "--stage", STAGE, "--project", str(self.project)],
             env=self.system.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -48,7 +50,7 @@ class OtherStage:
         )
 
     def run(self, *arguments: str, status: int = 0) -> str:
-        """Run deploy.py to its end and return what it printed."""
+        """Run deploy.py for the stage to its end; return what it printed."""
         process = self.start(*arguments)
         printed, _ = process.communicate(timeout=200)
         assert process.returncode == status, printed
@@ -62,7 +64,7 @@ class OtherStage:
 
 
 def snapshot(system) -> dict[str, list[str]]:
-    """The names of all that is in the account, by kind."""
+    """The names of everything in the account, by kind."""
     aws = system.client
     return {
         "tables": aws("dynamodb").list_tables()["TableNames"],
@@ -79,9 +81,9 @@ def snapshot(system) -> dict[str, list[str]]:
     }
 
 
-def run_without(system, *missing: str, **more: str) -> subprocess.CompletedProcess:
-    """Run `deploy.py plan` in an environment that lacks variables, or has others."""
-    environment = system.environment() | more | {"HOME": os.devnull}
+def run_plan(system, *missing: str, **changed: str) -> subprocess.CompletedProcess:
+    """Run `deploy.py plan` in an environment in which some variables are missing, and others changed."""
+    environment = system.environment() | changed | {"HOME": os.devnull}
     for name in missing:
         environment.pop(name, None)
     command = [*COMMAND, "plan", "--stage", "dev"]

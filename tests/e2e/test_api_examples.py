@@ -1,4 +1,4 @@
-"""docs/api.md works as it stands."""
+"""The examples in docs/api.md work as they are printed."""
 
 import re
 import subprocess
@@ -7,24 +7,24 @@ import pytest
 
 from chalicelib.api import routes
 from sandbox.project import ROOT
-from tests.e2e.driver import PATIENCE, environment, fail
+from tests.e2e.driver import PATIENCE, changed_environment, create_failed
 
-pytestmark = pytest.mark.usefixtures("tidy")
+pytestmark = pytest.mark.usefixtures("no_failures_left")
 
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
-# A call that fails ends the script, and is shown; loopback needs no proxy.
+# A call that fails ends the script and is printed; loopback needs no proxy.
 PROLOGUE = "set -euo pipefail\ncurl() { command curl --noproxy '*' --fail-with-body \"$@\"; }\n"
 
 
-def test_every_example_works(system, operator, approver):
-    """Executed one after the other by a shell, on what `make serve` begins with, each call succeeds."""
-    fail(system, "emails", 20, created_by="alice")
-    fail(system, "emails", 2, created_by="alice", recipient="nobody")
-    fail(system, "sms", 20, created_by="bob")
+def test_every_example_in_api_md_succeeds(system, operator, approver):
+    """A shell runs them one after the other, on the data that `make serve` begins with."""
+    create_failed(system, "emails", 20, created_by="alice")
+    create_failed(system, "emails", 2, created_by="alice", recipient="nobody")
+    create_failed(system, "sms", 20, created_by="bob")
     script = PROLOGUE + "\n".join(re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL))
     variables = system.environment() | {"API": system.api, "TOKEN": operator, "APPROVER": approver}
-    with environment(system, "collector", APPROVAL_THRESHOLD="30"):
+    with changed_environment(system, "collector", APPROVAL_THRESHOLD="30"):
         finished = subprocess.run(
             ["bash", "-c", script], env=variables, capture_output=True, text=True, check=False, timeout=PATIENCE
         )
@@ -32,8 +32,8 @@ def test_every_example_works(system, operator, approver):
     system.application.wait_for_stats(PATIENCE, queued=0)
 
 
-def test_every_route_is_shown():
-    """By a curl, or for the one that is another's twin by its name."""
-    for door in routes.ALL:
-        path = re.sub(r"\\{\w+\\}", r"\\$\\w+", re.escape(door.path))
-        assert re.search(rf"\$API{path}[\s\"?]", TEXT) or door is routes.REJECT, door.path
+def test_every_route_is_shown_in_api_md():
+    """Each has a curl, except for rejecting a run, which the text compares with approving it."""
+    for route in routes.ALL:
+        path = re.sub(r"\\{\w+\\}", r"\\$\\w+", re.escape(route.path))
+        assert re.search(rf"\$API{path}[\s\"?]", TEXT) or route is routes.REJECT, route.path

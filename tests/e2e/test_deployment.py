@@ -1,23 +1,23 @@
-"""deploy.py against the embedded AWS."""
+"""What deploy.py does with the system's own stage: deploy again, check, and refuse wrong arguments."""
 
 import subprocess
 import sys
 
 from sandbox.project import ROOT
 
-# What a package may weigh: boto3 and chalice's tools must not be in it.
+# The largest size of a package, in bytes: boto3 and Chalice's tools must not be in it.
 LIMIT = 4_000_000
 
 
-def test_a_second_deployment_changes_nothing(system):
-    """Deployed again, every step finds things as they should be, and the summary says so."""
+def test_deploying_again_changes_nothing(system):
+    """Every step finds its resource unchanged, and the summary says so."""
     printed = system.deploy_again()
     assert "Done: nothing had to be changed." in printed
     assert printed.count("unchanged") == 20
 
 
 def test_the_package_is_small_and_ignored_by_git(system):
-    """What ships has no boto3 in it, and what a deployment leaves in the checkout is never committed."""
+    """boto3 and Chalice's tools are not in the package. Git ignores what a deployment leaves in the checkout."""
     packages = list((system.folder / "project" / ".chalice" / "deployments").glob("*.zip"))
     assert packages
     assert all(package.stat().st_size < LIMIT for package in packages)
@@ -25,16 +25,16 @@ def test_the_package_is_small_and_ignored_by_git(system):
         assert subprocess.run(["git", "check-ignore", "-q", path], cwd=ROOT, check=False).returncode == 0
 
 
-def test_a_check_shows_what_the_application_lists(system):
-    """With the stage's secret and ledger, both lists of the reference application, and nothing changed."""
+def test_deploy_check_shows_both_lists_of_the_application(system):
+    """It uses the stage's secret and ledger, and changes nothing."""
     printed = system.run("check")
     for operation, path in (("send.email", "/emails/failed"), ("send.sms", "/sms/failed")):
         assert f"{operation}: GET {system.application.url}{path}" in printed
     assert printed.endswith("No problem found; nothing was changed.\n")
 
 
-def test_wrong_calls_are_one_sentence(system):
-    """A wrong stage or a bad number of days: one sentence that names it, exit code 1, no traceback."""
+def test_deploy_refuses_wrong_arguments_with_one_sentence(system):
+    """The sentence names the argument, the exit code is 1, and there is no traceback."""
     for arguments, sentence in (
         (["deploy", "--stage", "prod"], "there is no stage 'prod'"),
         (["token", "add", "--name", "x", "--role", "viewer", "--days", "0", "--stage", "dev"], "--days"),

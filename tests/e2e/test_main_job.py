@@ -1,77 +1,88 @@
-"""A failed communication is found, sent and reported: the whole way, with nothing replaced."""
+"""The main job from end to end, with nothing replaced: what failed is found, sent and reported."""
 
 import time
 from datetime import UTC, datetime
 
 from chalicelib import __version__
-from tests.e2e.driver import PATIENCE, collect, executions, fail, finish, fire, mail_about, mails_about, start_run
+from tests.e2e.driver import (
+    PATIENCE,
+    collect,
+    create_failed,
+    executions,
+    fire,
+    mails_about,
+    sent_flags,
+    start_run,
+    wait_for_end,
+    wait_for_mail,
+)
 
 
-def test_the_schedule_sends_what_had_failed(system, viewer):
-    """What failed through queue, dead letter queue and rounds is really sent, and one mail says so."""
-    emails, sms = fail(system, "emails", 15), fail(system, "sms", 10)
+def test_a_scheduled_run_sends_what_had_failed_and_one_mail_reports_it(system, viewer):
+    """The communications had really failed, through queue, dead letter queue and rounds."""
+    emails, sms = create_failed(system, "emails", 15), create_failed(system, "sms", 10)
     run_id = fire(system)
-    run = finish(system, viewer, run_id)
+    run = wait_for_end(system, viewer, run_id)
     assert (run["status"], run["matched"], run["counts"]) == ("succeeded", 25, {"accepted": 25})
     system.application.wait_for_stats(PATIENCE, failed=0, queued=0)
-    assert {system.application.communication(each)["sent"] for each in emails + sms} == {1}
+    assert set(sent_flags(system, emails + sms)) == {1}
     assert set(emails) <= {str(mail["X-Communication-Id"]) for mail in system.email.messages()}
     assert set(sms) <= {each.communication_id for each in system.sms.messages()}
-    mail = mail_about(system, run_id)
+    mail = wait_for_mail(system, run_id)
     assert mail["Subject"] == "comms-reprocess: 25 of 25 accepted"
     assert "15 send.email" in mail.get_content()
     assert len(mails_about(system, run_id)) == 1
     assert system.application.stats()["delivered_twice"] == 0
 
 
-def test_nothing_due_starts_nothing_and_tells_nobody(system):
-    """An empty schedule leaves no execution, no run, no mail."""
+def test_a_scheduled_run_with_nothing_due_starts_no_execution_and_sends_no_mail(system):
+    """Nothing in the application has failed."""
     before = (executions(system), len(system.mailbox.messages()))
     collect(system)
     assert (executions(system), len(system.mailbox.messages())) == before
 
 
-def test_a_request_sends_exactly_what_it_selects(system, operator):
-    """A run on request takes those that fit its filters, no other."""
-    wanted = fail(system, "emails", 4, created_by="bob")
-    others = fail(system, "emails", 3, created_by="carol") + fail(system, "sms", 2, created_by="bob")
-    run = finish(system, operator, start_run(system, operator, operation="send.email", createdBy="bob"))
+def test_a_requested_run_sends_exactly_what_matches_its_selection(system, operator):
+    """Everything else stays failed until a run selects it."""
+    selected = create_failed(system, "emails", 4, created_by="bob")
+    others = create_failed(system, "emails", 3, created_by="carol") + create_failed(system, "sms", 2, created_by="bob")
+    run = wait_for_end(system, operator, start_run(system, operator, operation="send.email", createdBy="bob"))
     assert (run["requestedBy"], run["matched"], run["counts"]) == ("olga", 4, {"accepted": 4})
     system.application.wait_for_stats(PATIENCE, failed=5, queued=0)
-    assert {system.application.communication(each)["sent"] for each in wanted} == {1}
-    assert {system.application.communication(each)["sent"] for each in others} == {0}
-    assert mail_about(system, run["runId"])["Subject"] == "comms-reprocess: 4 of 4 accepted"
+    assert set(sent_flags(system, selected)) == {1}
+    assert set(sent_flags(system, others)) == {0}
+    assert wait_for_mail(system, run["runId"])["Subject"] == "comms-reprocess: 4 of 4 accepted"
 
     moment = datetime.now(UTC).isoformat()
-    run = finish(system, operator, start_run(system, operator, createdAfter=moment))
+    run = wait_for_end(system, operator, start_run(system, operator, createdAfter=moment))
     assert (run["status"], run["matched"]) == ("empty", 0)
-    run = finish(system, operator, start_run(system, operator, primaryIds=[others[0], "no-such-id"], limit=5))
+    run = wait_for_end(system, operator, start_run(system, operator, primaryIds=[others[0], "no-such-id"], limit=5))
     assert (run["matched"], run["notFound"]) == (1, ["no-such-id"])
-    run = finish(system, operator, start_run(system, operator, createdBefore=moment, limit=2))
+    run = wait_for_end(system, operator, start_run(system, operator, createdBefore=moment, limit=2))
     assert (run["matched"], run["counts"], run["truncated"]) == (2, {"accepted": 2}, True)
-    run = finish(system, operator, start_run(system, operator))
+    run = wait_for_end(system, operator, start_run(system, operator))
     assert run["counts"]["accepted"] == 2
     system.application.wait_for_stats(PATIENCE, failed=0, queued=0)
 
 
-def test_one_refused_address_fails_alone(system, operator):
-    """Of 20 in a batch the one with an impossible address is rejected and named; 19 are delivered."""
-    bad = fail(system, "emails", 1, recipient="nobody")
-    good = fail(system, "emails", 19)
-    run = finish(system, operator, start_run(system, operator))
+def test_a_rejected_communication_fails_alone_in_its_batch(system, operator):
+    """The other 19 are delivered, and the mail names the rejected one."""
+    bad = create_failed(system, "emails", 1, recipient="nobody")
+    good = create_failed(system, "emails", 19)
+    run = wait_for_end(system, operator, start_run(system, operator))
     assert (run["status"], run["counts"]) == ("partial", {"accepted": 19, "rejected": 1})
     system.application.wait_for_stats(PATIENCE, failed=1, queued=0)
-    assert {system.application.communication(each)["sent"] for each in good} == {1}
-    text = mail_about(system, run["runId"]).get_content()
+    assert set(sent_flags(system, good)) == {1}
+    text = wait_for_mail(system, run["runId"]).get_content()
     assert f"send.email '{bad[0]}': invalid_address" in text
 
-    again = finish(system, operator, start_run(system, operator))
+    again = wait_for_end(system, operator, start_run(system, operator))
     assert (again["status"], again["skipped"]) == ("empty", {"manual": 1})
 
 
-def test_an_application_that_dies_in_the_middle(system, operator):
-    """A run whose application is killed reports what happened, and a later one finishes the job."""
-    ids = fail(system, "emails", 60)
+def test_a_run_whose_application_is_killed_is_reported_and_a_later_run_sends_the_others(system, operator):
+    """The application is killed while the run sends."""
+    ids = create_failed(system, "emails", 60)
     system.application.switch(slow=0.5)
     before = system.application.stats()["payloads"]
     run_id = start_run(system, operator, operation="send.email")
@@ -79,39 +90,40 @@ def test_an_application_that_dies_in_the_middle(system, operator):
     while system.application.stats()["payloads"] == before and time.monotonic() < deadline:
         time.sleep(0.05)
     system.application.kill()
-    run = finish(system, operator, run_id)
-    text = mail_about(system, run_id).get_content()
+    run = wait_for_end(system, operator, run_id)
+    text = wait_for_mail(system, run_id).get_content()
     system.application.start()
 
     assert run["status"] in ("partial", "stopped")
-    assert sum(run["counts"].values()) == run["matched"] == 61  # the one that was refused before is skipped
+    # The 61st was rejected by an earlier run, and is skipped.
+    assert sum(run["counts"].values()) == run["matched"] == 61
     assert set(run["counts"]) - {"accepted", "skipped"}
     assert run_id in text
 
     deadline = time.monotonic() + PATIENCE
     while system.application.stats()["failed"] > 1 and time.monotonic() < deadline:
-        finish(system, operator, start_run(system, operator, operation="send.email"))
+        wait_for_end(system, operator, start_run(system, operator, operation="send.email"))
     system.application.wait_for_stats(PATIENCE, failed=1, queued=0)
-    assert {system.application.communication(each)["sent"] for each in ids} == {1}
+    assert set(sent_flags(system, ids)) == {1}
     stats = system.application.stats()
     assert (stats["two_keys"], stats["changed_bodies"]) == (0, 0)
 
 
-def test_a_list_that_cannot_be_read_is_told_at_once(system, operator):
-    """A collector that cannot list starts nothing, and says by mail which source failed and how."""
+def test_a_requested_run_that_cannot_read_a_list_fails_with_a_mail_and_no_execution(system, operator):
+    """Its error names the source and the status."""
     system.application.switch(lists_down=True)
     known = executions(system)
-    run = finish(system, operator, start_run(system, operator))
+    run = wait_for_end(system, operator, start_run(system, operator))
     assert run["status"] == "failed"
     assert "send.email" in run["error"]
     assert "503" in run["error"]
-    mail = mail_about(system, run["runId"])
+    mail = wait_for_mail(system, run["runId"])
     assert mail["Subject"] == "comms-reprocess: cannot list the failed communications"
     assert executions(system) == known
 
 
-def test_who_may_not_and_what_makes_no_sense(system, operator, viewer):
-    """Without a token 401, without the role 403, a typing error 400 that names the field; nothing is started."""
+def test_requests_without_permission_or_with_invalid_fields_start_no_run(system, operator, viewer):
+    """They are a 401 without a token, a 403 without the role, and a 400 that names the field."""
     known = executions(system)
     assert system.call("GET", "/health").json() == {"status": "ok", "version": __version__}
     assert system.call("POST", "/reprocess", json={}).status_code == 401

@@ -1,4 +1,4 @@
-"""The deployed API against its own document: schemathesis asks what nobody thought of."""
+"""The deployed API compared with its OpenAPI document, with requests that schemathesis generates."""
 
 import pytest
 import schemathesis
@@ -12,28 +12,29 @@ from schemathesis.specs.openapi.checks import (
 
 from chalicelib.api import openapi, routes
 from chalicelib.ledger.tokens import ROLES, Token
-from tests.e2e.driver import finish, wait_until
+from tests.e2e.driver import wait_for_end, wait_until
 
-pytestmark = pytest.mark.usefixtures("tidy")
+# In this order, so that the runs have ended before the failures are removed.
+pytestmark = pytest.mark.usefixtures("no_failures_left", "wait_for_runs")
 
-# For each route and caller; a call takes some 20 ms in the sandbox, so all of it stays within a minute or two.
+# For each route and role. A call takes about 20 ms in the sandbox, so all of them take a minute or two.
 EXAMPLES = 6
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
-DOORS = {(door.method, door.path): door for door in routes.ALL}
+ROUTES = {(route.method, route.path): route for route in routes.ALL}
 
 schema = schemathesis.openapi.from_dict(openapi.document())
 
 
 @pytest.fixture(scope="module")
-def callers(system, operator, viewer, approver):
-    """A valid token of each role, and none."""
-    yield {"viewer": viewer, "operator": operator, "approver": approver, None: None}
+def wait_for_runs(system, operator, viewer):
+    """After the module, resume the schedule, and wait until the runs that schemathesis has started have ended."""
+    yield
     system.call("POST", "/schedule/resume", operator)
     for page in [system.call("GET", "/runs?limit=200", viewer).json()["runs"]]:
         for run in page:
-            finish(system, viewer, run["runId"])
+            wait_for_end(system, viewer, run["runId"])
     wait_until(lambda: not system.application.stats()["queued"], "something is still queued")
 
 
@@ -42,22 +43,22 @@ def callers(system, operator, viewer, approver):
 @settings(
     max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
-def test_every_answer_is_in_the_document(case, role, system, callers):
-    """No 5xx, no answer that the document does not name, and without the needed role 401 or 403 and nothing else."""
-    headers = {"Authorization": f"Bearer {callers[role]}"} if role else {}
-    door = DOORS[case.operation.method.upper(), case.operation.path]
-    if case.method.upper() != door.method:
-        # API Gateway's own answer to a method that a path does not have ("Missing Authentication Token").
+def test_every_answer_conforms_to_the_openapi_document(case, role, system, tokens):
+    """Without the required role it is a 401 or a 403, and it is never a 5xx."""
+    headers = {"Authorization": f"Bearer {tokens[role]}"} if role else {}
+    route = ROUTES[case.operation.method.upper(), case.operation.path]
+    if case.method.upper() != route.method:
+        # API Gateway itself answers a method that the path does not have ("Missing Authentication Token").
         assert case.call(base_url=system.api, headers=headers, timeout=60).status_code == 403
         return
     answer = case.call_and_validate(base_url=system.api, headers=headers, checks=CHECKS, timeout=60)
-    if door.role is None:
+    if route.role is None:
         return
-    # Among the cases are some without the token, or with another.
-    ours = bool(role) and answer.request.headers.get("Authorization") == headers["Authorization"]
-    if not ours:
+    # Some of the generated requests have no token, or another one.
+    has_its_token = bool(role) and answer.request.headers.get("Authorization") == headers["Authorization"]
+    if not has_its_token:
         assert answer.status_code == 401
-    elif not Token(name="", role=role, valid_until=0).may(door.role):
+    elif not Token(name="", role=role, valid_until=0).may(route.role):
         assert answer.status_code == 403
     else:
         assert answer.status_code not in (401, 403)

@@ -1,4 +1,4 @@
-"""`make serve` from the outside: a process that announces itself, and leaves nothing behind."""
+"""`make serve` in a separate process: it prints what you need to use it, and leaves no process running."""
 
 import os
 import re
@@ -11,12 +11,11 @@ from pathlib import Path
 import requests
 
 from sandbox.project import ROOT
+from tests.e2e.driver import PATIENCE
 
-PATIENCE = 120
 
-
-def family(leader: int) -> list[str]:
-    """The commands of the live processes in a session, by its leader."""
+def live_processes(leader: int) -> list[str]:
+    """The commands of the live processes in the session of this leader."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -30,21 +29,21 @@ def family(leader: int) -> list[str]:
 
 
 def test_serve_runs_until_ctrl_c_and_leaves_no_process(tmp_path):
-    """It prints URLs and a token that work; Ctrl-C ends it with exit code 0, and every process that it started."""
+    """The URLs and the token that it prints work, and its exit code is 0."""
     log = tmp_path / "serve.log"
     with log.open("wb") as out:
         command = [sys.executable, "-m", "sandbox", "serve"]
         environment = {**os.environ, "SANDBOX_FOLDER": str(tmp_path / "serve")}
         serving = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out, start_new_session=True)
     try:
-        _try_it(serving, log)
+        _use_and_stop(serving, log)
     finally:
         if serving.poll() is None:
             os.killpg(serving.pid, signal.SIGKILL)
             serving.wait()
 
 
-def _try_it(serving, log):
+def _use_and_stop(serving, log):
     deadline = time.monotonic() + PATIENCE
     while "Mails to the person on duty" not in log.read_text() and serving.poll() is None:
         assert time.monotonic() < deadline, log.read_text()
@@ -58,6 +57,6 @@ def _try_it(serving, log):
     os.kill(serving.pid, signal.SIGINT)
     assert serving.wait(PATIENCE) == 0, log.read_text()
     assert log.read_text().endswith("Stopped.\n")
-    while family(serving.pid):
-        assert time.monotonic() < deadline, family(serving.pid)
+    while live_processes(serving.pid):
+        assert time.monotonic() < deadline, live_processes(serving.pid)
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""The life of a stage: planned, deployed, changed, interrupted, watched, removed."""
+"""The life of a stage: planned, deployed, changed, interrupted, looked at, destroyed."""
 
 import functools
 import json
@@ -21,19 +21,19 @@ from deployment.plan import Plan
 from deployment.stage import Stage
 from deployment.steps import StepResult, take
 from sandbox.aws import ACCOUNT, REGION
-from tests.e2e.other_stage import NAME, PREFIX, OtherStage, run_without, snapshot
+from tests.e2e.other_stage import OTHER_PREFIX, STAGE, OtherStage, run_plan, snapshot
 
 
 @pytest.fixture
 def stage(system, tmp_path):
-    """A stage that is not deployed yet, and of which nothing is left afterwards."""
+    """A stage that is not deployed yet, and that is destroyed afterwards."""
     other = OtherStage(system, tmp_path)
     yield other
     other.run("destroy", "--yes", "--with-data")
 
 
-def test_from_the_first_plan_to_the_end(system, stage):
-    """Plan changes nothing and tells what deploy does; deploy repeats; destroy removes all of it and nothing else."""
+def test_a_stage_can_be_planned_deployed_changed_and_destroyed_without_a_trace(system, stage):
+    """plan changes nothing and predicts deploy, deploy can be repeated, and destroy removes what deploy has created."""
     before = snapshot(system)
     assert "Plan: 20 created." in stage.plan()
     assert "is not deployed here: run python deploy.py deploy --stage other" in stage.run("status", status=1)
@@ -43,45 +43,45 @@ def test_from_the_first_plan_to_the_end(system, stage):
     assert "Done: nothing had to be changed." in stage.deploy()
     assert "Plan: nothing had to be changed." in stage.plan()
 
-    _change_a_setting_and_the_ceiling(system, stage)
-    _change_a_right(system, stage)
+    _change_a_setting_and_the_reserved_concurrency(system, stage)
+    _change_a_policy(system, stage)
     _change_the_state_machine(stage)
     _deploy_over_another_handler(system, stage)
-    _look_at_the_status(system, stage)
+    _check_the_status(system, stage)
 
     assert "deploy.py: nothing was removed" in stage.run("destroy", status=1)
     assert "state machine comms-reprocess-other ... removed" in _plain(stage.run("destroy", "--yes"))
     left = snapshot(system)
-    assert set(left["tables"]) - set(before["tables"]) == {PREFIX}
+    assert set(left["tables"]) - set(before["tables"]) == {OTHER_PREFIX}
     assert "Done: 2 removed." in stage.run("destroy", "--yes", "--with-data")
     assert snapshot(system) == before
 
 
 def _plain(printed: str) -> str:
-    """The lines with all rows of dots at the same length."""
+    """The lines, with each row of dots cut to three."""
     return "\n".join(" ... ".join(part.strip(". ") for part in line.split(" .")) for line in printed.splitlines())
 
 
-def _change_a_setting_and_the_ceiling(system, stage) -> None:
+def _change_a_setting_and_the_reserved_concurrency(system, stage) -> None:
     stage.change(lambda config: config["environment_variables"].update(MAX_ATTEMPTS="4"))
     stage.change(lambda config: config["lambda_functions"]["reprocess"].update(reserved_concurrency=7))
     assert "Plan: 1 changed." in stage.plan()
     assert "Done: 1 changed." in stage.deploy()
-    function = system.client("lambda").get_function_configuration(FunctionName=f"{PREFIX}-reprocess")
+    function = system.client("lambda").get_function_configuration(FunctionName=f"{OTHER_PREFIX}-reprocess")
     assert function["Environment"]["Variables"]["MAX_ATTEMPTS"] == "4"
     assert "Done: nothing had to be changed." in stage.deploy()
-    ceiling = system.client("lambda").get_function_concurrency(FunctionName=f"{PREFIX}-reprocess")
-    assert ceiling["ReservedConcurrentExecutions"] == 7
+    concurrency = system.client("lambda").get_function_concurrency(FunctionName=f"{OTHER_PREFIX}-reprocess")
+    assert concurrency["ReservedConcurrentExecutions"] == 7
 
 
-def _change_a_right(system, stage) -> None:
-    file = stage.project / ".chalice" / NAME / "record.json"
+def _change_a_policy(system, stage) -> None:
+    file = stage.project / ".chalice" / STAGE / "record.json"
     policy = json.loads(file.read_text())
     policy["Statement"].pop()
     file.write_text(json.dumps(policy))
     assert "Plan: 1 changed." in stage.plan()
     assert "Done: 1 changed." in stage.deploy()
-    role = f"{PREFIX}-record"
+    role = f"{OTHER_PREFIX}-record"
     assert system.client("iam").get_role_policy(RoleName=role, PolicyName=role)["PolicyDocument"] == policy
 
 
@@ -96,8 +96,8 @@ def _change_the_state_machine(stage) -> None:
 
 
 def _deploy_over_another_handler(system, stage) -> None:
-    """Chalice never updates a handler, so a function that an earlier version named otherwise would not even start."""
-    client, name = system.client("lambda"), f"{PREFIX}-authorizer"
+    """Chalice never updates a handler, so a function with the handler of an earlier version would not start."""
+    client, name = system.client("lambda"), f"{OTHER_PREFIX}-authorizer"
     client.update_function_configuration(FunctionName=name, Handler="chalicelib.api.door.authorizer")
     assert "Plan: 1 changed." in stage.plan()
     assert "Done: 1 changed." in stage.deploy()
@@ -105,7 +105,7 @@ def _deploy_over_another_handler(system, stage) -> None:
     assert "Plan: nothing had to be changed." in stage.plan()
 
 
-def _look_at_the_status(system, stage) -> None:
+def _check_the_status(system, stage) -> None:
     printed = stage.run("status")
     assert "7 of 7" in printed
     assert f"version    {__version__}\n" in printed
@@ -114,7 +114,7 @@ def _look_at_the_status(system, stage) -> None:
     assert "0 need a person" in printed
     assert "failed to someone@example.com" in printed
     assert "NOT CONFIRMED" not in printed
-    ledger = Schedule(Table(system.client("dynamodb"), PREFIX), lambda: 0)
+    ledger = Schedule(Table(system.client("dynamodb"), OTHER_PREFIX), lambda: 0)
     ledger.pause("olga")
     assert "rate(1 hour), PAUSED by olga since 1970-01-01 00:00 UTC" in stage.run("status")
     ledger.resume()
@@ -126,8 +126,8 @@ def _look_at_the_status(system, stage) -> None:
     assert printed.count("NOT CONFIRMED: follow the link in the mail from Amazon") == 3
 
 
-def test_chalice_interrupted_anywhere_is_taken_up_again(system, stage):
-    """Killed when there are some functions, or an API that Chalice has not noted, deploying again makes no second."""
+def test_deploying_again_completes_a_deployment_that_was_killed_during_chalice_deploy(system, stage):
+    """Whether it was killed after some functions or before Chalice noted its API, there is no second API."""
     before = snapshot(system)
     functions = system.client("lambda")
     apis = system.client("apigateway")
@@ -140,7 +140,7 @@ def test_chalice_interrupted_anywhere_is_taken_up_again(system, stage):
 
     for reached in (some_functions, an_api):
         _kill_when(stage, reached)
-        assert not (stage.project / ".chalice" / "deployed" / f"{NAME}.json").exists()
+        assert not (stage.project / ".chalice" / "deployed" / f"{STAGE}.json").exists()
         stage.deploy()
         assert len(apis.get_rest_apis()["items"]) == len(before["apis"]) + 1
         assert "Plan: nothing had to be changed." in stage.plan()
@@ -160,11 +160,11 @@ def _kill_when(stage, reached) -> None:
 
 
 class Interrupted(BaseException):
-    """As Ctrl-C, a closed laptop, or a lost connection."""
+    """Ctrl-C, a closed laptop, or a lost connection."""
 
 
-class Interrupting:
-    """A client that is interrupted before the writing call number `at`, counted over all clients in `counter`."""
+class InterruptedClient:
+    """A client that is interrupted before the write number `at`. The writes of all clients are counted in `counter`."""
 
     def __init__(self, client, counter, at) -> None:
         self._client, self._counter, self._at = client, counter, at
@@ -177,17 +177,17 @@ class Interrupting:
         return getattr(self._client, name)
 
 
-def test_every_other_step_interrupted_is_taken_up_again(system, tmp_path):
-    """Interrupted between any two writes, deploying again ends where an uninterrupted deployment does."""
+def test_deploying_again_completes_a_deployment_that_was_interrupted_before_any_write(system, tmp_path):
+    """The result is that of a deployment without interruption."""
     before = snapshot(system)
-    stage = Stage(OtherStage(system, tmp_path).project, NAME, AwsLocation("aws", REGION, ACCOUNT))
+    stage = Stage(OtherStage(system, tmp_path).project, STAGE, AwsLocation("aws", REGION, ACCOUNT))
     make = functools.cache(system.client)
     plain = Clients(make=make)
     at = 0
     interrupted = True
     while interrupted:
         at += 1
-        clients = Clients(functools.partial(Interrupting, counter=[0], at=at), make)
+        clients = Clients(functools.partial(InterruptedClient, counter=[0], at=at), make)
         try:
             take(_own_steps(stage, clients))
             interrupted = False
@@ -196,27 +196,27 @@ def test_every_other_step_interrupted_is_taken_up_again(system, tmp_path):
         plan = Plan(make)
         for step in _own_steps(stage, plan.clients):
             assert step.ensure() is StepResult.UNCHANGED, (at, step.label)
-        destroy.destroy(_own_steps(stage, plain), PREFIX, with_data=True, ask=lambda _: PREFIX)
+        destroy.destroy(_own_steps(stage, plain), OTHER_PREFIX, with_data=True, ask=lambda _: OTHER_PREFIX)
     assert at > 25
     assert snapshot(system) == before
 
 
 def _own_steps(stage: Stage, clients: Clients) -> list:
-    """All steps but those of Chalice's part, which have a test of their own."""
+    """All steps but those of Chalice's part, which another test covers."""
     steps = resources.steps(stage, clients, ["someone@example.com"], "STANDARD", lambda: StepResult.UNCHANGED)
     return [step for step in steps if step.kind not in ("chalice deploy", "retries off", "limits")]
 
 
-def test_without_access_one_sentence_says_why(system):
-    """No credentials, no region, an expired session: exit code 1 and one sentence with what to do."""
+def test_deploy_without_access_to_aws_fails_with_one_sentence_that_says_what_to_do(system):
+    """There are no credentials, no region, no such profile, or the session has expired; the exit code is 1."""
     keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    expired = _answering("ExpiredToken")
+    expired = _serve_error("ExpiredToken")
     try:
         cases = [
-            (run_without(system, *keys), "no AWS credentials: set AWS_PROFILE, or log in"),
-            (run_without(system, "AWS_REGION", "AWS_DEFAULT_REGION"), "no AWS region: set AWS_DEFAULT_REGION"),
-            (run_without(system, AWS_PROFILE="nobody"), "AWS_PROFILE names a profile that is not in ~/.aws/config"),
-            (run_without(system, AWS_ENDPOINT_URL=expired[0]), "the AWS session has expired: log in again"),
+            (run_plan(system, *keys), "no AWS credentials: set AWS_PROFILE, or log in"),
+            (run_plan(system, "AWS_REGION", "AWS_DEFAULT_REGION"), "no AWS region: set AWS_DEFAULT_REGION"),
+            (run_plan(system, AWS_PROFILE="nobody"), "AWS_PROFILE names a profile that is not in ~/.aws/config"),
+            (run_plan(system, AWS_ENDPOINT_URL=expired[0]), "the AWS session has expired: log in again"),
         ]
     finally:
         expired[1].shutdown()
@@ -227,8 +227,8 @@ def test_without_access_one_sentence_says_why(system):
         assert finished.stderr.count("\n") == 1
 
 
-def _answering(code: str):
-    """A server that refuses every call as AWS does, and its URL."""
+def _serve_error(code: str):
+    """Start a server that refuses every call as AWS does; return its URL and the server."""
     text = f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>No.</Message></Error></ErrorResponse>"
     server = make_server("127.0.0.1", 0, Response(text, status=403, content_type="text/xml"))
     threading.Thread(target=server.serve_forever, daemon=True).start()

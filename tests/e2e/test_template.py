@@ -1,4 +1,4 @@
-"""The same deployment for CloudFormation, and the state machine, as their own tools see them."""
+"""The CloudFormation template and the state machine's definition, checked by cfn-lint and asl-validator."""
 
 import json
 import os
@@ -15,17 +15,17 @@ from deployment.stage import Stage
 from sandbox.aws import ACCOUNT, REGION
 from sandbox.project import ROOT
 
-PLACE = AwsLocation("aws", REGION, ACCOUNT)
+LOCATION = AwsLocation("aws", REGION, ACCOUNT)
 VALIDATOR = ROOT / "node_modules" / ".bin" / "asl-validator"
 
 
 @pytest.fixture(scope="module")
 def package(system, tmp_path_factory):
-    """Package the project with a template, as docs/operate.md shows; return the merged one."""
+    """Packages the project with a template, as docs/operate.md shows; returns the merged template."""
 
-    def merged(wanted: dict) -> dict:
+    def merge(own_template: dict) -> dict:
         folder = tmp_path_factory.mktemp("package")
-        (folder / "template.json").write_text(json.dumps(wanted))
+        (folder / "template.json").write_text(json.dumps(own_template))
         arguments = ["--stage", "dev", "--merge-template", str(folder / "template.json"), str(folder / "out")]
         subprocess.run(
             [sys.executable, "-c", _CHALICE, "package", *arguments],
@@ -36,16 +36,16 @@ def package(system, tmp_path_factory):
         )
         return json.loads((folder / "out" / "sam.json").read_text())
 
-    return merged
+    return merge
 
 
-def stage(system) -> Stage:
-    return Stage(system.folder / "project", "dev", PLACE)
+def system_stage(system) -> Stage:
+    return Stage(system.folder / "project", "dev", LOCATION)
 
 
-def lint(found: dict, folder) -> str:
+def lint(merged: dict, folder) -> str:
     file = folder / "merged.json"
-    file.write_text(json.dumps(found))
+    file.write_text(json.dumps(merged))
     command = [str(Path(sys.executable).with_name("cfn-lint")), str(file)]
     finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert bool(finished.returncode) == bool(finished.stdout), finished.stderr
@@ -53,24 +53,24 @@ def lint(found: dict, folder) -> str:
 
 
 def test_cfn_lint_accepts_the_merged_template(system, package, tmp_path):
-    """One stack holds all: as it is deployed, and with the state machine rendered so that cfn-lint reads it too."""
-    found = package(template.template(stage(system), ["someone@example.com"]))
-    assert lint(found, tmp_path) == ""
-    assert found["Resources"]["Collector"]["Properties"]["FunctionName"] == "comms-reprocess-dev-collector"
-    rendered = template.template(stage(system), [], PLACE)
+    """cfn-lint checks the template as it is deployed, and again with the definition rendered, so that it sees it."""
+    merged = package(template.template(system_stage(system), ["someone@example.com"]))
+    assert lint(merged, tmp_path) == ""
+    assert merged["Resources"]["Collector"]["Properties"]["FunctionName"] == "comms-reprocess-dev-collector"
+    rendered = template.template(system_stage(system), [], LOCATION)
     assert lint(package(rendered), tmp_path) == ""
-    # With SAM's transform in it cfn-lint does not look into the definition: so once more without Chalice's resources.
-    ours = {"Resources": {name: each for name, each in rendered["Resources"].items() if "Type" in each}}
-    assert lint(ours, tmp_path) == ""
-    machine = ours["Resources"]["StateMachine"]["Properties"]
+    # With SAM's transform, cfn-lint does not check the definition. So check it once more without Chalice's resources.
+    own_resources = {"Resources": {name: each for name, each in rendered["Resources"].items() if "Type" in each}}
+    assert lint(own_resources, tmp_path) == ""
+    machine = own_resources["Resources"]["StateMachine"]["Properties"]
     machine["DefinitionString"] = machine["DefinitionString"].replace('"StartAt": "Rep', '"StartAt": "Nowhere')
-    assert "Missing 'Next' target" in lint(ours, tmp_path)
+    assert "Missing 'Next' target" in lint(own_resources, tmp_path)
 
 
 @pytest.mark.skipif(not VALIDATOR.exists(), reason="npm is not installed, or make setup has not run: no asl-validator")
 def test_asl_validator_accepts_the_definition(system, tmp_path):
-    """npm's asl-validator finds nothing wrong with the rendered definition, and does find a state that is missing."""
-    text = definition.render(ROOT / "statemachine.json", definition.placeholders(stage(system).names))
+    """It does find a state that is missing, so it has really checked the definition."""
+    text = definition.render(ROOT / "statemachine.json", definition.placeholders(system_stage(system).names))
     file = tmp_path / "definition.json"
     for content, status in ((text, 0), (text.replace('"Next": "Report"', '"Next": "Nowhere"'), 1)):
         file.write_text(content)

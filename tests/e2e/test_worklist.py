@@ -1,25 +1,21 @@
-"""What truly needs a human: seen, sent again, dismissed, and brought back; all of it on the record."""
+"""The worklist: communications that need a person are looked up, retried, dismissed and restored, on the record."""
 
 import csv
 import io
 import json
-import time
 
 import pytest
 
 from chalicelib.models import CommunicationStatus
-from tests.e2e.driver import PATIENCE, fail, finish, start_run, wait_until
+from tests.e2e.driver import PATIENCE, create_failed, start_run, wait_for_end, wait_out_cool_down, wait_until
 
-pytestmark = pytest.mark.usefixtures("tidy")
-
-COOL_DOWN = 2.0
+pytestmark = pytest.mark.usefixtures("no_failures_left")
 
 
 @pytest.fixture(autouse=True)
-def clean(system, operator):
-    """Nothing is left on the worklist for the next test, and nothing fails any more."""
+def _empty_worklist(system, operator):
+    """After each test, dismiss what is on the worklist."""
     yield
-    system.application.reset_switches()
     for each in worklist(system, operator):
         system.call("POST", f"/communications/{each['id']}/dismiss", operator, json={"note": "end of the test"})
 
@@ -28,25 +24,25 @@ def worklist(system, token, **filters):
     return system.call("GET", "/communications", token, params=filters | {"limit": 200}).json()["communications"]
 
 
-def rejected(system, operator, count):
-    """Emails to impossible addresses, which a run has put on the worklist; their cool-down is over."""
-    ids = fail(system, "emails", count, recipient="nobody")
-    run = finish(system, operator, start_run(system, operator, primaryIds=ids, operation="send.email"))
+def create_rejected(system, operator, count):
+    """Create emails to impossible addresses that a run has moved to the worklist, and wait out their cool-down."""
+    ids = create_failed(system, "emails", count, recipient="nobody")
+    run = wait_for_end(system, operator, start_run(system, operator, primaryIds=ids, operation="send.email"))
     assert run["counts"] == {"rejected": count}
-    time.sleep(COOL_DOWN + 0.2)  # a person's retry has a key of its own, which has to wait for it
+    wait_out_cool_down()  # a person's retry gets a new key, so it is refused until then
     return ids, run["runId"]
 
 
-def test_one_is_seen_retried_and_sent_at_once(system, operator, viewer):
-    """Its history names the runs, its attempts begin again, and what was done by whom is kept."""
-    (wanted,), run_id = rejected(system, operator, 1)
-    (found,) = worklist(system, viewer, reason="invalid_address", primaryId=wanted)
-    assert (found["primaryId"], found["status"], found["reason"]) == (wanted, "manual", "invalid_address")
+def test_a_communication_on_the_worklist_can_be_looked_up_and_retried_in_a_run_at_once(system, operator, viewer):
+    """Its history has both runs, its attempts start again, and the decision is recorded."""
+    (primary_id,), run_id = create_rejected(system, operator, 1)
+    (found,) = worklist(system, viewer, reason="invalid_address", primaryId=primary_id)
+    assert (found["primaryId"], found["status"], found["reason"]) == (primary_id, "manual", "invalid_address")
     path = f"/communications/{found['id']}"
     assert system.call("POST", f"{path}/retry", viewer).status_code == 403
     answer = system.call("POST", f"{path}/retry", operator, json={"startRun": True})
     assert (answer.status_code, answer.json()["communication"]["attempts"]) == (200, 0), answer.text
-    second = finish(system, operator, answer.json()["runId"])
+    second = wait_for_end(system, operator, answer.json()["runId"])
     assert second["counts"] == {"rejected": 1}
     again = system.call("POST", f"{path}/retry", operator)
     assert (again.status_code, again.json()["Code"]) == (409, "ConflictError")
@@ -57,10 +53,10 @@ def test_one_is_seen_retried_and_sent_at_once(system, operator, viewer):
     assert (seen["status"], seen["attempts"]) == ("manual", 1)
 
 
-def test_a_dismissed_one_is_never_sent_until_somebody_restores_it(system, operator, viewer):
-    """Neither a run nor includeManual sends it; restored it is on the worklist, and may be retried."""
-    (wanted,), _ = rejected(system, operator, 1)
-    (found,) = worklist(system, viewer, primaryId=wanted)
+def test_a_dismissed_communication_is_not_sent_until_it_is_restored_and_retried(system, operator, viewer):
+    """Not even a run with includeManual sends it."""
+    (primary_id,), _ = create_rejected(system, operator, 1)
+    (found,) = worklist(system, viewer, primaryId=primary_id)
     path = f"/communications/{found['id']}"
     assert system.call("POST", f"{path}/dismiss", operator).json()["Message"] == "note: is required"
     assert system.call("POST", f"{path}/dismiss", operator, json={"note": "no such person"}).status_code == 200
@@ -68,36 +64,36 @@ def test_a_dismissed_one_is_never_sent_until_somebody_restores_it(system, operat
     assert system.call("POST", f"{path}/retry", operator).status_code == 409
     assert worklist(system, viewer) == []
     assert found["id"] in [each["id"] for each in worklist(system, viewer, status=CommunicationStatus.DISMISSED)]
-    selection = {"operation": "send.email", "primaryIds": [wanted], "includeManual": True}
-    assert finish(system, operator, start_run(system, operator, **selection))["skipped"] == {"dismissed": 1}
+    selection = {"operation": "send.email", "primaryIds": [primary_id], "includeManual": True}
+    assert wait_for_end(system, operator, start_run(system, operator, **selection))["skipped"] == {"dismissed": 1}
     assert system.call("POST", f"{path}/restore", operator).json()["status"] == "manual"
     assert system.call("POST", f"{path}/restore", operator).status_code == 409
     assert [each["id"] for each in worklist(system, viewer)] == [found["id"]]
     assert system.call("POST", f"{path}/retry", operator).json()["runId"] is None
-    assert finish(system, operator, start_run(system, operator, **selection))["counts"] == {"rejected": 1}
+    assert wait_for_end(system, operator, start_run(system, operator, **selection))["counts"] == {"rejected": 1}
     decisions = system.call("GET", path, viewer).json()["decisions"]
     assert [each["action"] for each in decisions] == ["dismiss", "restore", "retry"]
     assert decisions[0]["note"] == "no such person"
 
 
-def test_include_manual_resets_the_items_first_on_the_record(system, operator, viewer):
-    """Without it they are left alone; with it they are sent again, by the name of whoever asked."""
-    ids, _ = rejected(system, operator, 2)
+def test_a_run_with_include_manual_retries_its_communications_in_the_requesters_name(system, operator, viewer):
+    """Without includeManual, the run skips them."""
+    ids, _ = create_rejected(system, operator, 2)
     selection = {"operation": "send.email", "primaryIds": ids}
-    assert finish(system, operator, start_run(system, operator, **selection))["skipped"] == {"manual": 2}
+    assert wait_for_end(system, operator, start_run(system, operator, **selection))["skipped"] == {"manual": 2}
     dry = system.call("POST", "/reprocess", operator, json=selection | {"includeManual": True, "dryRun": True}).json()
     assert (dry["eligible"], dry["skipped"]) == (2, {})
     assert len(worklist(system, viewer)) == 2
-    run = finish(system, operator, start_run(system, operator, **selection, includeManual=True))
+    run = wait_for_end(system, operator, start_run(system, operator, **selection, includeManual=True))
     assert run["counts"] == {"rejected": 2}
     seen = system.call("GET", f"/communications/{worklist(system, viewer)[0]['id']}", viewer).json()
     assert [(each["action"], each["by"]) for each in seen["decisions"]] == [("retry", "olga")]
     assert seen["attempts"] == 1
 
 
-def test_many_are_retried_and_dismissed_by_reason_or_by_list(system, operator, viewer):
-    """Pages, CSV, all of a reason, a list of ids; what could not be changed is counted with why."""
-    ids, _ = rejected(system, operator, 5)
+def test_many_communications_can_be_listed_dismissed_and_retried_at_once(system, operator, viewer):
+    """They are selected by ids or by reason. What could not be changed is counted by the reason."""
+    ids, _ = create_rejected(system, operator, 5)
     whole = worklist(system, viewer)
     assert {each["primaryId"] for each in whole} == set(ids)
     assert [each["since"] for each in whole] == sorted(each["since"] for each in whole)
@@ -121,11 +117,11 @@ def test_many_are_retried_and_dismissed_by_reason_or_by_list(system, operator, v
     assert answer.json() == {"changed": 2, "refused": {}, "runIds": [], "nextCursor": None}
     answer = system.call("POST", "/communications/retry", operator, json={"ids": two})
     assert answer.json()["refused"] == {"not_on_worklist": 2}
-    wanted = {"reason": "invalid_address", "operation": "send.email", "startRun": True}
-    answer = system.call("POST", "/communications/retry", operator, json=wanted).json()
+    selection = {"reason": "invalid_address", "operation": "send.email", "startRun": True}
+    answer = system.call("POST", "/communications/retry", operator, json=selection).json()
     assert (answer["changed"], len(answer["runIds"])) == (3, 1)
-    assert finish(system, operator, answer["runIds"][0])["counts"] == {"rejected": 3}
-    answer = system.call("POST", "/communications/retry", operator, json=wanted).json()
+    assert wait_for_end(system, operator, answer["runIds"][0])["counts"] == {"rejected": 3}
+    answer = system.call("POST", "/communications/retry", operator, json=selection).json()
     assert (answer["changed"], answer["refused"], answer["runIds"]) == (0, {"cool_down": 3}, [])
     assert system.call("POST", "/communications/retry", operator, json={}).status_code == 400
     lines = [line for line in system.log().splitlines() if '"audit": "dismissCommunications"' in line]
@@ -133,25 +129,25 @@ def test_many_are_retried_and_dismissed_by_reason_or_by_list(system, operator, v
     assert (audit["by"], audit["ids"]) == ("olga", two)
 
 
-def test_a_retried_one_is_sent_with_a_key_of_its_own_and_once(system, operator, viewer):
-    """After five failed tries it is on the worklist; retried, it goes out, and no cool-down saw two keys."""
-    (wanted,) = fail(system, "emails", 1)
+def test_a_communication_that_used_up_its_attempts_is_sent_after_a_retry(system, operator, viewer):
+    """The retry is refused during the cool-down, because the last POST may have been processed."""
+    (primary_id,) = create_failed(system, "emails", 1)
     system.application.switch(status=500)
-    selection = {"operation": "send.email", "primaryIds": [wanted]}
+    selection = {"operation": "send.email", "primaryIds": [primary_id]}
 
     def on_worklist() -> bool:
-        finish(system, operator, start_run(system, operator, **selection))
+        wait_for_end(system, operator, start_run(system, operator, **selection))
         return bool(worklist(system, viewer))
 
-    wait_until(on_worklist, "it never came to the worklist")
+    wait_until(on_worklist, "the communication did not move to the worklist")
     system.application.reset_switches()
     (found,) = worklist(system, viewer)
     path = f"/communications/{found['id']}/retry"
     first = system.call("POST", path, operator, json={"startRun": True})
-    assert first.status_code == 409  # the last POST may have been processed: its cool-down counts
-    time.sleep(COOL_DOWN + 0.2)
+    assert first.status_code == 409  # the cool-down of the last POST is not over
+    wait_out_cool_down()
     answer = system.call("POST", path, operator, json={"startRun": True})
     assert answer.status_code == 200, answer.text
-    assert finish(system, operator, answer.json()["runId"])["counts"] == {"accepted": 1}
+    assert wait_for_end(system, operator, answer.json()["runId"])["counts"] == {"accepted": 1}
     system.application.wait_for_stats(PATIENCE, queued=0)
-    assert system.application.communication(wanted)["sent"] == 1
+    assert system.application.communication(primary_id)["sent"] == 1

@@ -1,4 +1,4 @@
-"""`deploy.py check`: what a person is told about endpoints that are right, and about those that are not."""
+"""What `deploy.py check` prints about endpoints that are right, and about those that are not."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from deployment import check
 from deployment.stage import Stage
 from deployment.toml_location import line_of
 from tests.fakes import FakeClock
-from tests.servers import always, nobody, reply, serving
+from tests.servers import always, closed_port, reply, serving
 
 FILE = """\
 [[sources]]
@@ -34,31 +34,25 @@ fields = { primaryId = "id" }
 """
 
 
-@pytest.fixture(autouse=True)
-def _directly(monkeypatch):
-    """No proxy of the machine's stands between a test and its server."""
-    monkeypatch.setenv("NO_PROXY", "*")
-
-
 @pytest.fixture
-def told(tmp_path, capsys):
-    """Check a file against a server; return the number of problems and what was printed."""
+def run_check(tmp_path, capsys):
+    """Checks a file against a server; returns the number of problems and what was printed."""
 
-    def tell(url, file=FILE, states=lambda _: {}, listing=None):
+    def run_check(url, file=FILE, states=lambda _: {}, listing=None):
         path = tmp_path / "application.toml"
         path.write_text(file)
         clock = FakeClock()
-        it = config_file.read({"URL": url}, path)
-        listing = listing or check.Listing(it, check.Credentials(it.auth, str, clock), clock)
+        configuration = config_file.read({"URL": url}, path)
+        listing = listing or check.Listing(configuration, check.Credentials(configuration.auth, str, clock), clock)
         settings = check.Settings(resource_prefix="app-dev")
-        problems = check.Check(it, file, listing, settings).run(states, clock)
+        problems = check.Check(configuration, file, listing, settings).run(states, clock)
         return problems, capsys.readouterr().out
 
-    return tell
+    return run_check
 
 
 def record(number, minutes, author="Jo"):
-    """A record that was made this many minutes ago."""
+    """A record that was created this many minutes ago."""
     return {
         "id": number,
         "created_at": times.format_iso(FakeClock()() - minutes * 60_000),
@@ -71,12 +65,12 @@ def page(*records, **more):
     return reply(200, {"count": len(records), "results": records} | more)
 
 
-def test_a_list_that_is_right_is_shown(told):
-    """How many, how old, what is in each field, what would be left alone and why, and the first POST."""
+def test_check_shows_what_a_list_contains_what_would_be_skipped_and_the_first_post(run_check):
+    """It prints counts, ages, and an example of each field."""
     records = [record(1, 5), record(2, 60), record(3, 120, None), record(4, 20_000), record(5, 180)]
     known = {("send.email", "2"): State(operation="send.email", primary_id="2", status=CommunicationStatus.MANUAL)}
     with serving(always(page(*records, next="?p=2", count=812))) as server:
-        problems, text = told(server.url, states=lambda _: known)
+        problems, text = run_check(server.url, states=lambda _: known)
     assert problems == 0
     for line in (
         f"send.email: GET {server.url}/emails",
@@ -97,43 +91,43 @@ def test_a_list_that_is_right_is_shown(told):
         assert line in text.splitlines()
 
 
-def test_nothing_is_changed(told):
-    """One GET for each source is all that the application sees."""
+def test_check_sends_one_get_for_each_source_and_nothing_else(run_check):
+    """A check must not change anything in the application."""
     with serving(always(page(record(1, 60)))) as server:
-        told(server.url)
+        run_check(server.url)
     assert [request.method for request in server.requests] == ["GET"]
 
 
-def test_an_empty_list_is_no_problem(told):
-    """Nothing has failed, so there is nothing to send, and no ledger yet either."""
+def test_check_finds_no_problem_with_an_empty_list(run_check):
+    """Nothing has failed. There may be no ledger yet either."""
     with serving(always(page())) as server:
-        problems, text = told(server.url, states=lambda _: None)
+        problems, text = run_check(server.url, states=lambda _: None)
     assert problems == 0
     assert "There would be no POST, because nothing is due. It would go to" in text
     assert "(there is no ledger yet; `deploy.py deploy` will create it)" in text
 
 
-def test_an_end_that_may_be_a_typing_error_is_noted(told):
-    """Nothing where the next page should be: the keys that there are, unless a total tells that this is the end."""
+def test_check_notes_a_list_that_ends_with_its_first_page(run_check):
+    """The expression may be mistyped, so the note lists the keys of the answer. A total shows that it is not."""
     answer = reply(200, {"results": [record(1, 60)], "next_page": "?p=2"})
     with serving(always(answer)) as server:
-        problems, text = told(server.url, FILE.replace('total = "count"\n', ""))
+        problems, text = run_check(server.url, FILE.replace('total = "count"\n', ""))
     assert problems == 0
     assert "'next' finds nothing, so the list ends here. The keys of the answer are: results, next_page" in text
     with serving(always(page(record(1, 60)))) as server:
-        assert "so the list ends here" not in told(server.url)[1]
+        assert "so the list ends here" not in run_check(server.url)[1]
 
 
-class Empty:
-    """A list of nothing, at any URL."""
+class EmptyListing:
+    """Finds an empty list at any URL."""
 
     def fetch(self, _source, _request):
         return {"count": 0, "results": []}, None
 
 
-def test_a_secret_that_travels_unencrypted_is_noted(told):
-    """For each URL that is not this machine's own, and only where there is a secret."""
-    _, text = told("http://app.example", FILE + SECRET, listing=Empty())
+def test_check_notes_each_url_to_which_the_secret_travels_unencrypted(run_check):
+    """URLs of this machine are fine, and so is any URL if there is no secret."""
+    _, text = run_check("http://app.example", FILE + SECRET, listing=EmptyListing())
     notes = [line for line in text.splitlines() if line.startswith("Note")]
     assert [line.split()[5] for line in notes] == ["http://app.example/emails", "http://app.example/communications"]
     for url, file in (
@@ -141,7 +135,7 @@ def test_a_secret_that_travels_unencrypted_is_noted(told):
         ("https://app.example", FILE + SECRET),
         ("http://127.0.0.1", FILE + SECRET),
     ):
-        assert "Note" not in told(url, file, listing=Empty())[1]
+        assert "Note" not in run_check(url, file, listing=EmptyListing())[1]
 
 
 SECRET = """
@@ -193,20 +187,20 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize(("answer", "problem", "change"), PROBLEMS.values(), ids=PROBLEMS)
-def test_a_problem_is_told_with_the_line_to_change(told, answer, problem, change):
-    """In plain words, with the names that are there instead, and never with a value of the application's."""
+def test_check_reports_a_problem_with_the_line_to_change(run_check, answer, problem, change):
+    """It names the keys that exist instead, but no value of the application's."""
     with serving(always(answer)) as server:
-        problems, text = told(server.url)
+        problems, text = run_check(server.url)
     assert problems >= 1
     assert problem in text
     assert f"    change {change}" in text
 
 
-def test_nobody_at_the_url_is_told(told):
+def test_check_reports_a_source_that_it_cannot_connect_to(run_check):
     """The other sources are checked all the same."""
-    with nobody() as url, serving(always(page(record(7, 60)))) as server:
+    with closed_port() as url, serving(always(page(record(7, 60)))) as server:
         sms = FILE[: FILE.index("[reprocess]")].replace("send.email", "send.sms").replace("${URL}", server.url)
-        problems, text = told(url, sms + FILE)
+        problems, text = run_check(url, sms + FILE)
     assert problems == 1
     assert f"  PROBLEM: {url}/emails cannot be read: connection_refused (see list in application.toml)" in text
     assert '    change sources[1].list, line 15: list = "${URL}/emails"' in text
@@ -224,13 +218,13 @@ def test_nobody_at_the_url_is_told(told):
         ("application.toml: Object missing required field `sources`", None),
     ],
 )
-def test_the_line_of_a_message_is_found(message, line):
-    """That of the key, else of its table, else none."""
+def test_the_line_of_a_configuration_error_is_found(message, line):
+    """The line of the key, else of its table, else None."""
     assert line_of(FILE, message) == line
 
 
-def test_a_mistake_in_the_file_is_told_with_its_line(tmp_path):
-    """Before anything is asked of anybody; a cool-down that outlasts the ledger's memory is one."""
+def test_check_raises_a_configuration_error_with_its_line(tmp_path):
+    """That happens before any request is sent. Here max_age exceeds RETENTION."""
     (tmp_path / ".chalice").mkdir()
     (tmp_path / ".chalice" / "config.json").write_text(
         '{"app_name": "app", "stages": {"dev": {"environment_variables": '
@@ -245,3 +239,9 @@ def test_a_mistake_in_the_file_is_told_with_its_line(tmp_path):
         "application.toml: sources[0].max_age: 7d must be shorter than the setting RETENTION (5 d): "
         "what the ledger has forgotten may be sent again (line 11)"
     )
+
+
+def test_the_application_toml_that_ships_is_valid():
+    """Its placeholders are filled in from the environment."""
+    configuration = config_file.read({"APPLICATION_URL": "https://a.example", "APPLICATION_SECRET": "s"})
+    assert configuration.sources[0].operation == "send.email"

@@ -1,8 +1,8 @@
-"""The ledger's promises under any interleaving: runs, batches, retries, repeated deliveries, deaths, old listings.
+"""Whatever interleaves, the ledger lets no communication be sent twice, and leaves none stuck.
 
-Hypothesis plays the state machine, AWS, the application and the people: it claims, POSTs and writes answers down, step
-by step and in any order, and lets Lambdas die between any two steps. The judge looks at the record of POSTs, and at
-which answers got through to the ledger; not at what the ledger makes of them.
+Hypothesis and random walks play the state machine, AWS, the application and the people: they claim, POST and record
+answers, step by step and in any order, and let Lambdas die between any two steps. The judge looks at the POSTs, and at
+which answers reached the ledger, but not at what the ledger makes of them.
 """
 
 import itertools
@@ -27,54 +27,55 @@ from chalicelib.ledger.communications import key_of
 from chalicelib.ledger.table import ConditionFailed
 from chalicelib.models import Communication, Task
 from chalicelib.runs import reprocess
-from tests.fakes import BEHAVIOURS, FakeApplication, FakeClock, FakeCommunications, Meanwhile, Post
+from tests.fakes import BEHAVIOURS, FakeApplication, FakeClock, FakeCommunications, InterruptedTable, Post
 
 SECOND = 1000
 COOL_DOWN = 3600 * SECOND
 
-# How long a Lambda lives that has claimed, whatever it waits for (lambda_timeout in .chalice/config.json).
-LAMBDA = 30 * SECOND
+# How long a Lambda may still live after its claim (lambda_timeout in .chalice/config.json).
+LAMBDA_LIFETIME = 30 * SECOND
 
-# How much later something happens: while a Lambda lives, and around the end of a cool-down.
-SOON = (1, 5 * SECOND, 20 * SECOND)
-LATER = (0, COOL_DOWN // 2, COOL_DOWN, COOL_DOWN + 1, COOL_DOWN + LAMBDA)
+# How much time may pass: while a Lambda lives, and around the end of a cool-down.
+WITHIN_LAMBDA = (1, 5 * SECOND, 20 * SECOND)
+AROUND_COOL_DOWN = (0, COOL_DOWN // 2, COOL_DOWN, COOL_DOWN + 1, COOL_DOWN + LAMBDA_LIFETIME)
 
-SURELY_NOT = ("ApplicationUnavailable", "ApplicationMisconfigured")
+NOT_PROCESSED = ("ApplicationUnavailable", "ApplicationMisconfigured")
 
 _numbers = itertools.count()
 
-_WHICH = (0, 0, 1, 2)
+# Which of the tasks, or of the deliveries in flight. Mostly the first: that is the newest task.
+INDEXES = (0, 0, 1, 2)
 
-# What may happen next: its name, and what its arguments are chosen from.
+# The possible steps: the name of a method, and the values of its arguments.
 STEPS = (
-    ("a_run_lists_it", LATER, (1, 1, 2)),
-    ("time_goes_by", SOON + LATER),
-    ("is_claimed", _WHICH),
-    ("goes_on", _WHICH, tuple(BEHAVIOURS)),
-    ("goes_on", _WHICH, tuple(BEHAVIOURS)),
-    ("goes_through", _WHICH, tuple(BEHAVIOURS)),
-    ("goes_through", _WHICH, tuple(BEHAVIOURS)),
-    ("dies", _WHICH),
-    ("an_answer_is_written_again", _WHICH),
-    ("is_delivered_twice_at_once", _WHICH),
-    ("is_claimed_while_another_goes_on", _WHICH, _WHICH, tuple(BEHAVIOURS)),
-    ("is_claimed_while_it_is_handed_over", _WHICH),
-    ("is_ruled_on", _WHICH, ("expired", "dismissed")),
+    ("list_again", AROUND_COOL_DOWN, (1, 1, 2)),
+    ("advance_time", WITHIN_LAMBDA + AROUND_COOL_DOWN),
+    ("claim_task", INDEXES),
+    ("continue_one", INDEXES, tuple(BEHAVIOURS)),
+    ("continue_one", INDEXES, tuple(BEHAVIOURS)),
+    ("deliver", INDEXES, tuple(BEHAVIOURS)),
+    ("deliver", INDEXES, tuple(BEHAVIOURS)),
+    ("die", INDEXES),
+    ("record_answer_again", INDEXES),
+    ("claim_twice_at_once", INDEXES),
+    ("claim_while_another_continues", INDEXES, INDEXES, tuple(BEHAVIOURS)),
+    ("claim_while_moved_to_worklist", INDEXES),
+    ("decide", INDEXES, ("expired", "dismissed")),
 )
 MAX_ATTEMPTS = (2, 3, 10)
-NOBODY_RULES_BEFORE = (5, 20, 50)
-LENGTH = 50
+NO_DECISIONS_BEFORE = (5, 20, 50)
+STEPS_PER_EXAMPLE = 50
 
 
-class FakeWorld:
-    """The ledger in memory."""
+class FakeBackend:
+    """The ledger's communications in memory."""
 
     def __init__(self, clock):
         self.communications = FakeCommunications(clock)
 
-    def dismiss(self, it):
-        """A person says: never again. Not while it is being sent."""
-        state = self.communications._state(it)
+    def dismiss(self, communication):
+        """A person dismisses the communication, which is refused while it is being sent."""
+        state = self.communications._state(communication)
         if state.status == "sending":
             return False
         self.communications._change(state, {"status": "dismissed"})
@@ -85,41 +86,42 @@ class FakeWorld:
         meanwhile()
         return self.communications.claim(task, rules)
 
-    def leftover(self):
-        """What was to come in between and has not happened."""
+    def cancel_interruption(self):
+        """What should have happened during the claim and has not."""
         return lambda: None
 
 
-class RealWorld:
-    """The real ledger on moto."""
+class RealBackend:
+    """The ledger's communications in a table of moto's."""
 
     def __init__(self, clock, table):
-        self._table = Meanwhile(table)
+        self._table = InterruptedTable(table)
         self.communications = Communications(self._table, clock)
 
-    def dismiss(self, it):
-        """A person says: never again. Not while it is being sent."""
-        values = {"operation": it.operation, "primaryId": it.primary_id, "dismissed": "dismissed", "sending": "sending"}
+    def dismiss(self, communication):
+        """A person dismisses the communication, which is refused while it is being sent."""
+        operation, primary_id = communication.operation, communication.primary_id
+        values = {"operation": operation, "primaryId": primary_id, "dismissed": "dismissed", "sending": "sending"}
         expression = "SET #operation = :operation, #primaryId = :primaryId, #status = :dismissed REMOVE #worklist"
         try:
-            self._table.update(key_of(it.operation, it.primary_id), expression, values, "#status <> :sending")
+            self._table.update(key_of(operation, primary_id), expression, values, "#status <> :sending")
         except ConditionFailed:
             return False
         return True
 
     def claim(self, task, rules, meanwhile):
-        """Claim, and have something else happen between the two writes that this may take."""
-        self._table.happens(meanwhile)
+        """Claim, and let something else happen between the two writes that a claim may need."""
+        self._table.before_second_update(meanwhile)
         return self.communications.claim(task, rules)
 
-    def leftover(self):
-        """What was to come in between and has not happened: there was one write only."""
-        return self._table.leftover()
+    def cancel_interruption(self):
+        """What should have happened during the claim and has not, because there was only one write."""
+        return self._table.cancel_interruption()
 
 
 @dataclass(eq=False)
 class Delivery:
-    """One call of the Lambda `reprocess` for a task, once it has its claim; `at` is when it got that."""
+    """A call of the Lambda `reprocess` that has claimed its task, `at` this time."""
 
     task: Task
     claim: State
@@ -130,12 +132,12 @@ class Delivery:
 
 @dataclass(eq=False)
 class Sent:
-    """A POST, and what a judge must know of it: on which listing it rests, and when its cool-down ends."""
+    """A POST; `ends` is the end of its cool-down, and `recorded` the answer that reached the ledger."""
 
     delivery: Delivery
     post: Post
     ends: int
-    told: str | None = None
+    recorded: str | None = None
 
     @property
     def owner(self):
@@ -146,7 +148,7 @@ class Sent:
         return self.delivery.task.communication.listed_at
 
 
-def fault(first, second, *, honours_key):
+def violation(first, second, *, honours_key):
     """Why the second POST of a communication must not have followed the first, or None (docs/design.md)."""
     same_key = first.post.key == second.post.key
     if same_key and first.post.payload != second.post.payload:
@@ -155,115 +157,115 @@ def fault(first, second, *, honours_key):
         return None
     if not same_key:
         return "two keys within one cool-down"
-    if first.told in SURELY_NOT:
+    if first.recorded in NOT_PROCESSED:
         return None
-    if honours_key and (first.owner == second.owner or first.told == "ApplicationError"):
+    if honours_key and (first.owner == second.owner or first.recorded == "ApplicationError"):
         return None
     return "a second POST on a listing older than the end of the cool-down"
 
 
 class Interleavings(RuleBasedStateMachine):
-    """One communication (others are other items), any number of runs that list it."""
+    """One communication, and any number of runs that list it. Others would be other items."""
 
-    def __init__(self, make_world, honours_key):
+    def __init__(self, make_backend, honours_key):
         super().__init__()
         self.honours_key = honours_key
         self.clock = FakeClock()
-        self.world = make_world(self.clock)
-        self.ledger = self.world.communications
+        self.backend = make_backend(self.clock)
+        self.communications = self.backend.communications
         self.application = FakeApplication(self.clock)
-        # One table of moto's serves all examples.
+        # All examples share one table.
         self.primary_id = f"example {next(_numbers)}"
         self.tasks = []
         self.in_flight = []
-        self.written = []
+        self.answered = []
         self.sent = []
         self.runs = 0
-        self.ruled = False
-        self.faults = []
+        self.decided = False
+        self.violations = []
 
-    @initialize(max_attempts=st.sampled_from(MAX_ATTEMPTS), nobody_rules_before=st.sampled_from(NOBODY_RULES_BEFORE))
-    def begins(self, max_attempts, nobody_rules_before):
-        self.nobody_rules_before = nobody_rules_before
+    @initialize(max_attempts=st.sampled_from(MAX_ATTEMPTS), no_decisions_before=st.sampled_from(NO_DECISIONS_BEFORE))
+    def begin(self, max_attempts, no_decisions_before):
+        self.no_decisions_before = no_decisions_before
         self.rules = Rules(
             cool_down=COOL_DOWN, honours_key=self.honours_key, max_attempts=max_attempts, retention=90 * COOL_DOWN
         )
-        self.tasks = [self.listed()]
+        self.tasks = [self.list_now()]
 
-    # One rule for all: Hypothesis leaves whole rules out of most examples, and then nothing is ever sent.
-    @rule(what=st.one_of(st.tuples(st.just(name), *map(st.sampled_from, choices)) for name, *choices in STEPS))
-    def then(self, what):
-        self.nobody_rules_before -= 1
-        name, *arguments = what
+    # One rule for all steps: Hypothesis leaves whole rules out of most examples, so nothing would ever be sent.
+    @rule(chosen=st.one_of(st.tuples(st.just(name), *map(st.sampled_from, choices)) for name, *choices in STEPS))
+    def step(self, chosen):
+        self.no_decisions_before -= 1
+        name, *arguments = chosen
         getattr(self, name)(*arguments)
 
     # -- collectors
 
-    def listed(self, index=0):
-        it = Communication(operation="send.email", primary_id=self.primary_id, listed_at=self.clock())
-        return Task(run_id=f"run{self.runs}", index=index, communication=it, requested_by=f"person{self.runs}")
+    def list_now(self, index=0):
+        listed = Communication(operation="send.email", primary_id=self.primary_id, listed_at=self.clock())
+        return Task(run_id=f"run{self.runs}", index=index, communication=listed, requested_by=f"person{self.runs}")
 
-    def a_run_lists_it(self, wait, pages):
-        """The newest task comes first; listings that nobody has worked on grow old."""
+    def list_again(self, wait, pages):
+        """Another run lists the communication. The newest task comes first; older ones grow old."""
         self.clock.advance(wait)
         self.runs += 1
-        self.tasks = [self.listed(page) for page in range(pages)] + self.tasks
+        self.tasks = [self.list_now(page) for page in range(pages)] + self.tasks
 
-    # -- deliveries of a task: the first, the state machine's retries, AWS's repetitions; nobody knows which is which
+    # -- deliveries of a task: the first, retries of the state machine, repetitions by AWS. They all look alike
 
-    def is_claimed(self, which):
-        self.claim(self.task(which), lambda: None)
+    def claim_task(self, index):
+        self.claim(self.task(index), lambda: None)
 
-    def is_delivered_twice_at_once(self, which):
-        self.claim(self.task(which), lambda: self.claim(self.task(which), lambda: None))
+    def claim_twice_at_once(self, index):
+        self.claim(self.task(index), lambda: self.claim(self.task(index), lambda: None))
 
-    def is_claimed_while_another_goes_on(self, which, other, behaviour):
-        self.claim(self.task(which), lambda: self.goes_on(other, behaviour))
+    def claim_while_another_continues(self, index, other, behaviour):
+        self.claim(self.task(index), lambda: self.continue_one(other, behaviour))
 
-    def is_claimed_while_it_is_handed_over(self, which):
-        self.claim(self.task(which), lambda: self.hand_over(self.task(which)))
+    def claim_while_moved_to_worklist(self, index):
+        self.claim(self.task(index), lambda: self.move_to_worklist(self.task(index)))
 
-    def goes_on(self, which, behaviour):
+    def continue_one(self, index, behaviour):
         if self.in_flight:
-            self.go_on(self.in_flight[which % len(self.in_flight)], behaviour)
+            self.continue_delivery(self.in_flight[index % len(self.in_flight)], behaviour)
 
-    def dies(self, which):
-        """Before the POST, or after it and before its answer is written down."""
+    def die(self, index):
+        """A Lambda dies: before the POST, or after it and before its answer is recorded."""
         if self.in_flight:
-            self.in_flight.pop(which % len(self.in_flight))
+            self.in_flight.pop(index % len(self.in_flight))
 
-    def goes_through(self, which, behaviour):
-        delivery = self.claim(self.task(which), lambda: None)
+    def deliver(self, index, behaviour):
+        delivery = self.claim(self.task(index), lambda: None)
         if delivery:
-            self.go_on(delivery, behaviour)
-            self.go_on(delivery, behaviour)
+            self.continue_delivery(delivery, behaviour)
+            self.continue_delivery(delivery, behaviour)
 
-    def task(self, which):
-        return self.tasks[which % len(self.tasks)]
+    def task(self, index):
+        return self.tasks[index % len(self.tasks)]
 
     def claim(self, task, meanwhile):
         delivery = None
         try:
-            claim = self.world.claim(task, self.rules, meanwhile)
+            claim = self.backend.claim(task, self.rules, meanwhile)
         except OutcomeUnknown:
             claim = None
         if isinstance(claim, State):
-            if self.ruled:
-                self.faults.append("a claim of what is manual or dismissed")
+            if self.decided:
+                self.violations.append("a claim of what is manual or dismissed")
             delivery = Delivery(task, claim, self.clock())
             self.in_flight.append(delivery)
-        self.world.leftover()()
+        self.backend.cancel_interruption()()
         return delivery
 
-    def go_on(self, delivery, behaviour):
-        """One step of chalicelib.reprocessor: the POST, or else writing down its answer."""
-        if self.clock() - delivery.at > LAMBDA:
+    def continue_delivery(self, delivery, behaviour):
+        """One step of `chalicelib.runs.reprocess`: the POST, or else recording its answer."""
+        if self.clock() - delivery.at > LAMBDA_LIFETIME:
             self.in_flight.remove(delivery)
         elif delivery.sent is None:
             self.post(delivery, behaviour)
         else:
             self.in_flight.remove(delivery)
-            self.write_answer(delivery)
+            self.record_answer(delivery)
 
     def post(self, delivery, behaviour):
         self.application.script = [BEHAVIOURS[behaviour]]
@@ -277,99 +279,105 @@ class Interleavings(RuleBasedStateMachine):
         self.judge(delivery.sent)
         self.sent.append(delivery.sent)
 
-    def write_answer(self, delivery):
-        it, sent = delivery.task.communication, delivery.sent
-        self.ledger.record_answer(delivery.claim, delivery.answer, "a_reason", self.rules)
-        self.written.append(delivery)
-        state = self.ledger.read([it])[it.operation, it.primary_id]
+    def record_answer(self, delivery):
+        communication, sent = delivery.task.communication, delivery.sent
+        self.communications.record_answer(delivery.claim, delivery.answer, "a_reason", self.rules)
+        self.answered.append(delivery)
+        state = self.communications.read([communication])[communication.operation, communication.primary_id]
         if (state.claim_id, state.answer) == (delivery.claim.claim_id, delivery.answer):
-            sent.told = delivery.answer
-            definite = ("CommunicationRejected", *SURELY_NOT)
-            if sent.told not in ((*definite, "ApplicationError") if self.honours_key else definite):
+            sent.recorded = delivery.answer
+            definite = ("CommunicationRejected", *NOT_PROCESSED)
+            if sent.recorded not in ((*definite, "ApplicationError") if self.honours_key else definite):
                 sent.ends = self.clock() + COOL_DOWN
 
-    def an_answer_is_written_again(self, which):
-        """As the SDK does when it hears nothing of its write; until its Lambda dies."""
-        if self.written:
-            delivery = self.written[which % len(self.written)]
-            if self.clock() - delivery.at <= LAMBDA:
-                self.ledger.record_answer(delivery.claim, delivery.answer, "a_reason", self.rules)
+    def record_answer_again(self, index):
+        """The SDK does that when its write is not answered, until the Lambda dies."""
+        if self.answered:
+            delivery = self.answered[index % len(self.answered)]
+            if self.clock() - delivery.at <= LAMBDA_LIFETIME:
+                self.communications.record_answer(delivery.claim, delivery.answer, "a_reason", self.rules)
 
-    # -- RecordBatch and people
+    # -- `record` and people
 
-    def is_ruled_on(self, which, ruling):
-        if ruling == "expired":
-            self.hand_over(self.task(which))
-        elif self.nobody_rules_before < 0:
-            self.ruled = self.world.dismiss(self.task(which).communication) or self.ruled
+    def decide(self, index, decision):
+        if decision == "expired":
+            self.move_to_worklist(self.task(index))
+        elif self.no_decisions_before < 0:
+            self.decided = self.backend.dismiss(self.task(index).communication) or self.decided
 
-    def hand_over(self, task):
-        if self.nobody_rules_before < 0:
-            self.ruled = self.ledger.move_to_worklist(task.communication, task.owner, "expired") or self.ruled
+    def move_to_worklist(self, task):
+        if self.no_decisions_before < 0:
+            self.decided = (
+                self.communications.move_to_worklist(task.communication, task.owner, "expired") or self.decided
+            )
 
-    def time_goes_by(self, wait):
+    def advance_time(self, wait):
         self.clock.advance(wait)
 
     # -- the judge
 
     def judge(self, sent):
-        self.faults += filter(None, (fault(each, sent, honours_key=self.honours_key) for each in self.sent))
+        self.violations += filter(None, (violation(each, sent, honours_key=self.honours_key) for each in self.sent))
         repeats = any((each.post.key, each.owner) == (sent.post.key, sent.owner) for each in self.sent)
-        if self.ruled and not (repeats and self.honours_key):
-            self.faults.append("a POST of what is manual or dismissed")
+        if self.decided and not (repeats and self.honours_key):
+            self.violations.append("a POST of what is manual or dismissed")
 
     @invariant()
     def no_post_breaks_the_rules(self):
-        assert not self.faults
+        assert not self.violations
 
     def teardown(self):
-        """Whatever has died: after the cool-down the next run either may send it or hands it to a person."""
+        """After the cool-down, the next run may send the communication or must move it to the worklist."""
         if not self.tasks:
             return
-        self.a_run_lists_it(2 * COOL_DOWN, 1)
+        self.list_again(2 * COOL_DOWN, 1)
         task = self.tasks[0]
-        claim = self.ledger.claim(task, self.rules)
-        assert isinstance(claim, ClaimRefused if self.ruled else State | ClaimRefused)
+        claim = self.communications.claim(task, self.rules)
+        assert isinstance(claim, ClaimRefused if self.decided else State | ClaimRefused)
         if isinstance(claim, ClaimRefused):
-            assert claim.reason in (("manual", "dismissed") if self.ruled else ("relapsed", "attempts_used_up"))
-            assert self.ruled or self.ledger.move_to_worklist(task.communication, task.owner, claim.reason)
+            assert claim.reason in (("manual", "dismissed") if self.decided else ("relapsed", "attempts_used_up"))
+            assert self.decided or self.communications.move_to_worklist(task.communication, task.owner, claim.reason)
 
 
-def walk(make_world, honours_key, seed):
-    """A walk at random: far cheaper than Hypothesis's examples, and no two alike; a failure tells all of its steps."""
+def walk(make_backend, honours_key, seed):
+    """Take random steps: far cheaper than Hypothesis's examples. A failure shows all of its steps."""
     choose = random.Random(seed).choice
-    it = Interleavings(make_world, honours_key)
-    it.begins(choose(MAX_ATTEMPTS), choose(NOBODY_RULES_BEFORE))
-    taken = []
-    for _ in range(LENGTH):
+    machine = Interleavings(make_backend, honours_key)
+    machine.begin(choose(MAX_ATTEMPTS), choose(NO_DECISIONS_BEFORE))
+    steps = []
+    for _ in range(STEPS_PER_EXAMPLE):
         name, *choices = choose(STEPS)
-        taken.append((name, *map(choose, choices)))
-        it.then(taken[-1])
-        assert not it.faults, taken
-    it.teardown()
+        steps.append((name, *map(choose, choices)))
+        machine.step(steps[-1])
+        assert not machine.violations, steps
+    machine.teardown()
 
 
-keys = pytest.mark.parametrize("honours_key", [True, False], ids=["keys honoured", "keys not honoured"])
+each_kind_of_application = pytest.mark.parametrize(
+    "honours_key", [True, False], ids=["keys honoured", "keys not honoured"]
+)
 
 
-@keys
-def test_the_rules_hold_under_any_interleaving(honours_key):
-    """No interleaving makes the application send twice, and none leaves a communication stuck; with atomic calls."""
+@each_kind_of_application
+def test_no_interleaving_sends_a_communication_twice_or_leaves_it_stuck(honours_key):
+    """Hypothesis chooses the steps; each call of the ledger is atomic."""
     run_state_machine_as_test(
-        lambda: Interleavings(FakeWorld, honours_key),
-        settings=settings(max_examples=60, stateful_step_count=LENGTH, derandomize=True, deadline=None, database=None),
+        lambda: Interleavings(FakeBackend, honours_key),
+        settings=settings(
+            max_examples=60, stateful_step_count=STEPS_PER_EXAMPLE, derandomize=True, deadline=None, database=None
+        ),
     )
 
 
-@keys
-def test_the_rules_hold_on_any_walk(honours_key):
-    """The same, over ground that Hypothesis does not reach in the time."""
+@each_kind_of_application
+def test_no_random_walk_sends_a_communication_twice_or_leaves_it_stuck(honours_key):
+    """Random walks reach what Hypothesis does not reach in the time."""
     for seed in range(1500):
-        walk(FakeWorld, honours_key, seed)
+        walk(FakeBackend, honours_key, seed)
 
 
-@keys
-def test_the_table_holds_the_rules_on_any_walk(honours_key, table):
-    """The same of the real ledger, where others may come in between two writes of one claim."""
+@each_kind_of_application
+def test_no_random_walk_with_the_real_table_sends_twice_or_leaves_a_communication_stuck(honours_key, table):
+    """Here other steps may come between the two writes of one claim."""
     for seed in range(12):
-        walk(lambda clock: RealWorld(clock, table), honours_key, seed)
+        walk(lambda clock: RealBackend(clock, table), honours_key, seed)

@@ -305,7 +305,7 @@ def test_people_are_not_notified_again_about_the_same_incident_of_the_schedule(d
     driver.attempt("1", "accepted")
     driver.attempt("2", "OutcomeUnknown", "no_answer_in_time")
     driver.record(0)
-    assert driver.report().topic == "nobody"
+    assert driver.report().topic == "none"
     assert driver.run.status == "partial"
 
 

@@ -1,4 +1,4 @@
-"""The embedded AWS comes and goes as a whole, and what it runs goes with it."""
+"""Starting, stopping and killing the embedded AWS as a whole."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from sandbox.aws import EmbeddedAws
 from sandbox.mailbox import Mailbox
 
 ROLE = "arn:aws:iam::123456789012:role/any"
-WAITS = "import time\ndef handler(event, context):\n    open(event['note'], 'w').close()\n    time.sleep(600)\n"
+WAITS = "import time\ndef handler(event, context):\n    open(event['marker'], 'w').close()\n    time.sleep(600)\n"
 RETURNS = "def handler(event, context):\n    print('here')\n    return event\n"
 
 
@@ -29,31 +29,31 @@ def client(aws, service):
 
 
 def create_function(aws, source):
-    """Create a function without any deployment tool."""
+    """Create a function without a deployment tool."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as package:
         package.writestr("main.py", source)
     role = client(aws, "iam").create_role(RoleName="any", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     options = {"Role": role, "Handler": "main.handler", "Runtime": "python3.11", "Timeout": 60}
-    client(aws, "lambda").create_function(FunctionName="it", Code={"ZipFile": target.getvalue()}, **options)
+    client(aws, "lambda").create_function(FunctionName="example", Code={"ZipFile": target.getvalue()}, **options)
 
 
 def children():
-    """The processes whose parent we are."""
+    """The ids of this process's children."""
     task = Path(f"/proc/{os.getpid()}/task")
     return {pid for path in task.glob("*/children") for pid in path.read_text().split()}
 
 
-def test_a_second_one_is_refused():
-    """moto's state belongs to the process, so a second one is refused while the first one runs, and only then."""
+def test_a_second_embedded_aws_in_the_same_process_is_refused():
+    """moto's state belongs to the process. Another one may start after the first one has stopped."""
     with EmbeddedAws(), pytest.raises(RuntimeError, match="already runs in this process"):
         EmbeddedAws().start()
     with EmbeddedAws():
         pass
 
 
-def test_it_is_empty_at_each_start_and_leaves_our_environment_alone():
-    """What one held the next one does not, and os.environ, boto3 and Python's settings are as before."""
+def test_each_embedded_aws_starts_empty_and_leaves_no_trace_in_the_process():
+    """os.environ, boto3's default session and Python's recursion limit are as before."""
     before = dict(os.environ), boto3.DEFAULT_SESSION, sys.getrecursionlimit()
     with EmbeddedAws() as aws:
         client(aws, "sqs").create_queue(QueueName="queue")
@@ -63,8 +63,8 @@ def test_it_is_empty_at_each_start_and_leaves_our_environment_alone():
     assert (dict(os.environ), boto3.DEFAULT_SESSION, sys.getrecursionlimit()) == before
 
 
-def test_its_environment_makes_any_process_talk_to_it(tmp_path):
-    """With these variables and nothing else a client finds the endpoint, a region and credentials."""
+def test_the_environment_variables_of_the_embedded_aws_are_all_that_a_client_needs(tmp_path):
+    """They hold the endpoint, a region and credentials."""
     with EmbeddedAws() as aws:
         program = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"
         environment = aws.environment() | {"HOME": str(tmp_path)}
@@ -74,8 +74,8 @@ def test_its_environment_makes_any_process_talk_to_it(tmp_path):
     assert done.stdout == "123456789012\n"
 
 
-def test_it_listens_on_loopback_only():
-    """Every port that we listen on while it runs is one of 127.0.0.1."""
+def test_the_embedded_aws_listens_on_loopback_only():
+    """Every port that is opened while it runs is one of 127.0.0.1."""
     before = _listening()
     with EmbeddedAws() as aws:
         opened = _listening() - before
@@ -85,17 +85,17 @@ def test_it_listens_on_loopback_only():
 
 
 def _listening():
-    """Local addresses in state LISTEN, as /proc writes them."""
+    """The local addresses in state LISTEN, as /proc writes them."""
     lines = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
     return {fields[1] for fields in lines if fields[3] == "0A"}
 
 
-def test_nothing_is_left_of_it(tmp_path):
-    """Stopped in the middle of a call, an event and an execution, it leaves no process, no thread and no file."""
+def test_stopping_while_functions_run_leaves_no_process_no_thread_and_no_file(tmp_path):
+    """A call, an event and an execution are under way."""
     processes, threads = children(), set(threading.enumerate())
     with EmbeddedAws(log=tmp_path / "log") as aws:
         create_function(aws, WAITS)
-        arn = "arn:aws:lambda:eu-west-1:123456789012:function:it"
+        arn = "arn:aws:lambda:eu-west-1:123456789012:function:example"
         for number, begin in enumerate((_call, _event, _execution)):
             begin(aws, arn, tmp_path / str(number))
         deadline = time.monotonic() + 20
@@ -110,31 +110,31 @@ def test_nothing_is_left_of_it(tmp_path):
     assert not package.parent.exists()
 
 
-def _call(aws, arn, note):
-    """Call the function from a thread of ours, which ends with the call."""
+def _call(aws, arn, marker):
+    """Call the function in a thread, which ends with the call."""
 
     def call():
-        reply = client(aws, "lambda").invoke(FunctionName=arn, Payload=json.dumps({"note": str(note)}))
+        reply = client(aws, "lambda").invoke(FunctionName=arn, Payload=json.dumps({"marker": str(marker)}))
         assert json.loads(reply["Payload"].read())["errorType"] == "Runtime.ExitError"
 
     threading.Thread(target=call).start()
 
 
-def _event(aws, arn, note):
-    payload = json.dumps({"note": str(note)})
+def _event(aws, arn, marker):
+    payload = json.dumps({"marker": str(marker)})
     client(aws, "lambda").invoke(FunctionName=arn, Payload=payload, InvocationType="Event")
 
 
-def _execution(aws, arn, note):
+def _execution(aws, arn, marker):
     retry = [{"ErrorEquals": ["States.ALL"], "MaxAttempts": 5}]
     definition = {"StartAt": "Do", "States": {"Do": {"Type": "Task", "Resource": arn, "Retry": retry, "End": True}}}
     states = client(aws, "stepfunctions")
-    machine = states.create_state_machine(name="it", definition=json.dumps(definition), roleArn=ROLE)
-    states.start_execution(stateMachineArn=machine["stateMachineArn"], input=json.dumps({"note": str(note)}))
+    state_machine = states.create_state_machine(name="example", definition=json.dumps(definition), roleArn=ROLE)
+    states.start_execution(stateMachineArn=state_machine["stateMachineArn"], input=json.dumps({"marker": str(marker)}))
 
 
-def test_a_buckets_policy_is_kept_and_not_enforced():
-    """A policy that lets nobody in without TLS is given back as it was put, and keeps nobody out of the sandbox."""
+def test_a_bucket_policy_is_stored_but_not_enforced():
+    """A policy that requires TLS would keep everybody out of the sandbox."""
     statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::bucket/*"}
     only_tls = statement | {"Condition": {"Bool": {"aws:SecureTransport": "false"}}}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [only_tls]})
@@ -149,17 +149,17 @@ def test_a_buckets_policy_is_kept_and_not_enforced():
             s3.get_bucket_policy(Bucket="bucket")
 
 
-def test_what_functions_print_is_kept(tmp_path):
-    """The lines are in memory and in the log file, each with its function's name."""
+def test_what_functions_print_is_kept_in_memory_and_in_the_log_file(tmp_path):
+    """Each line has the name of its function."""
     with EmbeddedAws(log=tmp_path / "log") as aws:
         create_function(aws, RETURNS)
-        client(aws, "lambda").invoke(FunctionName="it")
-    assert aws.function_logs() == ["[it] here"]
-    assert (tmp_path / "log").read_text() == "[it] here\n"
+        client(aws, "lambda").invoke(FunctionName="example")
+    assert aws.function_logs() == ["[example] here"]
+    assert (tmp_path / "log").read_text() == "[example] here\n"
 
 
-def test_without_confirmation_no_mail_is_sent():
-    """Told not to take subscriptions as confirmed, it sends no mail, as AWS until the subscriber has clicked."""
+def test_an_unconfirmed_subscription_gets_no_mail():
+    """On AWS, subscriptions have to be confirmed before mail is sent."""
     with Mailbox() as mailbox:
         smtp = (mailbox.host, mailbox.port)
         with EmbeddedAws(smtp=smtp, confirm_subscriptions=False) as aws:
@@ -171,11 +171,12 @@ def test_without_confirmation_no_mail_is_sent():
 
 CRASH = """
 import os, sys, threading
-from tests.integration.test_embedded_aws import WAITS, client, create_function
+from tests.integration.embedded_aws.test_lifecycle import WAITS, client, create_function
 from sandbox.aws import EmbeddedAws
 aws = EmbeddedAws().start()
 create_function(aws, WAITS)
-threading.Thread(target=client(aws, "lambda").invoke, kwargs={"FunctionName": "it", "Payload": sys.argv[1]}).start()
+arguments = {"FunctionName": "example", "Payload": sys.argv[1]}
+threading.Thread(target=client(aws, "lambda").invoke, kwargs=arguments).start()
 while not aws.lambdas.processes() or not os.path.exists(sys.argv[2]):
     pass
 print(aws.lambdas.processes()[0], flush=True)
@@ -183,17 +184,17 @@ threading.Event().wait()
 """
 
 
-def test_functions_die_with_the_process_that_runs_it(tmp_path):
-    """Killed hard, with a function in the middle of its work, it takes the function's process with it."""
-    arguments = [json.dumps({"note": str(tmp_path / "note")}), str(tmp_path / "note")]
+def test_functions_die_when_the_process_of_the_embedded_aws_is_killed(tmp_path):
+    """A function is in the middle of an invocation then."""
+    arguments = [json.dumps({"marker": str(tmp_path / "marker")}), str(tmp_path / "marker")]
     command = [sys.executable, "-c", CRASH, *arguments]
-    options = {"cwd": Path(__file__).parents[2], "env": os.environ | {"TMPDIR": str(tmp_path)}}
+    options = {"cwd": Path(__file__).parents[3], "env": os.environ | {"TMPDIR": str(tmp_path)}}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options) as parent:
         pid = int(parent.stdout.readline())
         parent.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 10
     while _alive(pid):
-        assert time.monotonic() < deadline, "the function's process is still there"
+        assert time.monotonic() < deadline, "the function's process still runs"
         time.sleep(0.02)
 
 

@@ -1,4 +1,4 @@
-"""A small Chalice app that the tests of the embedded AWS really deploy, so that they depend on nothing of ours."""
+"""A small Chalice app that tests really deploy to the embedded AWS; they depend on nothing of comms-reprocess."""
 
 import json
 import os
@@ -23,19 +23,19 @@ app = Chalice(app_name="small")
 
 
 class NotNow(Exception):
-    """An error with a name of its own."""
+    """A custom exception."""
 
 
 @app.lambda_function()
 def work(event, context):
     """Do what the event says, step by step."""
-    if "note" in event:
-        with Path(event["note"]).open("a") as file:
+    if "marker" in event:
+        with Path(event["marker"]).open("a") as file:
             file.write(f"{context.aws_request_id}\\n")
-    if "say" in event:
-        print("SAY", json.dumps(event["say"]))
-    if "meet" in event:
-        meet(Path(event["meet"]), event["people"])
+    if "log" in event:
+        print("LOG", json.dumps(event["log"]))
+    if "barrier" in event:
+        wait_for_others(Path(event["barrier"]), event["parties"])
     if "exit" in event:
         os._exit(event["exit"])
     if "raise" in event:
@@ -44,8 +44,8 @@ def work(event, context):
         return __import__(event["import"]).__name__
     if "publish" in event:
         return boto3.client("sns").publish(**event["publish"])["MessageId"]
-    if "big" in event:
-        return "x" * event["big"]
+    if "answer_size" in event:
+        return "x" * event["answer_size"]
     time.sleep(event.get("sleep", 0))
     return {
         "pid": os.getpid(),
@@ -57,17 +57,17 @@ def work(event, context):
     }
 
 
-def meet(place, people):
-    """Return when that many are here at the same time."""
-    (place / str(os.getpid())).touch()
-    while len(list(place.iterdir())) < people:
+def wait_for_others(folder, parties):
+    """Wait until there are that many files in the folder, one of each process that waits."""
+    (folder / str(os.getpid())).touch()
+    while len(list(folder.iterdir())) < parties:
         time.sleep(0.01)
 
 
 @app.lambda_function()
 def hang(event, context):
     subprocess.Popen(["sleep", "600"])
-    Path(event["note"]).write_text(str(os.getpid()))
+    Path(event["marker"]).write_text(str(os.getpid()))
     time.sleep(600)
 
 
@@ -78,7 +78,7 @@ def tick(event):
 
 @app.authorizer(ttl_seconds=60)
 def guard(request):
-    """Say so in the log, since a cached answer must not ask again."""
+    """Log each call, so that a test can see whether a policy was cached."""
     print("GUARD", request.token, request.method_arn)
     if request.token == "unknown":
         raise Exception("Unauthorized")
@@ -159,8 +159,8 @@ CONFIG = {
 POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "logs:*", "Resource": "*"}]}
 
 
-def write(folder: Path):
-    """Write the app's project."""
+def write_project(folder: Path):
+    """Write the app's project into a folder."""
     (folder / ".chalice").mkdir()
     (folder / "app.py").write_text(APP)
     (folder / "requirements.txt").write_text("")
@@ -169,7 +169,7 @@ def write(folder: Path):
 
 
 def deploy(folder: Path, aws: EmbeddedAws):
-    """Run `chalice deploy`, as an engineer would against AWS."""
+    """Run `chalice deploy`, as an engineer does against AWS."""
     chalice = Path(sys.executable).parent / "chalice"
     environment = os.environ | aws.environment()
     done = subprocess.run(
@@ -178,20 +178,20 @@ def deploy(folder: Path, aws: EmbeddedAws):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-class Clock:
-    """The time, which passes only when a test says so."""
+class ManualClock:
+    """A clock that moves only when a test sets `now`. It counts how often it is read."""
 
     def __init__(self):
         self.now = time.time()
-        self.looks = 0
+        self.reads = 0
 
     def __call__(self):
-        self.looks += 1
+        self.reads += 1
         return self.now
 
 
-class Small:
-    """The small app on its embedded AWS, and what a test needs to talk to both."""
+class SmallApp:
+    """The small app on its embedded AWS."""
 
     def __init__(self, aws, folder, timings, mailbox):
         self.aws = aws
@@ -212,17 +212,17 @@ class Small:
         )
 
     def invoke(self, event, function="small-dev-work", **options):
-        """Invoke a function; return what it answered and, if it failed, how."""
+        """Invoke a function; return its answer, and how it failed, or None."""
         reply = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event), **options)
         return json.loads(reply["Payload"].read() or "null"), reply.get("FunctionError")
 
     def logged(self, word):
-        """The lines that functions printed and that hold this word."""
+        """The lines printed by functions that contain this word."""
         return [line for line in self.aws.function_logs() if word in line]
 
-    def wait_until(self, seen, what, seconds=20):
-        """Wait until something is seen that others do in their own time; fail with `what` and the functions' logs."""
+    def wait_until(self, condition, what, seconds=20):
+        """Wait for a condition. If it does not come true, fail with `what` and the functions' logs."""
         deadline = time.monotonic() + seconds
-        while not seen():
+        while not condition():
             assert time.monotonic() < deadline, what + "\n" + "\n".join(self.aws.function_logs())
             time.sleep(0.02)

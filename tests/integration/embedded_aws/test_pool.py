@@ -1,4 +1,4 @@
-"""The embedded AWS shares few processes among many calls: nobody waits for ever, and warm processes are used again."""
+"""The pool of function processes reuses warm processes, respects its limit, and lets no call wait for ever."""
 
 import dataclasses
 import threading
@@ -30,8 +30,8 @@ class FakeProcess:
         pass
 
 
-class Starter:
-    """Starts fakes, and counts."""
+class FakeStarter:
+    """Starts fake processes; `most` is how many of them ran at the same time."""
 
     def __init__(self):
         self.started = []
@@ -51,11 +51,11 @@ def function(name, **changes):
 
 @pytest.fixture
 def start():
-    return Starter()
+    return FakeStarter()
 
 
-def test_no_more_run_than_the_limit_allows(start):
-    """Fifty calls at once of five functions all get their turn, by three processes at most at a time."""
+def test_no_more_processes_run_than_the_limit_allows(start):
+    """Fifty concurrent calls of five functions are all served."""
     pool = Pool(3, start, PoolTimeouts(keep_warm=0, bypass=0, deadlock=FOREVER))
 
     def call(number):
@@ -68,8 +68,8 @@ def test_no_more_run_than_the_limit_allows(start):
     assert start.most <= 3
 
 
-def test_a_warm_process_is_taken_first(start):
-    """The same function again is served by the process that it had."""
+def test_a_warm_process_is_used_again_for_the_same_function(start):
+    """The pool does not start another one."""
     pool = Pool(3, start)
     for _ in range(3):
         with pool.process(function("a")):
@@ -77,8 +77,8 @@ def test_a_warm_process_is_taken_first(start):
     assert len(start.started) == 1
 
 
-def test_room_is_made_by_ending_who_was_idle_longest(start):
-    """With no room for another function, the process that has been idle longest goes."""
+def test_a_full_pool_ends_the_process_that_has_been_idle_longest(start):
+    """Another function needs the room."""
     pool = Pool(2, start, PoolTimeouts(keep_warm=0))
     for name in ("a", "b", "c"):
         with pool.process(function(name)):
@@ -86,8 +86,8 @@ def test_room_is_made_by_ending_who_was_idle_longest(start):
     assert [process.function.name for process in pool.processes()] == ["b", "c"]
 
 
-def test_a_process_is_left_to_its_function_for_a_while(start):
-    """An idle process is not ended at once for another function, but when that one's patience is at its end."""
+def test_an_idle_process_is_kept_warm_until_another_function_has_waited_long_enough(start):
+    """The pool is full, so the other function has to wait for a process."""
     pool = Pool(1, start, PoolTimeouts(keep_warm=FOREVER, bypass=0.3, deadlock=FOREVER))
     with pool.process(function("a")):
         pass
@@ -98,8 +98,8 @@ def test_a_process_is_left_to_its_function_for_a_while(start):
     assert [process.usable for process in start.started] == [False, True]
 
 
-def test_nobody_is_overtaken_for_ever(start):
-    """While one function is called all the time, another one gets its turn."""
+def test_a_function_is_served_although_another_one_is_called_all_the_time(start):
+    """It may be overtaken for a limited time only."""
     pool = Pool(1, start, PoolTimeouts(keep_warm=FOREVER, bypass=0.1, deadlock=FOREVER))
     served = threading.Event()
 
@@ -115,8 +115,8 @@ def test_nobody_is_overtaken_for_ever(start):
     assert all(call.exception() is None for call in calls)
 
 
-def test_functions_that_call_functions_do_not_wait_for_each_other_for_ever(start):
-    """When everybody waits for a process that somebody holds who waits too, the limit is exceeded."""
+def test_a_full_pool_exceeds_its_limit_to_end_a_deadlock(start):
+    """Functions that call functions would wait for each other's processes."""
     pool = Pool(1, start, PoolTimeouts(deadlock=0.1))
     with pool.process(function("a")), pool.process(function("b")), pool.process(function("a")):
         assert len(pool.processes()) == 3
@@ -125,7 +125,7 @@ def test_functions_that_call_functions_do_not_wait_for_each_other_for_ever(start
 
 @pytest.mark.parametrize("change", [{"code_sha256": "other"}, {"environment": (("A", "1"),)}, {"handler": "x.y"}])
 def test_a_process_of_an_earlier_deployment_is_ended(start, change):
-    """What was deployed anew is not served by what ran before."""
+    """Here the code, the environment or the handler has changed."""
     pool = Pool(2, start)
     with pool.process(function("a")):
         pass
@@ -134,8 +134,8 @@ def test_a_process_of_an_earlier_deployment_is_ended(start, change):
     assert not start.started[0].usable
 
 
-def test_a_process_that_died_is_not_given_out(start):
-    """A dead process is neither kept nor given to the next caller."""
+def test_a_dead_process_is_never_used_again(start):
+    """It may have died during a call or while it was idle."""
     pool = Pool(2, start)
     with pool.process(function("a")) as dead:
         dead.usable = False
@@ -146,8 +146,8 @@ def test_a_process_that_died_is_not_given_out(start):
         assert third not in (dead, process)
 
 
-def test_a_start_that_fails_takes_no_room():
-    """When starting a process fails its caller hears so, and the room is free again."""
+def test_a_process_that_fails_to_start_takes_no_room_in_the_pool():
+    """The caller gets the error, and the next call may try again."""
 
     def fail(function):
         raise OSError(function.name)
@@ -158,8 +158,8 @@ def test_a_start_that_fails_takes_no_room():
             pass
 
 
-def test_closing_refuses_who_waits(start):
-    """Closed, the pool kills what runs and refuses those who wait and those who come."""
+def test_a_closed_pool_refuses_callers_that_wait_and_new_ones(start):
+    """It kills the running processes."""
     pool = Pool(1, start, PoolTimeouts(deadlock=FOREVER))
     with ThreadPoolExecutor(1) as threads, pool.process(function("a")) as process:
         waiting = threads.submit(lambda: pool.process(function("b")).__enter__())

@@ -1,4 +1,4 @@
-"""The application spoken to in other ways than the usual: methods, headers, names, statuses, times; failing lists."""
+"""The options of application.toml that adapt requests and answers: methods, headers, names, statuses, times."""
 
 import json
 
@@ -11,54 +11,50 @@ from chalicelib.application.credentials import Credentials
 from chalicelib.errors import CommunicationRejected, ListingFailed, OutcomeUnknown, ReprocessError
 from chalicelib.models import Selection
 from tests.fakes import FakeClock
-from tests.servers import always, answering, in_turn, reply, serving
+from tests.integration.application_client.helpers import ids_of
+from tests.servers import always, answering, in_order, reply, serving
 
 PAYLOAD = {"primaryId": "1", "operation": "send.email", "createdBy": "Jo", "created": "2026-11-20T09:30:00.000Z"}
 
 
-@pytest.fixture(autouse=True)
-def _directly(monkeypatch):
-    """No proxy of the machine's stands between a test and its server."""
-    monkeypatch.setenv("NO_PROXY", "*")
-
-
-def application(url, auth=None, **reprocess):
+def make_client(url, auth=None, **reprocess):
     configuration = Configuration(
-        sources=[source(url)], reprocess=Reprocess(url=f"{url}/post", **reprocess), auth=auth or Auth()
+        sources=[email_source(url)], reprocess=Reprocess(url=f"{url}/post", **reprocess), auth=auth or Auth()
     )
     clock = FakeClock()
     return ApplicationClient(configuration, Credentials(configuration.auth, lambda _: "s3cret", clock), clock)
 
 
-def source(url, **more):
-    return Source(**{"operation": "send.email", "list": f"{url}/emails", "cool_down": "1h", "items": "results"} | more)
+def email_source(url, **options):
+    defaults = {"operation": "send.email", "list": f"{url}/emails", "cool_down": "1h", "items": "results"}
+    return Source(**defaults | options)
 
 
-def listed(url, selection=None, **more):
-    it = source(url, **more)
-    pages = application(url, Auth(type="bearer", secret="app")).failed_pages(it, selection or Selection())
-    return [each for page in pages for each in page.communications]
+def list_all(url, selection=None, **options):
+    source = email_source(url, **options)
+    pages = make_client(url, Auth(type="bearer", secret="app")).failed_pages(source, selection or Selection())
+    return [communication for page in pages for communication in page.communications]
 
 
-def send(url, **more):
-    """Send; return the error that comes of it, or None."""
+def send(url, **options):
+    """Send one communication; return the type of the error that this raises, or None."""
     try:
-        application(url, **more).reprocess(PAYLOAD, "key-1", "run-1")
+        make_client(url, **options).reprocess(PAYLOAD, "key-1", "run-1")
     except ReprocessError as error:
         return type(error)
     return None
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
-def test_method_headers_and_names_are_the_applications(method):
-    """Names that are not mapped stay; our own headers stand beside the application's."""
-    more = {"X-Tenant": "blue", "Content-Type": "application/vnd.api+json"}
+def test_the_method_the_headers_and_the_field_names_are_configurable(method):
+    """Fields that are not mapped keep their names, and the headers of comms-reprocess are sent as well."""
+    headers = {"X-Tenant": "blue", "Content-Type": "application/vnd.api+json"}
     with serving(always(reply(202))) as server:
         send(
             server.url,
             auth=Auth(type="header", secret="app"),
             method=method,
-            headers=more,
+            headers=headers,
             fields={"primaryId": "id", "createdBy": "author"},
         )
     (request,) = server.requests
@@ -69,7 +65,7 @@ def test_method_headers_and_names_are_the_applications(method):
         "author": "Jo",
         "created": PAYLOAD["created"],
     }
-    expected = more | {"Idempotency-Key": "key-1", "X-Run-Id": "run-1", "X-Api-Key": "s3cret"}
+    expected = headers | {"Idempotency-Key": "key-1", "X-Run-Id": "run-1", "X-Api-Key": "s3cret"}
     assert {name: request.headers[name] for name in expected} == expected
 
 
@@ -86,16 +82,16 @@ def test_method_headers_and_names_are_the_applications(method):
         (201, {}, None),
     ],
 )
-def test_what_a_status_means_may_be_set(status, settings, expected):
-    """A 2xx that is none of the accepted ones leaves open what became of it: it is not sent again at once."""
+def test_the_meaning_of_a_status_is_configurable(status, settings, expected):
+    """A 2xx that is not in `accepted` is an unknown outcome, so it is not sent again at once."""
     with serving(always(reply(status))) as server:
         assert send(server.url, **settings) is expected
 
 
-def test_a_list_may_take_headers():
-    """A tenant or a version, beside the credentials."""
+def test_list_requests_carry_the_configured_headers():
+    """They may name a tenant or a version, and are sent in addition to the credentials."""
     with serving(always(reply(200, {"results": []}))) as server:
-        listed(server.url, headers={"X-Tenant": "blue", "Accept": "application/hal+json"})
+        list_all(server.url, headers={"X-Tenant": "blue", "Accept": "application/hal+json"})
     headers = server.requests[0].headers
     assert (headers["X-Tenant"], headers["Accept"], headers["Authorization"]) == (
         "blue",
@@ -104,19 +100,19 @@ def test_a_list_may_take_headers():
     )
 
 
-def test_ids_are_asked_for_in_parts_and_each_part_is_paged():
-    """What a source can be asked for by id is not read whole."""
+def test_a_filter_by_ids_is_sent_in_chunks_and_each_chunk_is_paged():
+    """`at_once` is the largest number of ids in one request."""
 
     def answer(request):
-        some = request.query["id"].split(",")
-        number = int(request.query["page"])
-        return reply(200, {"results": [{"id": each} for each in some[number - 1 : number]]})
+        chunk = request.query["id"].split(",")
+        page = int(request.query["page"])
+        return reply(200, {"results": [{"id": each} for each in chunk[page - 1 : page]]})
 
     ids = [f"id-{number}" for number in range(5)]
-    served = {"primaryIds": Filter(param="id", list="joined", at_once=2)}
+    filters = {"primaryIds": Filter(param="id", list="joined", at_once=2)}
     with serving(answering(answer)) as server:
-        found = listed(server.url, Selection(primary_ids=ids), filters=served, next=Next(page="page"))
-    assert [it.primary_id for it in found] == ids
+        found = list_all(server.url, Selection(primary_ids=ids), filters=filters, next=Next(page="page"))
+    assert ids_of(found) == ids
     assert len(server.requests) == 3 + 3 + 2
 
 
@@ -136,10 +132,10 @@ def test_ids_are_asked_for_in_parts_and_each_part_is_paged():
         ("epoch", None, None),
     ],
 )
-def test_times_are_read_as_the_application_writes_them(style, value, expected):
-    """With an offset, without a zone (UTC), and as numbers or their digits."""
+def test_times_are_read_in_the_configured_format(style, value, expected):
+    """A time may have an offset or no zone (UTC), and may be a number or digits."""
     with serving(always(reply(200, {"results": [{"id": 1, "at": value}]}))) as server:
-        (found,) = listed(server.url, created="at", times=style)
+        (found,) = list_all(server.url, created="at", times=style)
     assert found.created == (expected and times.parse_iso(expected))
 
 
@@ -159,15 +155,15 @@ def test_times_are_read_as_the_application_writes_them(style, value, expected):
     ],
 )
 def test_a_time_in_another_unit_fails_the_list(style, value):
-    """A thousand times too old or too young would be sent, or left alone, for ever."""
+    """The age would be wrong by a factor of 1,000, so stale communications would be sent, or fresh ones never."""
     answer = reply(200, {"results": [{"id": 1, "at": value}]})
     with serving(always(answer)) as server, pytest.raises(ListingFailed) as caught:
-        listed(server.url, failed_at="at", times=style)
+        list_all(server.url, failed_at="at", times=style)
     unit = {"epoch": "seconds", "epoch_ms": "milliseconds"}[style]
     assert str(caught.value).startswith(f"send.email: failed_at = 'at' finds no number of {unit} since 1970")
 
 
-# -- what fails names the key
+# -- errors
 
 
 @pytest.mark.parametrize(
@@ -184,18 +180,18 @@ def test_a_time_in_another_unit_fails_the_list(style, value):
         (reply(200, {"results": [], "next": 5}), "next"),
     ],
 )
-def test_an_error_names_the_source_and_the_key(answer, key):
-    """Whoever reads it in the night knows what to look at."""
+def test_a_listing_error_names_the_source_and_the_key_to_check(answer, key):
+    """Whoever is on call then knows where to look."""
     with serving(always(answer)) as server, pytest.raises(ListingFailed) as caught:
-        listed(server.url, created="at", next=Next(url="next"))
+        list_all(server.url, created="at", next=Next(url="next"))
     assert caught.value.key == key
     assert str(caught.value).startswith("send.email: ")
     assert f"(see {key} in application.toml)" in str(caught.value) or f" {key}" in str(caught.value)
 
 
-def test_a_401_in_the_middle_fails_the_list():
-    """Unless the secret has changed meanwhile."""
+def test_a_401_on_a_later_page_fails_the_list():
+    """The secret has not changed, so there is no second try."""
     first = reply(200, {"results": [{"id": 1}], "next": "?p=2"})
-    with serving(in_turn(first, reply(401))) as server, pytest.raises(ListingFailed) as caught:
-        listed(server.url, next=Next(url="next"))
+    with serving(in_order(first, reply(401))) as server, pytest.raises(ListingFailed) as caught:
+        list_all(server.url, next=Next(url="next"))
     assert str(caught.value).endswith("/emails answered 401, not 200 (see auth.secret in application.toml)")

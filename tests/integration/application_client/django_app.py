@@ -1,6 +1,6 @@
-"""A Django REST framework application with its own pagination classes: three as they are, one of its documentation.
+"""A Django REST framework application that uses the framework's pagination classes, and one from its documentation.
 
-Django keeps its settings in the process, so there is one such application; `serving_rest` serves it on loopback.
+Django keeps its settings in the process, so there is only one such application; `serve_django` serves it on loopback.
 """
 
 import threading
@@ -24,7 +24,7 @@ settings.configure(
 )
 django.setup()
 
-# What follows needs settings.
+# These imports need the settings.
 from django.db import models  # noqa: E402
 from django.urls import path  # noqa: E402
 from rest_framework import generics, pagination, serializers  # noqa: E402
@@ -38,7 +38,7 @@ class Email(models.Model):
     author = models.CharField(max_length=100)
 
     class Meta:
-        app_label = "rest_app"
+        app_label = "django_app"
 
     def __str__(self):
         return str(self.pk)
@@ -65,7 +65,7 @@ class _Cursors(pagination.CursorPagination):
 
 
 class _Links(pagination.PageNumberPagination):
-    """As the framework's documentation shows it: "Pagination", "Custom pagination styles", "Using the Link header"."""
+    """From the framework's documentation: "Pagination", "Custom pagination styles", "Using the Link header"."""
 
     page_size = 100
 
@@ -96,11 +96,11 @@ urlpatterns = [
 
 
 @contextmanager
-def serving_rest(folder: Path) -> Iterator[str]:
-    """Serve the application with an empty database in `folder`; gives its URL."""
-    settings.DATABASES["default"]["NAME"] = str(folder / "rest.sqlite3")
+def serve_django(folder: Path) -> Iterator[str]:
+    """Serve the application with an empty database in `folder`; yield its URL."""
+    settings.DATABASES["default"]["NAME"] = str(folder / "django.sqlite3")
     connections["default"].close()
-    connections["default"].settings_dict["NAME"] = str(folder / "rest.sqlite3")
+    connections["default"].settings_dict["NAME"] = str(folder / "django.sqlite3")
     with connection.schema_editor() as editor:
         editor.create_model(Email)
     server = make_server("127.0.0.1", 0, get_wsgi_application(), threaded=True)
@@ -115,8 +115,8 @@ def serving_rest(folder: Path) -> Iterator[str]:
         connections.close_all()
 
 
-def fill(number: int) -> list[str]:
-    """Make this many emails the only ones; return their ids, oldest first."""
+def replace_emails(count: int) -> list[str]:
+    """Replace all emails by this many new ones; return their ids, oldest first."""
     Email.objects.all().delete()
-    Email.objects.bulk_create([Email(author="Jo") for _ in range(number)], batch_size=500)
+    Email.objects.bulk_create([Email(author="Jo") for _ in range(count)], batch_size=500)
     return [str(each) for each in Email.objects.order_by("id").values_list("id", flat=True)]

@@ -1,0 +1,17 @@
+"""A deployment for the collector."""
+
+import boto3
+import pytest
+
+from tests.integration.collector.fakes import FakeDeployment
+
+
+@pytest.fixture(scope="module")
+def s3(dynamodb):  # noqa: ARG001 (moto runs as long as this fixture)
+    return boto3.client("s3", region_name="eu-central-1")
+
+
+@pytest.fixture
+def deployment(dynamodb, s3, clock):
+    """A deployment without Lambda and Step Functions; its sources list nothing yet."""
+    return FakeDeployment(dynamodb, s3, clock)

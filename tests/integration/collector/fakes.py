@@ -1,0 +1,193 @@
+"""A deployment without Lambda and Step Functions, whose collector can be killed after any write."""
+
+import itertools
+from typing import Any
+
+from chalicelib import run_ids, times
+from chalicelib.application.config import Configuration, Reprocess, Source
+from chalicelib.application.list_pages import Page
+from chalicelib.application.list_requests import PageRequest
+from chalicelib.errors import ListingFailed, NotificationFailed
+from chalicelib.lambda_invoker import requested_event
+from chalicelib.ledger import Ledger
+from chalicelib.ledger.table import Table
+from chalicelib.manifests import Manifests
+from chalicelib.models import BatchRecord, Communication, Outcome, OutcomeRecord, Run, Selection
+from chalicelib.runs import collect, report, start
+from chalicelib.runs.collect import Collector
+from chalicelib.runs.recovery import Recovery
+from chalicelib.settings import Settings
+from deployment.table import table_definition
+
+MINUTE = 60_000
+
+_WRITES = ("put_item", "update_item", "delete_item", "put_object", "upload_fileobj")
+_numbers = itertools.count()
+
+
+class Killed(BaseException):
+    """The collector's process was killed."""
+
+
+class CountingClient:
+    """A boto3 client that reports each of its writes to the deployment, which may kill the collector then."""
+
+    def __init__(self, client: Any, deployment: "FakeDeployment") -> None:
+        self._client = client
+        self._deployment = deployment
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+        return self._counting(found) if name in _WRITES else found
+
+    def _counting(self, call: Any) -> Any:
+        def write(*arguments, **named):
+            answer = call(*arguments, **named)
+            self._deployment.wrote()
+            return answer
+
+        return write
+
+
+class FakeLists:
+    """The application's lists, in pages of two; `failed` holds the records of each operation."""
+
+    def __init__(self, clock) -> None:
+        self.clock = clock
+        self.failed: dict[str, list[dict]] = {}
+        self.broken = False
+
+    def failed_pages(self, source: Source, _selection: Selection, _start: PageRequest | None = None):
+        if self.broken:
+            raise ListingFailed(f"{source.operation}: the list answered 503, not 200")
+        records = self.failed.get(source.operation, [])
+        for first in range(0, len(records), 2):
+            listed_at = self.clock()
+            page = [
+                Communication(operation=source.operation, listed_at=listed_at, **record)
+                for record in records[first : first + 2]
+            ]
+            following = PageRequest(source.list, {"offset": first + 2}) if records[first + 2 :] else None
+            yield Page(page, PageRequest(source.list, {"offset": first}), following)
+
+
+class FakeExecutions:
+    """Records which executions were started. They run until a test puts their final status into `ended`."""
+
+    def __init__(self, deployment: "FakeDeployment") -> None:
+        self.started: dict[str, Run] = {}
+        self.ended: dict[str, str] = {}
+        self._deployment = deployment
+
+    def start(self, run: Run) -> None:
+        self.started.setdefault(run.run_id, run)
+        self._deployment.wrote()
+
+    def status(self, run_id: str) -> str | None:
+        return self.ended.get(run_id, "RUNNING") if run_id in self.started else None
+
+
+class FakeDeployment:
+    """A deployment without Lambda and Step Functions: events go in, executions and mails come out.
+
+    If `writes_left` is a number, the collector is killed just after that many writes, mails and starts.
+    """
+
+    def __init__(self, dynamodb, s3, clock) -> None:
+        name = f"collector-{next(_numbers)}"
+        dynamodb.create_table(**table_definition(name))
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        self.clock = clock
+        self.writes_left: int | None = None
+        self.settings = Settings(resource_prefix="mail-dev", max_per_run=50, batch_size=3)
+        self.configuration = Configuration(
+            sources=[
+                Source(operation=f"send.{kind}", list="https://a.example/x", cool_down="1h", created="c", **ages)
+                for kind, ages in (("email", {"min_age": "10m", "max_age": "7d"}), ("sms", {}))
+            ],
+            reprocess=Reprocess(url="https://a.example/y"),
+        )
+        self.ledger = Ledger(Table(CountingClient(dynamodb, self), name), clock, self.settings.retention_ms)
+        self.manifests = Manifests(CountingClient(s3, self), name)
+        self.lists = FakeLists(clock)
+        self.executions = FakeExecutions(self)
+        self.mails: list[Any] = []
+        self.refuse_mails = False
+        self.invoked: list[str] = []
+        self.recovery = Recovery(self.ledger, self.executions, self.invoked.append, self.report, self.mail)
+
+    def wrote(self) -> None:
+        if self.writes_left is not None:
+            self.writes_left -= 1
+            if self.writes_left == 0:
+                raise Killed
+
+    def mail(self, notification) -> None:
+        if self.refuse_mails:
+            raise NotificationFailed("AuthorizationError")
+        self.mails.append(notification)
+        self.wrote()
+
+    def report(self, run_id: str, failure: str | None, notify=lambda _: None):
+        return report.report(run_id, failure, self.ledger, self.manifests, self.settings, notify)
+
+    def collector(self, time_left=lambda: 600_000) -> Collector:
+        return Collector(
+            self.lists,
+            self.ledger,
+            self.manifests,
+            self.executions,
+            self.configuration,
+            self.settings,
+            time_left,
+        )
+
+    def handle_event(self, event: dict, **options) -> None:
+        """Do what app.collector does with an event."""
+        collect.handle_event(
+            event,
+            self.recovery,
+            self.collector(**options),
+            self.ledger,
+            self.manifests,
+            self.settings,
+            self.mails.append,
+        )
+
+    def fire(self, number: int = 0, **options) -> str:
+        """Handle the schedule's event with this number; return the id of its run."""
+        event = {"id": f"event{number}", "time": times.format_iso(self.clock()), "detail": {}}
+        self.handle_event(event, **options)
+        return run_ids.for_schedule(event["id"], event["time"])
+
+    def request(self, run_id: str = "asked", **selection) -> Run:
+        """Request a run and collect for it; return it as it is then."""
+        run = start.record_request(run_id, "olga", Selection(**selection), self.ledger, self.manifests)
+        self.collect_requested(run_id)
+        return self.ledger.runs.read(run.run_id)
+
+    def collect_requested(self, run_id: str) -> None:
+        """Handle the event of a requested run."""
+        self.handle_event(requested_event(run_id, "1", "eu-central-1", self.clock()))
+
+    def add_failed(self, operation: str, *ids: str, age: int = 60 * MINUTE, **fields) -> None:
+        """Add communications that failed `age` milliseconds ago to the application's list."""
+        since = self.clock() - age
+        records = [{"primary_id": each, "since": since, "created": since} | fields for each in ids]
+        self.lists.failed.setdefault(operation, []).extend(records)
+
+    def manifest(self, run_id: str) -> list[str]:
+        """The ids in the manifest of a run that was started."""
+        run = self.executions.started[run_id]
+        return [each.primary_id for batch in self.manifests.read(run.manifest) for each in batch.communications]
+
+    def complete(self, run_id: str) -> None:
+        """Do what the execution of a run does: record all of its communications as accepted, and report."""
+        run = self.ledger.runs.read(run_id)
+        for batch in self.manifests.read(run.manifest):
+            outcomes = [
+                OutcomeRecord(operation=each.operation, primary_id=each.primary_id, outcome=Outcome.ACCEPTED)
+                for each in batch.communications
+            ]
+            self.ledger.runs.record_batch(run_id, BatchRecord(index=batch.index, outcomes=outcomes, at=self.clock()))
+        self.report(run_id, None)

@@ -1,0 +1,1 @@
+"""The embedded AWS, with a small app deployed to it."""

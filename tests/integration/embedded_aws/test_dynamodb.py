@@ -1,0 +1,37 @@
+"""The embedded AWS's DynamoDB, used by several functions at the same time."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+
+def test_failed_transactions_do_not_undo_other_writes(app):
+    """moto alone would lose some, because its tables are not safe to use from several threads."""
+    client = app.client("dynamodb")
+    key = {"AttributeName": "id", "AttributeType": "S"}
+    client.create_table(
+        TableName="table",
+        AttributeDefinitions=[key],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    done = threading.Event()
+    failing = threading.Thread(target=_fail_transactions, args=(app.client("dynamodb"), done))
+    failing.start()
+    with ThreadPoolExecutor(4) as threads:
+        ids = [str(number) for number in range(100)]
+        list(threads.map(lambda each: client.put_item(TableName="table", Item={"id": {"S": each}}), ids))
+    done.set()
+    failing.join()
+    stored = client.scan(TableName="table", ConsistentRead=True)["Items"]
+    assert {item["id"]["S"] for item in stored} == set(ids)
+
+
+def _fail_transactions(client, done):
+    write = {"TableName": "table", "Item": {"id": {"S": "never"}}, "ConditionExpression": "attribute_exists(id)"}
+    while not done.is_set():
+        with pytest.raises(client.exceptions.TransactionCanceledException):
+            client.transact_write_items(TransactItems=[{"Put": write}])
+        time.sleep(0.001)

@@ -1,0 +1,1 @@
+"""The reference application, with real providers and a real SQS (moto's)."""
