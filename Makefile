@@ -61,7 +61,7 @@ serve: setup  ## run the whole system on this machine until Ctrl-C
 fire: setup  ## fire the schedule of a running `make serve`
 	@$(BIN)/python -m sandbox fire
 
-chaos: setup  ## break everything at once, and count that each communication is delivered exactly once
+chaos: setup  ## break everything at once for a minute, then check that nothing was lost or sent twice
 	@$(BIN)/python -m sandbox chaos
 
 docs: setup  ## regenerate what the documents take from the code

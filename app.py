@@ -4,6 +4,7 @@ Their names are part of a deployment: Lambda calls `app.<name>`, and Chalice nev
 """
 
 import os
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -31,7 +32,7 @@ def collector(event: CloudWatchEvent) -> None:
     collect.handle_event(
         event.to_dict(),
         deps.recovery,
-        deps.collector(context.get_remaining_time_in_millis),
+        partial(deps.collector, context.get_remaining_time_in_millis),
         deps.ledger,
         deps.manifests,
         deps.settings,
@@ -50,7 +51,7 @@ def reprocess(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @app.lambda_function(name="record")
 def record_batch(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Write down how a batch ended."""
+    """Record how a batch ended."""
     deps = wiring.of(context.invoked_function_arn)
     batch = msgspec.convert(event["batch"], Batch)
     results = msgspec.convert(event.get("results", []), list[TaskResult])

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Deploy comms-reprocess: run `chalice deploy`, and create what it does not (table, bucket, topics, state machine ...).
 
-python deploy.py check --stage dev
-python deploy.py plan --stage dev
-python deploy.py deploy --stage dev --notify someone@example.com
-python deploy.py status --stage dev
-python deploy.py token add --stage dev --name support --role operator
-python deploy.py token list --stage dev
-python deploy.py token revoke --stage dev --id 0123456789ab
-python deploy.py destroy --stage dev
+.venv/bin/python deploy.py check --stage dev
+.venv/bin/python deploy.py plan --stage dev
+.venv/bin/python deploy.py deploy --stage dev --notify someone@example.com
+.venv/bin/python deploy.py status --stage dev
+.venv/bin/python deploy.py token add --stage dev --name support --role operator
+.venv/bin/python deploy.py token list --stage dev
+.venv/bin/python deploy.py token revoke --stage dev --id 0123456789ab
+.venv/bin/python deploy.py destroy --stage dev
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"deploy.py: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ndeploy.py: interrupted. What is done stays; run the same command again.", file=sys.stderr)
+        print("\ndeploy.py: interrupted. Run the same command again; it continues where it stopped.", file=sys.stderr)
         return 130
     return 0
 
@@ -67,8 +67,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_deployment(commands: "_Commands[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
     wanted = argparse.ArgumentParser(add_help=False)
-    wanted.add_argument("--notify", action="append", default=[], metavar="EMAIL", help="who gets the mails")
-    wanted.add_argument("--child-execution-type", default=definition.EXPRESS, choices=["EXPRESS", "STANDARD"])
+    wanted.add_argument("--notify", action="append", default=[], metavar="EMAIL", help="who gets the mails; repeatable")
+    wanted.add_argument(
+        "--child-execution-type",
+        default=definition.EXPRESS,
+        choices=["EXPRESS", "STANDARD"],
+        help="the type of the child workflows (default: EXPRESS, far cheaper; the sandbox needs STANDARD)",
+    )
     plan = commands.add_parser("plan", parents=[common, wanted], help="show what deploy would do; changes nothing")
     plan.set_defaults(run=_plan)
     deploy = commands.add_parser("deploy", parents=[common, wanted], help="create or update everything; repeatable")
@@ -76,7 +81,7 @@ def _add_deployment(commands: "_Commands[argparse.ArgumentParser]", common: argp
     show = commands.add_parser("status", parents=[common], help="show what is deployed, and how it is doing")
     show.set_defaults(run=lambda stage, _: status.show(stage, Clients()))
     cloud = commands.add_parser("template", parents=[common], help="write a CloudFormation template")
-    cloud.add_argument("--notify", action="append", default=[], metavar="EMAIL", help="who gets the mails")
+    cloud.add_argument("--notify", action="append", default=[], metavar="EMAIL", help="who gets the mails; repeatable")
     cloud.add_argument("--out", type=Path, default=Path("template.json"), help="the file (default: template.json)")
     cloud.set_defaults(run=_template)
     remove = commands.add_parser("destroy", parents=[common], help="remove everything, after asking")
@@ -89,8 +94,10 @@ def _add_tokens(commands: "_Commands[argparse.ArgumentParser]", common: argparse
     token = commands.add_parser("token", help="manage the tokens for the API")
     verbs = token.add_subparsers(required=True, metavar="verb")
     add = verbs.add_parser("add", parents=[common], help="create a token and show it once")
-    add.add_argument("--name", required=True, help="whose it is; shown with each run that they request")
-    add.add_argument("--role", required=True, choices=ROLES)
+    add.add_argument("--name", required=True, help="its owner's name, shown with each run that they request")
+    add.add_argument(
+        "--role", required=True, choices=ROLES, help="viewers read, operators also act, approvers also approve"
+    )
     add.add_argument("--days", type=int, default=90, help="how long it is valid (default: 90)")
     add.set_defaults(run=tokens.add)
     listed = verbs.add_parser("list", parents=[common], help="list the tokens by id, without showing them")

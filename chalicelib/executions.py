@@ -36,10 +36,7 @@ class Executions:
             "requestedBy": run.requested_by,
             "bucket": self._names.bucket,
             "manifest": run.manifest,
-            "concurrency": {
-                "batches": settings.batches_at_once,
-                "communications": settings.communications_per_batch,
-            },
+            "concurrency": {"batches": settings.batches_at_once, "communications": settings.communications_per_batch},
             "approval": {
                 "required": run.status == RunStatus.AWAITING_APPROVAL,
                 "timeoutSeconds": settings.approval_timeout_s,

@@ -18,7 +18,7 @@ class CollectorInvoker:
         self._clock = clock
 
     def __call__(self, run_id: str) -> None:
-        """Have the collector collect for a requested run; returns as soon as Lambda has queued the event."""
+        """Invoke the collector for a requested run; returns as soon as Lambda has queued the event."""
         location = self._names.location
         event = requested_event(run_id, location.account, location.region, self._clock())
         self._client.invoke(

@@ -204,7 +204,7 @@ class BatchRecord(Record, frozen=True):
 
 
 class Selection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
-    """Which failed communications a run is for: the body of `POST /reprocess`. Empty: everything that is due.
+    """Which failed communications a run is for: the body of `POST /reprocess`. If empty: every eligible communication.
 
     Times are ISO 8601; `createdAfter` is inclusive, `createdBefore` exclusive. `includeManual` also takes those on the
     worklist, as if somebody had retried each of them. `dryRun` only shows what would happen. `note` stays with the run.

@@ -87,7 +87,7 @@ class Dependencies:
         return Recovery(self.ledger, self.executions, self.invoke_collector, close, self.notify)
 
     def invoke_collector(self, run_id: str) -> None:
-        """Have the collector collect for a requested run."""
+        """Invoke the collector for a requested run."""
         CollectorInvoker(client("lambda"), self.names, self.clock)(run_id)
 
     def notify(self, notification: Notification) -> None:

@@ -51,7 +51,7 @@ def alarms(names: Names, settings: Settings) -> list[Alarm]:
     every = schedule_period(settings.schedule)
     return [
         _once("run-failed", "A run failed.", f"{NAMESPACE}/RunsFailed", ours),
-        _once("execution-failed", "An execution ended without a report.", "AWS/States/ExecutionsFailed", machine),
+        _once("execution-failed", "An execution failed outside its report.", "AWS/States/ExecutionsFailed", machine),
         _collector_missing(ours, every),
         _oldest_failure(ours, settings.alarm_oldest_failure_s),
         _worklist_growing(ours, every),
@@ -146,7 +146,7 @@ def request(alarm: Alarm, names: Names) -> dict[str, Any]:
 
 
 def ensure(client: Any, alarm: Alarm, names: Names) -> StepResult:
-    """Make sure of an alarm."""
+    """Create or update an alarm."""
     wanted = request(alarm, names)
     found = client.describe_alarms(AlarmNames=[wanted["AlarmName"]])["MetricAlarms"]
     if found and all(_plain(found[0].get(key)) == _plain(value) for key, value in wanted.items()):
@@ -175,7 +175,7 @@ def remove(client: Any, names: Names, alarm: Alarm) -> bool:
 
 
 def ensure_topic(client: Any, names: Names) -> StepResult:
-    """Make sure of a topic that only this account's alarms may publish to."""
+    """Create or correct the topic that only this account's alarms may publish to."""
     arn, wanted = names.alarms_topic_arn, topic_policy(names)
     try:
         attributes = client.get_topic_attributes(TopicArn=arn)["Attributes"]

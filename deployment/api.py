@@ -31,9 +31,9 @@ def _methods(client: Any, api_id: str) -> str:
 
 
 def url(api_id: str, stage: Stage) -> str:
-    """Return the URL of an API."""
+    """Return the URL of an API, to which a route's path is added."""
     suffix = "amazonaws.com.cn" if stage.names.location.partition == "aws-cn" else "amazonaws.com"
-    return f"https://{api_id}.execute-api.{stage.names.location.region}.{suffix}/{stage.api_stage}/"
+    return f"https://{api_id}.execute-api.{stage.names.location.region}.{suffix}/{stage.api_stage}"
 
 
 def adopt(client: Any, stage: Stage) -> None:
@@ -47,7 +47,7 @@ def adopt(client: Any, stage: Stage) -> None:
             "name": "rest_api",
             "resource_type": "rest_api",
             "rest_api_id": api_id,
-            "rest_api_url": url(api_id, stage),
+            "rest_api_url": url(api_id, stage) + "/",
         }
         noted["resources"].append(found)
         stage.deployed.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def _noted(stage: Stage) -> dict[str, Any]:
 
 
 def ensure_limits(client: Any, stage: Stage) -> StepResult:
-    """Make sure of the limits of the API's calls."""
+    """Set the API's rate limits."""
     api_id = find(client, stage)
     if api_id is None:
         return StepResult.CREATED  # a plan before the first deployment: nothing is there yet

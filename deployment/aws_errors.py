@@ -17,7 +17,7 @@ from botocore.exceptions import (
 _EXPIRED = "the AWS session has expired: log in again (for example with aws sso login)."
 _UNKNOWN = "AWS does not know these credentials: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."
 _MISSING = "no AWS credentials: set AWS_PROFILE, or log in (for example with aws sso login)."
-_DENIED = "The deploying identity lacks this permission: have it granted (docs/operate.md lists them all)."
+_DENIED = "The deploying identity lacks this permission: ask for it (docs/operate.md lists them all)."
 _BUSY = "AWS is still busy with an earlier call for it: wait a minute."
 _THROTTLED = "AWS is not accepting more calls right now: wait a minute."
 _OTHER = "Fix what AWS reports."
@@ -50,7 +50,7 @@ _BY_KIND: tuple[tuple[type[BotoCoreError], str], ...] = (
     (SSOTokenLoadError, _EXPIRED),
     (TokenRetrievalError, _EXPIRED),
     (UnauthorizedSSOTokenError, _EXPIRED),
-    (Unreachable, "AWS cannot be reached: check the network, the proxy, and the region's name."),
+    (Unreachable, "AWS cannot be reached: check the network, the proxy, and the region name."),
 )
 
 

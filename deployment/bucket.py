@@ -27,7 +27,7 @@ _LIFECYCLE = {
 
 
 def ensure(client: Any, names: Names) -> StepResult:
-    """Make sure of a private bucket that requires TLS and deletes after 90 days. S3 encrypts it by default."""
+    """Create or correct a private bucket that requires TLS and deletes objects after 90 days. S3 encrypts it itself."""
     result = _ensure_bucket(client, names)
     changed = [
         _ensure_access_block(client, names.bucket),

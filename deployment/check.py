@@ -97,7 +97,9 @@ class Check:
                 self._problem(str(error).partition(": ")[2], _full_key(number, error.key))
         request_preview.show(self._configuration, self._first, clock())
         for url in _unencrypted_urls(self._configuration):
-            print(f"\nNote: the secret goes to {url} unencrypted, so others on the way can read it: use https://.")
+            print(
+                f"\nNote: the secret would be sent to {url} unencrypted, where anyone on the way can read it: use https://."
+            )
         return self.problems
 
     def _problem(self, text: str, key: str) -> None:
@@ -153,7 +155,7 @@ class Check:
         expression = source.next and (source.next.url or source.next.cursor)
         if expression and page.communications and page.next is None and page.total is None:
             print(f"  note: {expression!r} finds nothing, so the list ends here. {_describe('the answer', answer)}")
-            print("    With `total`, this could be checked")
+            print("    Set `total` to have this checked")
 
     def _show_ages(self, communications: list[Communication], now: int) -> None:
         ages = sorted(now - each.since for each in communications if each.since is not None)

@@ -29,6 +29,6 @@ def destroy(steps: Sequence[Step], prefix: str, *, with_data: bool, ask: Ask) ->
 def _remove(step: Step, steps: Sequence[Step]) -> bool:
     announce(step.label, steps)
     assert step.remove
-    removed = guarded(step.label, step.remove, "What is removed stays removed. Then run the same command again.")
+    removed = guarded(step.label, step.remove, "Then run the same command again; it continues where it stopped.")
     print("removed" if removed else "did not exist")
     return removed

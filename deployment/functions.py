@@ -6,8 +6,11 @@ import json
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.names import Names
 from deployment import api, chalice_names, roles
@@ -37,7 +40,13 @@ def ensure(clients: Clients, stage: Stage) -> StepResult:
     """Run `chalice deploy`, and return what it changed about the functions."""
     before = _deployed(clients, stage.names)
     api.adopt(clients("apigateway"), stage)
-    _chalice(stage, "deploy", "--stage", stage.name)
+    try:
+        _chalice(stage, "deploy", "--stage", stage.name)
+    except ChaliceFailed:
+        # It may have failed half-way, and a function with new code and an old handler answers no call.
+        with suppress(BotoCoreError, ClientError):
+            _update_handlers(clients("lambda"), stage.names)
+        raise
     _update_handlers(clients("lambda"), stage.names)
     if not before:
         return StepResult.CREATED
@@ -62,14 +71,18 @@ def _chalice(stage: Stage, *arguments: str) -> None:
         last = "\n".join((finished.stdout + finished.stderr).strip().splitlines()[-15:])
         raise ChaliceFailed(
             f"chalice {arguments[0]} for stage {stage.name} failed:\n{last}\n"
-            "What is done stays. Fix what it reports, then run the same command again."
+            "Fix what it reports, then run the same command again; it continues where it stopped."
         )
 
 
 def _update_handlers(client: Any, names: Names) -> None:
     """Update the handlers of functions that an earlier version deployed under other names."""
     for name, function in chalice_names.functions(names).items():
-        if client.get_function_configuration(FunctionName=name)["Handler"] != _HANDLERS[function]:
+        try:
+            handler = client.get_function_configuration(FunctionName=name)["Handler"]
+        except client.exceptions.ResourceNotFoundException:
+            continue  # `chalice deploy` failed before it created this one
+        if handler != _HANDLERS[function]:
             client.get_waiter("function_updated_v2").wait(FunctionName=name)
             client.update_function_configuration(FunctionName=name, Handler=_HANDLERS[function])
 
@@ -87,6 +100,7 @@ def _packaged(folder: Path, names: Names) -> dict[str, Any]:
             found[name] = {
                 "code": digest,
                 "handler": properties["Handler"],
+                "runtime": properties["Runtime"],
                 "environment": properties["Environment"]["Variables"],
                 "timeout": properties["Timeout"],
                 "memory": properties["MemorySize"],
@@ -112,6 +126,7 @@ def _deployed(clients: Clients, names: Names) -> dict[str, Any]:
         found[name] = {
             "code": config["CodeSha256"],
             "handler": config["Handler"],
+            "runtime": config["Runtime"],
             "environment": config["Environment"]["Variables"],
             "timeout": config["Timeout"],
             "memory": config["MemorySize"],
@@ -123,7 +138,7 @@ def _deployed(clients: Clients, names: Names) -> dict[str, Any]:
 
 
 def ensure_no_retries(client: Any, names: Names) -> StepResult:
-    """Make sure that Lambda does not retry a failed collector: it notifies people itself, and runs again soon."""
+    """Stop Lambda from retrying a failed collector: it notifies people itself, and runs again soon."""
     name = names.function("collector")
     try:
         found = client.get_function_event_invoke_config(FunctionName=name).get("MaximumRetryAttempts")

@@ -33,7 +33,7 @@ def groups(names: Names) -> list[str]:
 
 
 def ensure(client: Any, names: Names) -> StepResult:
-    """Make sure of the log groups and of their retention."""
+    """Create the log groups and set their retention."""
     results = {_ensure(client, name) for name in groups(names)}
     return results.pop() if len(results) == 1 else StepResult.CHANGED
 

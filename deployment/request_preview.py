@@ -10,10 +10,11 @@ from chalicelib.models import Communication
 
 
 def show(configuration: Configuration, first: Communication | None, now: int) -> None:
-    """Print the request for a communication, without the secret. None: nothing is due."""
+    """Print the request for a communication, without the secret. None: there is nothing to send."""
     config = configuration.reprocess
     if first is None:
-        print(f"\nThere would be no POST, because nothing is due. It would go to\n  {config.method} {config.url}")
+        print("\nThere would be no POST, because there is nothing to send. It would go to")
+        print(f"  {config.method} {config.url}")
         return
     print(f"\nThe first POST would be\n  {config.method} {config.url}")
     for line in _headers(configuration):

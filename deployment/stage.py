@@ -38,7 +38,9 @@ def _environment(config: dict[str, Any], stage: str) -> dict[str, str]:
     """Return the environment variables of a stage. ConfigurationError if the stage or its prefix is wrong."""
     stages = config.get("stages", {})
     if stage not in stages:
-        raise ConfigurationError(f"there is no stage {stage!r} in .chalice/config.json; there are {', '.join(stages)}")
+        raise ConfigurationError(
+            f"there is no stage {stage!r} in .chalice/config.json; the stages are {', '.join(stages)}"
+        )
     environment: dict[str, str] = config.get("environment_variables", {}) | stages[stage].get(
         "environment_variables", {}
     )

@@ -78,7 +78,7 @@ def _allow(actions: list[str], *resources: str) -> dict[str, Any]:
 
 
 def ensure_role(client: Any, names: Names) -> StepResult:
-    """Make sure of the role, with exactly its policy."""
+    """Create or update the role, with exactly its policy."""
     name = role_name(names)
     try:
         client.get_role(RoleName=name)
@@ -110,7 +110,7 @@ def settings(names: Names, *, traced: bool) -> dict[str, Any]:
 
 
 def ensure_machine(client: Any, names: Names, definition: str, *, traced: bool) -> StepResult:
-    """Make sure of the state machine. Executions under way finish with the definition that they began with."""
+    """Create or update the state machine. Executions under way finish with the definition that they started with."""
     wanted = settings(names, traced=traced)
     try:
         found = client.describe_state_machine(stateMachineArn=names.state_machine_arn)

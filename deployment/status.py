@@ -46,7 +46,7 @@ def show(stage: Stage, clients: Clients) -> None:
         ("functions", _functions(clients("lambda"), stage)),
         ("version", _version(clients("lambda"), stage.names)),
         ("API", _api(clients("apigateway"), stage)),
-        ("workflow", _workflow(clients("stepfunctions"), stage.names)),
+        ("machine", _state_machine(clients("stepfunctions"), stage.names)),
         ("schedule", _schedule(clients, stage.names)),
         *(("mail", line) for line in _mails(clients("sns"), stage.names)),
         ("alarms", _alarms(clients("cloudwatch"), stage)),
@@ -67,7 +67,9 @@ def _functions(client: Any, stage: Stage) -> str:
         found.append(name)
         last = max(last, str(config["LastModified"])[:16])
     if not found:
-        raise NotDeployed(f"stage {stage.name} is not deployed here: run python deploy.py deploy --stage {stage.name}")
+        raise NotDeployed(
+            f"stage {stage.name} is not deployed here: run .venv/bin/python deploy.py deploy --stage {stage.name}"
+        )
     return f"{len(found)} of {len(chalice_names.FUNCTIONS)}, last changed {last.replace('T', ' ')} UTC"
 
 
@@ -89,12 +91,12 @@ def _api(client: Any, stage: Stage) -> str:
     return api.url(api_id, stage) if api_id else _MISSING
 
 
-def _workflow(client: Any, names: Names) -> str:
+def _state_machine(client: Any, names: Names) -> str:
     try:
         found = client.describe_state_machine(stateMachineArn=names.state_machine_arn)
     except client.exceptions.StateMachineDoesNotExist:
         return _MISSING
-    return f"{found['name']}, {len(state_machine.running(client, names))} executions under way"
+    return f"{found['name']}, executions under way: {len(state_machine.running(client, names))}"
 
 
 def _schedule(clients: Clients, names: Names) -> str:

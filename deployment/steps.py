@@ -1,4 +1,4 @@
-"""The steps of a deployment. Each makes sure of one resource and says what it had to do, or removes the resource."""
+"""The steps of a deployment. Each creates or updates one resource and says what it did, or removes it."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class StepResult(Enum):
-    """What a step had to do."""
+    """What a step did."""
 
     UNCHANGED = "unchanged"
     CREATED = "created"
@@ -50,7 +50,7 @@ def take(steps: Sequence[Step]) -> list[StepResult]:
     results = []
     for step in steps:
         announce(step.label, steps)
-        results.append(guarded(step.label, step.ensure, "What is done stays. Then run the same command again."))
+        results.append(guarded(step.label, step.ensure, "Completed steps are kept. Then run the same command again."))
         print(results[-1].value)
     return results
 
@@ -75,4 +75,4 @@ def summary(results: Sequence[StepResult]) -> str:
     """Return what a deployment did, in one line."""
     kinds = (StepResult.CREATED, StepResult.CHANGED)
     changes = [f"{results.count(kind)} {kind.value}" for kind in kinds if kind in results]
-    return ", ".join(changes) if changes else "nothing had to be changed"
+    return ", ".join(changes) if changes else "nothing to change"

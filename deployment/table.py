@@ -35,21 +35,32 @@ def _keys(partition: str, sort: str) -> list[dict[str, str]]:
 
 
 def ensure(client: Any, name: str) -> StepResult:
-    """Make sure of the table, its TTL and its backups. Nothing else about it is changed, as it holds the truth."""
+    """Create the table, its TTL and its backups if they are missing. Nothing else is changed: it holds data."""
     result = _ensure_table(client, name)
-    if client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]["TimeToLiveStatus"] == "DISABLED":
-        client.update_time_to_live(TableName=name, TimeToLiveSpecification=TTL)
-        result = result if result is StepResult.CREATED else StepResult.CHANGED
+    changed = [_enable_ttl(client, name), _enable_backups(client, name)]
+    return StepResult.CHANGED if result is StepResult.UNCHANGED and any(changed) else result
+
+
+def _enable_ttl(client: Any, name: str) -> bool:
+    """Enable the expiry of items; False if it is enabled already."""
+    if client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]["TimeToLiveStatus"] != "DISABLED":
+        return False
+    client.update_time_to_live(TableName=name, TimeToLiveSpecification=TTL)
+    return True
+
+
+def _enable_backups(client: Any, name: str) -> bool:
+    """Enable point-in-time recovery; False if it is enabled already."""
     backups = client.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
-    if backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "DISABLED":
-        wanted = {"PointInTimeRecoveryEnabled": True}
-        retry_until_ready(
-            lambda: client.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=wanted),
-            # A table is active a few seconds before its backups can be.
-            "ContinuousBackupsUnavailableException",
-        )
-        result = result if result is StepResult.CREATED else StepResult.CHANGED
-    return result
+    if backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] != "DISABLED":
+        return False
+    wanted = {"PointInTimeRecoveryEnabled": True}
+    retry_until_ready(
+        lambda: client.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=wanted),
+        # A table is active a few seconds before its backups can be.
+        "ContinuousBackupsUnavailableException",
+    )
+    return True
 
 
 def _ensure_table(client: Any, name: str) -> StepResult:

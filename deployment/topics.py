@@ -12,7 +12,7 @@ DELETED = "Deleted"
 
 
 def ensure_topic(client: Any, arn: str) -> StepResult:
-    """Make sure of an encrypted topic."""
+    """Create an encrypted topic, or encrypt it."""
     try:
         attributes = client.get_topic_attributes(TopicArn=arn)["Attributes"]
     except client.exceptions.NotFoundException:
@@ -25,7 +25,7 @@ def ensure_topic(client: Any, arn: str) -> StepResult:
 
 
 def ensure_subscription(client: Any, arn: str, address: str) -> StepResult:
-    """Make sure that a topic is subscribed to by an address. Its owner must confirm by the mail that Amazon sends."""
+    """Subscribe an address to a topic, unless it is already. Its owner must confirm by the mail that Amazon sends."""
     pages = client.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=arn)
     found = [each for page in pages for each in page["Subscriptions"] if each["SubscriptionArn"] != DELETED]
     if ("email", address) in {(each["Protocol"], each["Endpoint"]) for each in found}:

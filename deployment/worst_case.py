@@ -8,8 +8,8 @@ from chalicelib.errors import ConfigurationError
 # In seconds: how long an EXPRESS workflow may take (AWS Step Functions Developer Guide, "Quotas").
 LIMIT = 300
 
-# In seconds: what a Lambda needs beside its POSTs, to claim, to read the secret and to write down the answer.
-_BESIDE_POSTS = 5
+# In seconds: what a Lambda needs besides its POSTs: to claim, to read the secret and to record the answer.
+_BESIDES_POSTS = 5
 
 # The states of a child, and the Lambda that each calls. A batch is sent all at once (see
 # chalicelib.settings.Settings.communications_per_batch), so its worst case is that of one communication.
@@ -24,12 +24,12 @@ def states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def longest(state: dict[str, Any]) -> float:
-    """Return how many seconds a Task can take: all its tries at their timeout, and all its waits at their longest."""
-    waits, tries = 0.0, 1
+    """Return how many seconds a Task can take: all attempts at their timeout, and all waits at their longest."""
+    waits, attempts = 0.0, 1
     for retry in state["Retry"]:
-        tries += retry["MaxAttempts"]
+        attempts += retry["MaxAttempts"]
         waits += sum(retry["IntervalSeconds"] * retry["BackoffRate"] ** n for n in range(retry["MaxAttempts"]))
-    return float(tries * state["TimeoutSeconds"] + waits)
+    return float(attempts * state["TimeoutSeconds"] + waits)
 
 
 def check(machine: dict[str, Any], lambda_timeouts: dict[str, int], post_timeout: float) -> None:
@@ -39,17 +39,18 @@ def check(machine: dict[str, Any], lambda_timeouts: dict[str, int], post_timeout
     """
     by_name = dict(states(machine))
     # Two POSTs: after a 401 the secret is read again.
-    if 2 * post_timeout + _BESIDE_POSTS > lambda_timeouts["reprocess"]:
+    if 2 * post_timeout + _BESIDES_POSTS > lambda_timeouts["reprocess"]:
         raise ConfigurationError(
-            f"two POSTs of {post_timeout:g} s (there is a second one after a 401) and {_BESIDE_POSTS} s for the rest "
-            f"do not fit into the {lambda_timeouts['reprocess']} s of the function reprocess: lower reprocess.timeout "
+            f"two POSTs of {post_timeout:g} s (the second follows a 401) and {_BESIDES_POSTS} s of other work do not "
+            f"fit into the {lambda_timeouts['reprocess']} s timeout of the function reprocess: lower reprocess.timeout "
             "in application.toml"
         )
     for state, function in _CHILD.items():
         if function and lambda_timeouts[function] >= by_name[state]["TimeoutSeconds"]:
             raise ConfigurationError(
                 f"{state} times out after {by_name[state]['TimeoutSeconds']} s (statemachine.json), before its "
-                f"function {function} does ({lambda_timeouts[function]} s, .chalice/config.json): give it more time"
+                f"function {function} does ({lambda_timeouts[function]} s, .chalice/config.json): raise the first or "
+                "lower the second"
             )
     parts = {name: longest(by_name[name]) for name in _CHILD}
     if sum(parts.values()) >= LIMIT:

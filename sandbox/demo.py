@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def _deploy(system: System, console: Console) -> None:
-    console.rule("1. Deploy comms-reprocess to the AWS on your machine", align="left")
+    console.rule("1. Deploy comms-reprocess to an embedded AWS on this machine", align="left")
     console.print(system.deploy().strip(), markup=False)
     console.print("(Deployed to real AWS, the API would be at this address.)")
 

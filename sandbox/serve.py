@@ -69,7 +69,7 @@ def serve() -> int:
     try:
         settings = {"SCHEDULE": "rate(1 minute)", "APPROVAL_THRESHOLD": str(THRESHOLD)}
         with System(FOLDER, settings, requeue_after=1.0) as system:
-            print("Deploying comms-reprocess to the AWS on your machine ...", flush=True)
+            print("Deploying comms-reprocess to an embedded AWS on this machine ...", flush=True)
             print(system.deploy())
             _let_fail(system)
             _announce(system)

@@ -136,7 +136,7 @@ def _new_id() -> str:
 
 
 def attempt(communications: Any, task: Task, answer: str | None, rules: Rules, reason: str | None = "a_code") -> State:
-    """Claim a task's communication, write down the answer to its POST, and return the claim.
+    """Claim a task's communication, record the answer to its POST, and return the claim.
 
     `answer` is `accepted` or the name of an error; None: the Lambda died before it got an answer.
     """

@@ -23,8 +23,10 @@ def list_communications(call: Call) -> CommunicationsPage:
 
 def _by_primary_id(call: Call) -> tuple[list[WorklistEntry], None]:
     query = call.query
-    known = [source.operation for source in call.deps.configuration.sources]
-    operations = [query.operation] if query.operation else known
+    if query.operation:
+        operations = [query.operation]
+    else:
+        operations = [source.operation for source in call.deps.configuration.sources]
     return worklist.find_communications(call.deps.ledger, query.primary_id, operations), None
 
 
@@ -105,17 +107,11 @@ def dismiss_communications(call: Call) -> BulkResult:
 
 
 def _apply_to_many(call: Call, body: BulkSelection, action: Action) -> BulkOutcome:
-    if body.ids is not None:
-        if body.reason is not None:
-            raise InvalidRequest("ids: give either ids or a reason")
-        if body.operation or body.cursor:
-            raise InvalidRequest("ids: cannot be combined with operation or cursor")
-        # Each once, in the given order.
-        return worklist.apply_to_keys(action, [_known_key(each) for each in dict.fromkeys(body.ids)])
-    if body.reason is None:
-        raise InvalidRequest("ids: give either ids or a reason")
-    after = cursors.decode_page_key(body.cursor, *_listing(body))
-    return worklist.apply_to_reason(action, body.reason, body.operation, after, call.deps.ledger)
+    if body.reason is not None:
+        after = cursors.decode_page_key(body.cursor, *_listing(body))
+        return worklist.apply_to_reason(action, body.reason, body.operation, after, call.deps.ledger)
+    # Each once, in the given order.
+    return worklist.apply_to_keys(action, [_known_key(each) for each in dict.fromkeys(body.ids or ())])
 
 
 def _known_key(communication_id: str) -> tuple[str, str]:

@@ -44,7 +44,7 @@ def decode_outcome_key(text: str | None, *listing: object) -> OutcomeKey:
 
 
 def _invalid() -> InvalidRequest:
-    return InvalidRequest("cursor: this listing did not give it, or gave it with other filters; start without one")
+    return InvalidRequest("cursor: it is not from this listing with these filters; start again without a cursor")
 
 
 def _mark(listing: tuple[object, ...]) -> str:

@@ -1,5 +1,6 @@
 """The OpenAPI document, generated from the table of routes and from the types that they accept and return."""
 
+import inspect
 from typing import Any
 
 import msgspec
@@ -20,12 +21,16 @@ _REF = "#/components/schemas/{name}"
 _REFUSALS = {
     400: "The request is wrong; `Message` names the field and its rule.",
     401: "There is no token, or it is unknown, revoked or expired. API Gateway's own body is `{message}`.",
-    403: "The token's role does not allow it, or another rule does not. API Gateway's own body is `{Message}`.",
+    403: "The token's role or another rule forbids this call. API Gateway's own body is `{Message}`.",
     404: "Nothing has this id.",
     409: "The request contradicts the current state; `Message` says how.",
     413: "The body is larger than API Gateway's 10 MB. The body of this answer is Amazon's.",
     415: "The body is not application/json.",
-    504: "No answer within API Gateway's 29 seconds. The body of this answer is Amazon's. Reading again is safe.",
+    429: "More calls than API Gateway lets through (50 a second). The body of this answer is Amazon's.",
+    504: (
+        "No answer within API Gateway's 29 seconds. The body of this answer is Amazon's. Repeat a GET freely, and "
+        "`POST /reprocess` with the same Idempotency-Key."
+    ),
 }
 _GATEWAY = {"type": "object", "properties": {"message": {"type": "string"}, "Message": {"type": "string"}}}
 
@@ -62,6 +67,9 @@ def _types() -> list[Any]:
 
 def _components() -> dict[str, Json]:
     _, found = msgspec.json.schema_components(_types(), ref_template=_REF)
+    for component in found.values():
+        # msgspec keeps the indentation of docstrings, which Markdown would show as code.
+        component["description"] = inspect.cleandoc(component["description"])
     return {"GatewayProblem": _GATEWAY, **found}
 
 
@@ -81,8 +89,17 @@ def _operation(route: Route, components: dict[str, Json]) -> Json:
     else:
         operation["description"] = f"Needs the `{route.role}` role."
     if route.body:
-        operation["requestBody"] = {"required": False, "content": _json(_ref(route.body))}
+        operation["requestBody"] = {"required": _is_required(route.body), "content": _json(_ref(route.body))}
     return operation
+
+
+def _is_required(body: type) -> bool:
+    """Return whether an empty body would be refused."""
+    try:
+        msgspec.convert({}, body)
+    except msgspec.ValidationError:
+        return True
+    return False
 
 
 def _path_parameter(name: str) -> Json:
@@ -107,7 +124,7 @@ def _without_null(schema: Json) -> Json:
 def _header_parameters(route: Route) -> list[Json]:
     if route is not routes.REPROCESS:
         return []
-    text = "The same key gives the same run; with another body the call is refused."
+    text = "Repeating the key returns the same run; with a different body the call is refused."
     schema = {"type": "string", "minLength": 1, "maxLength": 255}
     return [{"name": "Idempotency-Key", "in": "header", "required": False, "description": text, "schema": schema}]
 
@@ -120,11 +137,16 @@ def _responses(route: Route) -> Json:
 
 def _success(route: Route, kind: Any) -> Json:
     content = {"text/csv": {"schema": {"type": "string"}}} if kind is None else _json(_ref(kind))
-    return {"description": route.summary, "content": content}
+    answer: Json = {"description": route.summary, "content": content}
+    if kind is route.answer and route.headers:
+        answer["headers"] = {
+            name: {"description": text, "schema": {"type": "string"}} for name, text in route.headers.items()
+        }
+    return answer
 
 
 def _refused(route: Route) -> set[int]:
-    statuses = {400, 413, 504}
+    statuses = {400, 413, 429, 504}
     if route.role:
         statuses |= {401, 403}
     if route.parameters:

@@ -37,7 +37,9 @@ def _readable(error: str, kind: Any, what: str) -> str:
     """Turn msgspec's message into one that begins with the field."""
     unknown = re.search(r"unknown field `(.*)`", error, re.DOTALL)
     if unknown:
-        return f"{unknown[1][:100]}: there is no such {what}; there are {', '.join(kind.__struct_encode_fields__)}"
+        return (
+            f"{unknown[1][:100]}: there is no such {what}; the {what}s are {', '.join(kind.__struct_encode_fields__)}"
+        )
     missing = re.search(r"missing required field `(.*)`", error)
     if missing:
         return f"{missing[1]}: is required"

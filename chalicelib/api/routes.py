@@ -13,7 +13,7 @@ class Route(msgspec.Struct, frozen=True):
     """One route.
 
     `answer` is the type of a successful answer, `None` a CSV file. `also` has the types of its other successful answers
-    by status. `conflicts`: it may answer 409.
+    by status. `headers` are those of a successful answer, with what they contain. `conflicts`: it may answer 409.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Route(msgspec.Struct, frozen=True):
     status: int = 200
     conflicts: bool = False
     also: dict[int, Any] = {}
+    headers: dict[str, str] = {}
 
     @property
     def parameters(self) -> list[str]:
@@ -48,6 +49,7 @@ REPROCESS = Route(
     status=202,
     conflicts=True,
     also={200: schemas.PreviewView},
+    headers={"Location": "the path of the run that was started"},
 )
 RUNS = Route("listRuns", "GET", "/runs", "viewer", "List runs, newest first", schemas.RunsPage, query=schemas.RunsQuery)
 RUN = Route("getRun", "GET", "/runs/{run_id}", "viewer", "Get a run", schemas.RunView)
@@ -105,6 +107,7 @@ EXPORT = Route(
     "Export the worklist as a CSV file",
     None,
     query=schemas.ExportQuery,
+    headers={"X-Next-Cursor": "the cursor of the next rows, if there are more"},
 )
 COMMUNICATION = Route(
     "getCommunication",

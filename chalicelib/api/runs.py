@@ -56,7 +56,7 @@ def get_run(call: Call, run_id: str) -> RunView:
 @handles(routes.OUTCOMES)
 def list_outcomes(call: Call, run_id: str) -> OutcomesPage:
     """Return a page of a run's communications."""
-    query, listing = call.query, ("outcomes", run_id, call.query.outcome)
+    query, listing = call.query, ("outcomes", run_id, call.query.outcome and call.query.outcome.value)
     begin = cursors.decode_outcome_key(query.cursor, *listing)
     records, next_key = queries.list_outcomes(call.deps.ledger, run_id, query.outcome, query.limit, begin)
     return OutcomesPage(

@@ -56,7 +56,7 @@ class OutcomesQuery(RequestModel, frozen=True):
 class RunView(ResponseModel, frozen=True):
     """A run.
 
-    `counts` are its outcomes, `done` of `matched` communications so far. `skipped` says why some never entered a batch.
+    `counts` holds the number of each outcome so far, `done` their sum. `skipped` says why some never entered a batch.
     `truncated`: a limit cut the run short, and at least `truncatedCount` more are left for later runs (null: the lists
     give no total). `notFound` holds the first of the requested ids that no list contains.
     """
@@ -90,7 +90,7 @@ class RunsPage(ResponseModel, frozen=True):
 
 
 class StartedRun(ResponseModel, frozen=True):
-    """The run that a request started, or had started before."""
+    """The run that this request started, or that an earlier one with the same key started."""
 
     run_id: str
     status: RunStatus
@@ -109,7 +109,7 @@ class OutcomeView(ResponseModel, frozen=True):
 
 
 class OutcomesPage(ResponseModel, frozen=True):
-    """Communications of a run in the order of its manifest. What was skipped before is only counted, in the run."""
+    """A run's communications in the order of its manifest. What was skipped before is only counted: `skipped`."""
 
     communications: list[OutcomeView]
     next_cursor: str | None
@@ -134,7 +134,7 @@ class SampleItem(ResponseModel, frozen=True):
 class PreviewView(ResponseModel, frozen=True, kw_only=True):
     """What a run would do now.
 
-    `eligible` of `matched` would be sent; `skipped` has the rest by reason. `truncated`: a limit would cut the run
+    `eligible` of `matched` would be sent; `skipped` counts the others by reason. `truncated`: a limit would cut the run
     short. `incomplete`: there was no time to look at everything, or a list failed with `error`; the numbers are then
     lower bounds.
     """
@@ -247,6 +247,12 @@ class BulkSelection(RequestModel, frozen=True):
     operation: Operation | None = None
     cursor: Cursor | None = None
 
+    def __post_init__(self) -> None:
+        if (self.ids is None) == (self.reason is None):
+            raise ValueError("give either ids or a reason")
+        if self.ids is not None and (self.operation or self.cursor):
+            raise ValueError("ids cannot be combined with operation or cursor")
+
 
 class BulkRetry(BulkSelection, frozen=True):
     """Which communications to retry. `startRun` also starts runs for them."""
@@ -289,7 +295,7 @@ class ScheduleView(ResponseModel, frozen=True):
 
 
 class Health(ResponseModel, frozen=True):
-    """That the API answers, and its version."""
+    """The API's status and version."""
 
     status: Literal["ok"] = "ok"
     version: str = __version__

@@ -11,7 +11,7 @@ from chalicelib.runs.collection import FILTER_FIELDS
 
 
 def parse_selection(body: bytes, configuration: Configuration) -> Selection:
-    """Return the selection in a JSON body (no body: all that is due). InvalidRequest names the field at fault."""
+    """Return the selection in a JSON body; no body selects everything. InvalidRequest names the field at fault."""
     selection = _with_normal_times(parse_body(body, Selection))
     _check_sources(selection, configuration)
     return selection
@@ -41,7 +41,7 @@ def _check_sources(selection: Selection, configuration: Configuration) -> None:
     sources = configuration.selected(selection)
     if not sources:
         known = ", ".join(source.operation for source in configuration.sources)
-        raise InvalidRequest(f"operation: no source lists {selection.operation!r}; there are {known}")
+        raise InvalidRequest(f"operation: no source lists {selection.operation!r}; the operations are {known}")
     for source in sources:
         for name in _unsupported_filters(selection, source):
             raise InvalidRequest(f"{name}: the source of {source.operation} cannot be filtered by it")

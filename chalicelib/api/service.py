@@ -11,7 +11,7 @@ from chalicelib.runs import schedule
 
 @handles(routes.HEALTH)
 def get_health(_: Call) -> Health:
-    """Say that the API answers."""
+    """Return that the API is up."""
     return Health()
 
 

@@ -16,7 +16,7 @@ FILTERS = ("createdAfter", "createdBefore", "createdBy", "primaryIds")
 # The payload's fields; `fields` may rename them.
 PAYLOAD = ("primaryId", "operation", "createdBy", "created")
 
-# Headers that this service or HTTP itself sets, and those that belong into [auth].
+# Headers that this service or HTTP itself sets, and those that belong in [auth].
 _RESERVED = ("idempotency-key", "x-run-id", "host", "content-length", "transfer-encoding")
 _CREDENTIALS = ("authorization", "cookie")
 
@@ -107,7 +107,10 @@ def _check_statuses(statuses: list[int], key: str) -> None:
                 f"reprocess.{key}: {status} always means that it was not processed and is retried; remove it"
             )
         if status == 401 or (status in REFUSES_US and key != "rejected"):  # noqa: PLR2004 (a status)
-            raise ValueError(f"reprocess.{key}: {status} always halts the run, as it refuses this service; remove it")
+            raise ValueError(
+                f"reprocess.{key}: {status} always stops the run, because it means that the application refuses this "
+                "service; remove it"
+            )
 
 
 def _check_fields(fields: dict[str, str]) -> None:
@@ -123,7 +126,7 @@ def _check_fields(fields: dict[str, str]) -> None:
 def _check_headers(headers: dict[str, str], where: str) -> None:
     for name, value in headers.items():
         if name.lower() in (*_RESERVED, *_CREDENTIALS):
-            raise ValueError(f"{where}: {name} cannot be set here; credentials belong into [auth]")
+            raise ValueError(f"{where}: {name} cannot be set here; credentials belong in [auth]")
         if not _is_header(name) or not re.fullmatch(r"[!-~]([ -~]*[!-~])?", value):
             raise ValueError(f"{where}: {name!r} is not a header whose value is one line of printable ASCII")
 
@@ -138,9 +141,7 @@ def _check_auth(auth: Auth) -> None:
     if auth.type != "none" and not auth.secret:
         raise ValueError(f"auth.secret: is missing; type {auth.type!r} needs the name of a secret")
     if auth.type == "none" and auth.secret is not None:
-        raise ValueError(
-            "auth.type: is missing or none although there is a secret; use bearer, basic, header or oauth2"
-        )
+        raise ValueError("auth.type: must be bearer, basic, header or oauth2, because auth.secret is set")
     if (auth.type == "oauth2") != (auth.token_url is not None):
         raise ValueError("auth.token_url: is required for type oauth2, and only for it")
     if auth.token_url is not None:
@@ -185,4 +186,4 @@ def _check_url(url: str, where: str) -> None:
     if not valid or parts.fragment or re.search(r"[\s\\]", url):
         raise ValueError(f"{where}: {url!r} is not an http or https URL")
     if parts.username is not None:
-        raise ValueError(f"{where}: contains a user name; credentials belong into [auth]")
+        raise ValueError(f"{where}: contains a user name; credentials belong in [auth]")

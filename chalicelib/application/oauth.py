@@ -82,5 +82,5 @@ def _token(body: bytes) -> tuple[str, int]:
     except (ValueError, RecursionError, OverflowError):
         raise ConfigurationError("the token endpoint (auth.token_url) did not answer with a token") from None
     if token.token_type.lower() != "bearer":
-        raise ConfigurationError("the token endpoint (auth.token_url) issues tokens of another type than bearer")
+        raise ConfigurationError("the token endpoint (auth.token_url) issued a token whose type is not bearer")
     return token.access_token, max(seconds - _MARGIN, 0) * 1000

@@ -35,7 +35,7 @@ class Approvals:
         return token
 
     def decide(self, run_id: str, decision: ApprovalDecision, by: str) -> bool:
-        """Write down a decision; False if the run does not wait any more, or somebody else decided first."""
+        """Record a decision; False if the run no longer waits, or somebody else decided first."""
         awaiting = RunStatus.AWAITING_APPROVAL
         status = RunStatus.RUNNING if decision == ApprovalDecision.APPROVED else awaiting
         values = {"decision": decision, "by": by, "now": self._clock(), "new": status, "awaiting": awaiting}
@@ -48,7 +48,7 @@ class Approvals:
         return True
 
     def expire(self, run_id: str) -> None:
-        """Write down that no approval reached the execution in time, even if one was given. A refusal stays."""
+        """Record that no approval reached the execution in time, even if one was given. A rejection stays."""
         expired, declined = ApprovalDecision.EXPIRED, ApprovalDecision.DECLINED
         values = {"expired": expired, "declined": declined, "now": self._clock()}
         try:

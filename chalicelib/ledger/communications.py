@@ -116,7 +116,7 @@ class Communications:
             raise OutcomeUnknown("claimed_elsewhere") from None
 
     def record_answer(self, claim: State, answer: str, reason: str | None, rules: Rules) -> None:
-        """Write down the answer to a claim's POST, unless another delivery of the same task has claimed meanwhile.
+        """Record the answer to a claim's POST, unless another delivery of the same task has claimed meanwhile.
 
         `answer` is `accepted` or the name of an error. A refused write is no failure: either a repetition of this very
         write succeeded, or the newer claim of the same owner will write its own answer.

@@ -125,7 +125,7 @@ class Table:
         if first is not None:
             # A sort key takes one condition only; `~` sorts after everything that our keys contain.
             condition, values = "sk BETWEEN :first AND :last", {":pk": pk, ":first": first, ":last": sk_prefix + "~"}
-        yield from self._pages(
+        yield from self._items(
             KeyConditionExpression=f"pk = :pk AND {condition}",
             ExpressionAttributeValues=_encode(values),
             ConsistentRead=True,
@@ -133,26 +133,12 @@ class Table:
 
     def query_index(self, index: str, value: str, *, oldest_first: bool = True) -> Iterator[Item]:
         """Yield the items in a sparse index, in the order of its sort key. Its partition key has the index's name."""
-        yield from self._pages(
-            IndexName=index,
-            KeyConditionExpression="#index = :value",
-            ExpressionAttributeNames={"#index": index},
-            ExpressionAttributeValues=_encode({":value": value}),
-            ScanIndexForward=oldest_first,
-        )
+        yield from self._items(**_in_index(index, value), ScanIndexForward=oldest_first)
 
     def count_index(self, index: str, value: str, at_most: int) -> int:
         """Return how many items a sparse index holds; counting stops at the page that reaches `at_most`."""
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._name,
-            IndexName=index,
-            KeyConditionExpression="#index = :value",
-            ExpressionAttributeNames={"#index": index},
-            ExpressionAttributeValues=_encode({":value": value}),
-            Select="COUNT",
-        )
         total = 0
-        for page in pages:
+        for page in self._pages(**_in_index(index, value), Select="COUNT"):
             total += page["Count"]
             if total >= at_most:
                 break
@@ -205,9 +191,22 @@ class Table:
             after = _page_key(_decode(answer["LastEvaluatedKey"]), sort)
         return found, after
 
-    def _pages(self, **request: Any) -> Iterator[Item]:
-        for page in self._client.get_paginator("query").paginate(TableName=self._name, **request):
+    def _items(self, **request: Any) -> Iterator[Item]:
+        for page in self._pages(**request):
             yield from map(_decode, page["Items"])
+
+    def _pages(self, **request: Any) -> Iterator[dict[str, Any]]:
+        yield from self._client.get_paginator("query").paginate(TableName=self._name, **request)
+
+
+def _in_index(index: str, value: str) -> dict[str, Any]:
+    """Return what a query for a value of a sparse index asks for."""
+    return {
+        "IndexName": index,
+        "KeyConditionExpression": "#index = :value",
+        "ExpressionAttributeNames": {"#index": index},
+        "ExpressionAttributeValues": _encode({":value": value}),
+    }
 
 
 def _page_key(item: Item, sort: str) -> PageKey:

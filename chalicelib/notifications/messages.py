@@ -12,6 +12,7 @@ from chalicelib.models import (
     Topic,
     Trigger,
 )
+from chalicelib.notifications import policy
 from chalicelib.notifications.summary import Summary
 
 # Amazon SNS refuses subjects of 100 characters or more, with line breaks, or with anything but ASCII (API Reference,
@@ -23,12 +24,12 @@ _REASONS = 8
 
 _MEANING = {
     Outcome.ACCEPTED: "the application accepted them",
-    Outcome.FAILED: "the application failed; a later run will try again",
+    Outcome.FAILED: "the application failed; a later run will try again, except those on the worklist",
     Outcome.REJECTED: "the application refused them for good; they are on the worklist",
-    Outcome.UNKNOWN: "sent, but no answer came; the application's list will show what happened after the cool-down",
+    Outcome.UNKNOWN: "sent, but no answer came; after the cool-down, the application's list will show what happened",
     Outcome.DEFERRED: "the application did not take them; a later run will try again",
-    Outcome.SKIPPED: "left alone",
-    Outcome.NOT_ATTEMPTED: "the run stopped before their turn; a later run will try again",
+    Outcome.SKIPPED: "not sent by this run; see the reasons",
+    Outcome.NOT_ATTEMPTED: "the run ended before it reached them; a later run will try again",
 }
 
 
@@ -65,10 +66,22 @@ def listing_failed(run: Run) -> Notification:
 def recovered(known: Incident, now: int) -> Notification:
     """Return the mail that an incident is over although there was nothing to send."""
     message = (
-        f"The incident that began {times.format_duration(now - known.since)} ago ({known.kind}) is over: "
-        "the application's lists can be read, and nothing in them is due."
+        f"The incident that began {times.format_duration(now - known.since)} ago ({_incident(known.kind)}) is over: "
+        "the application's lists can be read, and they contain nothing to send."
     )
-    return Notification(topic=Topic.SUCCEEDED, subject=_subject("recovered, nothing is due"), message=message)
+    return Notification(topic=Topic.SUCCEEDED, subject=_subject("recovered, nothing to send"), message=message)
+
+
+def _incident(kind: str) -> str:
+    """Return in words what kept scheduled runs from succeeding; see `policy.incident_kind`."""
+    cause, _, detail = kind.partition(":")
+    known = {
+        policy.LISTING: "the lists could not be read",
+        policy.NOTHING_ACCEPTED: "the application accepted nothing",
+        "misconfigured": f"the application refused this service, {detail}",
+        "hand": f"stopped by {detail}",
+    }
+    return known.get(cause, f"runs ended as {kind}")
 
 
 def never_started(run: Run, error: str) -> Notification:
@@ -85,7 +98,7 @@ def approval_request(run: Run, timeout: int) -> Notification:
     """Return the mail that asks for approval; `timeout` in milliseconds. Its topic is the one whose readers act."""
     message = (
         f"Run {run.run_id} ({_started_by(run)}) would send {run.eligible} communications. "
-        "A run of this size needs an approval.\n\n"
+        "A run of this size needs approval.\n\n"
         "Nothing is sent until somebody with the role approver, other than the requester, decides:\n\n"
         f"  POST /runs/{run.run_id}/approve   sends them\n"
         f"  POST /runs/{run.run_id}/reject    sends nothing\n\n"
@@ -114,7 +127,7 @@ def _started_by(run: Run) -> str:
 
 def _headline(run: Run, halt_reason: str | None) -> str:
     took = times.format_duration((run.ended_at or run.requested_at) - run.requested_at)
-    text = f"Run {run.run_id} ({_started_by(run)}) ended as {run.status} after {took}."
+    text = f"Run {run.run_id} ({_started_by(run)}) ended after {took}: {run.status}."
     if run.error:
         text += f"\nThe run itself failed: {run.error}."
     return text + ("\n" + _why_halted(halt_reason) if halt_reason else "")
@@ -128,7 +141,9 @@ def _why_halted(halt_reason: str) -> str:
             "check auth.secret and reprocess.url in application.toml. The communications are not the cause."
         )
     if kind == "breaker":
-        return "It was stopped because the application no longer accepted anything: it seems to be down."
+        return (
+            "It was stopped because the application accepted nothing in several batches in a row: it seems to be down."
+        )
     return f"It was stopped by {code or kind}."
 
 
@@ -174,16 +189,16 @@ def _worklist(summary: Summary) -> str:
         return ""
     rows = [f"  {each.operation} {each.primary_id!r}: {each.reason}" for each in summary.worklist]
     more = [f"  ... and {summary.manual - len(rows)} more"] if summary.manual > len(rows) else []
-    return "\n".join([f"{summary.manual} need a person and are new on the worklist:", *rows, *more])
+    return "\n".join([f"New on the worklist, for a person to decide: {summary.manual}", *rows, *more])
 
 
 def _remarks(run: Run, summary: Summary) -> str:
     lines = []
     if summary.relapsed:
-        lines.append(f"{summary.relapsed} had been accepted before and are listed as failed again.")
+        lines.append(f"Accepted before, but listed as failed again: {summary.relapsed}")
     if run.not_found_count:
         shown = ", ".join(map(repr, run.not_found))
-        lines.append(f"{run.not_found_count} of the requested ids are not listed as failed and were not sent: {shown}")
+        lines.append(f"Requested ids that are not listed as failed, and were not sent: {run.not_found_count} ({shown})")
     if run.truncated:
         more = f"at least {run.truncated_count} more" if run.truncated_count else "there may be more"
         lines.append(

@@ -1,4 +1,4 @@
-"""When people are notified about scheduled runs: not every quarter of an hour, but never not at all."""
+"""When people are notified about scheduled runs: not every quarter of an hour, but always when something changes."""
 
 from chalicelib.models import Incident, NotifyReason, RunStatus
 
@@ -12,7 +12,7 @@ NOTHING_ACCEPTED = "nothing_accepted"
 def notify_reason(
     incident: str | None, known: Incident | None, now: int, remind_after: int, *, news: bool = False
 ) -> NotifyReason:
-    """Return why people are notified about a scheduled run, or NOBODY. `incident` is its kind, None if all went well.
+    """Return why people are notified about a scheduled run, or NONE. `incident` is its kind, None if all went well.
 
     `news` says that the run added to the worklist, which is always worth a mail. Times in milliseconds.
     """

@@ -28,13 +28,13 @@ def ask(
     elif run.decision == ApprovalDecision.APPROVED:
         executions.approve(token)
     elif not asked:
-        # Mailed first and noted afterwards: people may be asked twice, but never not at all.
+        # Mailed first and noted afterwards: people may be asked twice, but always at least once.
         notify(messages.approval_request(run, timeout))
         ledger.approvals.mark_asked(run_id)
 
 
 def decide(run_id: str, decision: ApprovalDecision, caller: str, ledger: Ledger, executions: Executions) -> Run:
-    """Approve or decline a run that waits for approval, and return it. The same decision again is delivered again.
+    """Approve or reject a run that waits for approval, and return it. The same decision again is delivered again.
 
     Forbidden for the run's requester. Conflict if the run does not wait, or does not wait any more.
     """
@@ -52,7 +52,7 @@ def decide(run_id: str, decision: ApprovalDecision, caller: str, ledger: Ledger,
     approved = decision == ApprovalDecision.APPROVED
     delivered = executions.approve(token) if approved else executions.decline(token)
     if approved and not delivered and run.decision != ApprovalDecision.APPROVED:
-        raise Conflict("the approval came too late: the run had waited as long as it may")
+        raise Conflict("the approval came too late: the wait for it had already timed out")
     return ledger.runs.read(run_id)
 
 
@@ -64,6 +64,6 @@ def end_wait(run_id: str, ledger: Ledger, executions: Executions) -> None:
 
 
 def closing_status(run: Run) -> RunStatus | None:
-    """Return the status of a run whose approval was refused or never came, None for all others."""
-    refused = run.decision in (ApprovalDecision.DECLINED, ApprovalDecision.EXPIRED)
-    return RunStatus.DECLINED if refused else None
+    """Return the status of a run that was rejected, or not approved in time; None for all others."""
+    declined = run.decision in (ApprovalDecision.DECLINED, ApprovalDecision.EXPIRED)
+    return RunStatus.DECLINED if declined else None

@@ -1,4 +1,4 @@
-"""Collects for a run: finds what is due, writes the manifest, and starts the execution."""
+"""Collects for a run: finds what is eligible, writes the manifest, and starts the execution."""
 
 from collections.abc import Callable
 from typing import Any
@@ -38,17 +38,21 @@ Notify = Callable[[Notification], None]
 def handle_event(
     event: dict[str, Any],
     recovery: Recovery,
-    collector: "Collector",
+    make_collector: Callable[[], "Collector"],
     ledger: Ledger,
     manifests: Manifests,
     settings: Settings,
     notify: Notify,
 ) -> None:
-    """Do what a collector's event asks for: recover the open runs, then collect for the run that it starts."""
+    """Do what a collector's event asks for: recover the open runs, then collect for the run that it starts.
+
+    `make_collector` reads application.toml, which may fail. It is called only when there is a run to collect for, so
+    that recovery works with any configuration, and closes that run too.
+    """
     recovery.recover_open_runs()
     run = start.begin(event, ledger)
     if run:
-        run = collect_run(run, collector, ledger, manifests, settings, notify)
+        run = collect_run(run, make_collector(), ledger, manifests, settings, notify)
     if not start.is_requested(event):
         worklist_size = ledger.communications.worklist_size(metrics.MAX_WORKLIST_COUNT)
         metrics.collector_ended(settings.resource_prefix, run, worklist_size, ledger.clock())
@@ -85,7 +89,7 @@ def _notify_about_schedule(run: Run, ledger: Ledger, settings: Settings, notify:
 
 
 class Collector:
-    """One attempt to collect for a run; `time_left` returns the milliseconds that the Lambda still has."""
+    """Collects once for a run; `time_left` returns the milliseconds that the Lambda still has."""
 
     def __init__(
         self,
@@ -133,7 +137,7 @@ class Collector:
     def _fill(
         self, manifest: ManifestWriter, run: Run, selection: Selection, resume_from: Checkpoint | None
     ) -> Collection:
-        """Scan the lists, and put what is due into the manifest."""
+        """Scan the lists, and put what is eligible into the manifest."""
         collection = Collection(selection)
         sources = checkpoint.resume_order(self._configuration.selected(selection), resume_from)
         for candidate in self._scan.candidates(collection, sources):
@@ -163,7 +167,7 @@ class Collector:
         )
 
     def _pin(self, run: Run, collection: Collection, manifest: ManifestWriter) -> Run:
-        """Write down what was found; the first attempt to do so is the one that counts."""
+        """Record what was found; only the first collection to do so counts."""
         counted = collection.counted()
         if not manifest.batches:
             counts = {Outcome.SKIPPED.value: sum(collection.skipped.values())}

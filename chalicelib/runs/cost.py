@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from chalicelib.models import Run
+from chalicelib.models import Outcome, Run
 from chalicelib.runs.prices import ALARM_METRIC, CUSTOM_METRIC, PRICES, SECRET
 from chalicelib.settings import Settings
 
@@ -17,7 +17,7 @@ from chalicelib.settings import Settings
 ASSUMED_POST_MS = 200.0
 
 # Assumptions, in seconds. A call of `reprocess` beside its POST: the claim and the answer. A call of `record`. A child
-# workflow beside these two: its start, its look at the switch, its transitions. A page of a list. The start of the
+# workflow beside these two: its start, its check of the switch, its transitions. A page of a list. The start of the
 # execution, the report and the mail.
 _LEDGER_S, _RECORD_S, _CHILD_S, _PAGE_S, _RUN_S = 0.05, 0.1, 0.5, 0.3, 5.0
 _REPORT_S_PER_BATCH = 0.0005
@@ -92,7 +92,7 @@ def _reprocess_seconds(post_ms: float) -> float:
 def requests(communications: int, batches: int) -> dict[str, int]:
     """Return how often a run in which everything goes well asks AWS for what.
 
-    A communication: one call of `reprocess`, with a claim and an answer. A batch: one look at the switch and one call
+    A communication: one call of `reprocess`, with a claim and an answer. A batch: one check of the switch and one call
     of `record`, which reads the communications, resets the breaker, writes the outcomes and adds to the progress.
     """
     return {
@@ -145,7 +145,8 @@ def bill(used: Mapping[str, float]) -> dict[str, float]:
 
 def monthly(operations: int) -> dict[str, float]:
     """Return what a month costs in US dollars, whether anything fails or not, for so many operations."""
-    metrics, alarm_metrics = 5 + 7 * operations, 7
+    # An outcome of an operation is a metric, and each alarm watches one.
+    metrics, alarm_metrics = 5 + len(Outcome) * operations, 6
     return {
         f"{metrics} custom metrics": metrics * CUSTOM_METRIC.dollars,
         f"{alarm_metrics} metrics of alarms": alarm_metrics * ALARM_METRIC.dollars,

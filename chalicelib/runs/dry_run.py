@@ -32,7 +32,7 @@ _MEASURED_RUNS = 10
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What a run would do. Times in milliseconds since 1970.
 
-    `eligible` of `matched` would be sent; `skipped` has the rest by reason. `truncated`: a limit would cut the run
+    `eligible` of `matched` would be sent; `skipped` counts the others by reason. `truncated`: a limit would cut the run
     short. `incomplete`: there was no time to look at everything, or a list failed with `error`; the numbers are then
     lower bounds. `sample` holds (operation, primaryId) of the first that would be sent.
     """

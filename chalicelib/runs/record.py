@@ -32,13 +32,7 @@ _States = Mapping[tuple[str, str], State]
 
 
 def finish_batch(
-    run_id: str,
-    batch: Batch,
-    results: list[TaskResult],
-    ledger: Ledger,
-    settings: Settings,
-    *,
-    began: bool,
+    run_id: str, batch: Batch, results: list[TaskResult], ledger: Ledger, settings: Settings, *, began: bool
 ) -> dict[str, int]:
     """Record a batch that its child workflow has come to the end of; return the number of each outcome.
 
@@ -50,15 +44,9 @@ def finish_batch(
 
 
 def record_batch(
-    run_id: str,
-    batch: Batch,
-    results: list[TaskResult],
-    ledger: Ledger,
-    settings: Settings,
-    *,
-    began: bool = True,
+    run_id: str, batch: Batch, results: list[TaskResult], ledger: Ledger, settings: Settings, *, began: bool = True
 ) -> BatchRecord:
-    """Write down how a batch ended and return it; a repetition changes nothing.
+    """Record how a batch ended and return it; a repetition changes nothing.
 
     Everything but the counters is done before the record is written, and may be done twice, so dying in between loses
     nothing. `results` say what was skipped, and why; about all that was tried the ledger knows more than a dead Lambda

@@ -44,7 +44,7 @@ def report(
     """Close a run and return its one mail; a repetition returns the same mail.
 
     `failure` is what broke the run itself, if anything did. `notify` is called before the run is closed: if the process
-    dies in between, the next recovery repeats it, so people may be notified twice, but never not at all.
+    dies in between, the next recovery repeats it, so people may be notified twice, but always at least once.
     """
     run = ledger.runs.read(run_id)
     summary, recorded = _add_up(run, ledger)

@@ -1,4 +1,4 @@
-"""Sends one communication: claim it, POST it, write down the answer."""
+"""Sends one communication: claim it, POST it, record the answer."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -19,7 +19,7 @@ class Claims(Protocol):
         """Claim a communication."""
 
     def record_answer(self, claim: State, answer: str, reason: str | None, rules: Rules) -> None:
-        """Write down the answer to a claim's POST."""
+        """Record the answer to a claim's POST."""
 
 
 # POSTs a payload with an idempotency key for a run; raises a ReprocessError unless it was accepted.
@@ -55,7 +55,7 @@ def _result(
 
 
 def _send(claim: State, run_id: str, claims: Claims, send: Send, rules: Rules, clock: times.Clock) -> int:
-    """POST a claimed communication and write down the answer; return how many milliseconds the POST took."""
+    """POST a claimed communication and record the answer; return how many milliseconds the POST took."""
     began = clock()
     try:
         send(payload(claim), claim.key or "", run_id)

@@ -32,7 +32,7 @@ def request_run(
 
 
 def record_request(run_id: str, requested_by: str, selection: Selection, ledger: Ledger, manifests: Manifests) -> Run:
-    """Write down that somebody requested a run, and return it. Conflict if it was requested with another selection."""
+    """Record that somebody requested a run, and return it. Conflict if it was requested with another selection."""
     run = Run(
         run_id=run_id,
         trigger=Trigger.REQUEST,

@@ -10,7 +10,7 @@ from chalicelib.runs.approval import end_wait
 def stop_run(run_id: str, stopped_by: str, ledger: Ledger, executions: Executions) -> Run:
     """Let a run end after what is in flight, and return it. Conflict if it has ended already.
 
-    A run that has not begun to send ends at once. Otherwise each batch looks at the switch before it starts, and the
+    A run that has not begun to send ends at once. Otherwise each batch checks the switch before it starts, and the
     report closes the run. A wait for approval ends at once: the switch is written before the token is read, and the
     task that asks for approval does it the other way round, so one of them always sees the other.
     """

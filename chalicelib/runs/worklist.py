@@ -1,4 +1,4 @@
-"""What people do with communications: look them up, retry, dismiss and restore them, one by one or many at once."""
+"""What people do with communications: look them up, restore them, and retry or dismiss one or many at once."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from chalicelib.models import CommunicationStatus, PageKey
 BULK_SIZE = 200
 
 _EXPLANATIONS = {
-    Refusal.SENDING: "it may be being sent right now; try again when its status is no longer sending",
+    Refusal.SENDING: "it may be in the middle of being sent; try again when its status is no longer sending",
     Refusal.COOL_DOWN: "what was sent before may still arrive; try again after coolDownUntil",
     Refusal.NOT_ON_WORKLIST: "it is not on the worklist; restore it first if it was dismissed",
     Refusal.NOT_DISMISSED: "it is not dismissed",

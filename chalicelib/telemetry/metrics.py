@@ -1,6 +1,6 @@
 """Metrics in CloudWatch's embedded metric format: each is a line in the function's log, so it costs no call.
 
-They are for graphs and alarms. A task that is repeated counts twice here; the ledger has the truth.
+They are for graphs and alarms. A task that is repeated counts twice here; the ledger is exact.
 """
 
 from collections import Counter

@@ -35,7 +35,7 @@ def main() -> int:
     console = Console(highlight=False)
     shutil.rmtree(FOLDER, ignore_errors=True)
     toml = APPLICATION_TOML.read_text(encoding="utf-8").replace("timeout = 10", "timeout = 2")
-    console.print("Deploying comms-reprocess to the AWS on your machine ...")
+    console.print("Deploying comms-reprocess to an embedded AWS on this machine ...")
     with System(FOLDER, _SETTINGS, toml, rounds=1, requeue_after=0.2) as system:
         system.deploy()
         _let_fail(system, console)

@@ -1,5 +1,6 @@
 """A run above the threshold waits until somebody else approves or rejects it."""
 
+import re
 import time
 
 import pytest
@@ -47,7 +48,7 @@ def create_waiting_run(system, token):
 
 def approval_mails(system, run_id):
     """Wait for both mails about a run; return the mail that asks for approval, and the text of the result."""
-    system.mailbox.wait_for(lambda mail: f"Run {run_id}" in mail.get_content() and "ended as" in mail.get_content(), 60)
+    system.mailbox.wait_for(lambda mail: re.search(f"Run {run_id} .* ended after", mail.get_content()), 60)
     question, result = mails_about(system, run_id)
     return question, result.get_content()
 

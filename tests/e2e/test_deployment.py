@@ -12,7 +12,7 @@ LIMIT = 4_000_000
 def test_deploying_again_changes_nothing(system):
     """Every step finds its resource unchanged, and the summary says so."""
     printed = system.deploy_again()
-    assert "Done: nothing had to be changed." in printed
+    assert "Done: nothing to change." in printed
     assert printed.count("unchanged") == 20
 
 

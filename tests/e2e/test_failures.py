@@ -103,7 +103,7 @@ def test_a_communication_that_keeps_relapsing_moves_to_the_worklist(system, oper
     run = wait_for_end(system, operator, start_run(system, operator))
     assert run["counts"] == {"skipped": 3}
     text = wait_for_mail(system, run["runId"]).get_content()
-    assert "3 need a person" in text
+    assert "for a person to decide: 3" in text
     assert f"'{ids[0]}': relapsed" in text
     assert {item["status"]["S"] for item in ledger_items(system, ids)} == {"manual"}
     assert wait_for_end(system, operator, start_run(system, operator))["status"] == "empty"

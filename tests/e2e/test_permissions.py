@@ -166,7 +166,7 @@ def _run_schedules_and_requests(system, operator, ledger) -> None:
     wait_until(lambda: ledger.schedule.lock_holder()[0] == "", LOCK_HELD)
     _collect_without_lists(system)
     system.application.switch(lists_down=False)
-    collect(system)  # nothing is due: the collector ends the incident
+    collect(system)  # nothing to send: the collector ends the incident
     _request_and_stop(system, operator, bad)
     _report_unrecorded_batch(system, ledger, manifests)
 

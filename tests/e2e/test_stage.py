@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -36,17 +37,18 @@ def test_a_stage_can_be_planned_deployed_changed_and_destroyed_without_a_trace(s
     """plan changes nothing and predicts deploy, deploy can be repeated, and destroy removes what deploy has created."""
     before = snapshot(system)
     assert "Plan: 20 created." in stage.plan()
-    assert "is not deployed here: run python deploy.py deploy --stage other" in stage.run("status", status=1)
+    assert "is not deployed here: run .venv/bin/python deploy.py deploy --stage other" in stage.run("status", status=1)
     assert snapshot(system) == before
 
     assert "Done: 20 created." in stage.deploy()
-    assert "Done: nothing had to be changed." in stage.deploy()
-    assert "Plan: nothing had to be changed." in stage.plan()
+    assert "Done: nothing to change." in stage.deploy()
+    assert "Plan: nothing to change." in stage.plan()
 
     _change_a_setting_and_the_reserved_concurrency(system, stage)
     _change_a_policy(system, stage)
     _change_the_state_machine(stage)
     _deploy_over_another_handler(system, stage)
+    _change_the_runtime(system, stage)
     _check_the_status(system, stage)
 
     assert "deploy.py: nothing was removed" in stage.run("destroy", status=1)
@@ -69,7 +71,7 @@ def _change_a_setting_and_the_reserved_concurrency(system, stage) -> None:
     assert "Done: 1 changed." in stage.deploy()
     function = system.client("lambda").get_function_configuration(FunctionName=f"{OTHER_PREFIX}-reprocess")
     assert function["Environment"]["Variables"]["MAX_ATTEMPTS"] == "4"
-    assert "Done: nothing had to be changed." in stage.deploy()
+    assert "Done: nothing to change." in stage.deploy()
     concurrency = system.client("lambda").get_function_concurrency(FunctionName=f"{OTHER_PREFIX}-reprocess")
     assert concurrency["ReservedConcurrentExecutions"] == 7
 
@@ -92,7 +94,7 @@ def _change_the_state_machine(stage) -> None:
     assert '-      "TimeoutSeconds": 320' in printed
     assert '+      "TimeoutSeconds": 310' in printed
     assert "Done: 1 changed." in stage.deploy()
-    assert "Done: nothing had to be changed." in stage.deploy()
+    assert "Done: nothing to change." in stage.deploy()
 
 
 def _deploy_over_another_handler(system, stage) -> None:
@@ -102,13 +104,41 @@ def _deploy_over_another_handler(system, stage) -> None:
     assert "Plan: 1 changed." in stage.plan()
     assert "Done: 1 changed." in stage.deploy()
     assert client.get_function_configuration(FunctionName=name)["Handler"] == "app.authorizer"
-    assert "Plan: nothing had to be changed." in stage.plan()
+    assert "Plan: nothing to change." in stage.plan()
+    _fail_in_the_middle(system, stage)
+
+
+def _fail_in_the_middle(system, stage) -> None:
+    """If `chalice deploy` fails, it may have replaced the code already, so the handler is corrected all the same."""
+    client, name = system.client("lambda"), f"{OTHER_PREFIX}-authorizer"
+    client.update_function_configuration(FunctionName=name, Handler="chalicelib.api.door.authorizer")
+    file = stage.project / "app.py"
+    whole = file.read_text()
+    file.write_text("raise RuntimeError('planted')")
+    printed = stage.run("deploy", "--child-execution-type", "STANDARD", status=1)
+    file.write_text(whole)
+    assert "RuntimeError: planted" in printed
+    assert "run the same command again; it continues where it stopped" in printed
+    assert client.get_function_configuration(FunctionName=name)["Handler"] == "app.authorizer"
+
+
+def _change_the_runtime(system, stage) -> None:
+    """The functions run on the Python that deploys them; another one is a change."""
+    client, name = system.client("lambda"), f"{OTHER_PREFIX}-report"
+    runtime = client.get_function_configuration(FunctionName=name)["Runtime"]
+    client.update_function_configuration(FunctionName=name, Runtime="python3.9")
+    assert "Plan: 1 changed." in stage.plan()
+    assert "Done: 1 changed." in stage.deploy()
+    assert client.get_function_configuration(FunctionName=name)["Runtime"] == runtime
 
 
 def _check_the_status(system, stage) -> None:
     printed = stage.run("status")
     assert "7 of 7" in printed
     assert f"version    {__version__}\n" in printed
+    # A URL to which a route's path can be added.
+    assert re.search(r"^API +https://\S+/api$", printed, re.MULTILINE)
+    assert f"machine    {OTHER_PREFIX}, executions under way: 0\n" in printed
     assert "rate(1 hour), enabled" in printed
     assert "6, none in alarm" in printed
     assert "0 need a person" in printed
@@ -143,7 +173,7 @@ def test_deploying_again_completes_a_deployment_that_was_killed_during_chalice_d
         assert not (stage.project / ".chalice" / "deployed" / f"{STAGE}.json").exists()
         stage.deploy()
         assert len(apis.get_rest_apis()["items"]) == len(before["apis"]) + 1
-        assert "Plan: nothing had to be changed." in stage.plan()
+        assert "Plan: nothing to change." in stage.plan()
         stage.run("destroy", "--yes", "--with-data")
         assert snapshot(system) == before
 

@@ -103,7 +103,7 @@ def test_check_finds_no_problem_with_an_empty_list(run_check):
     with serving(always(page())) as server:
         problems, text = run_check(server.url, states=lambda _: None)
     assert problems == 0
-    assert "There would be no POST, because nothing is due. It would go to" in text
+    assert "There would be no POST, because there is nothing to send. It would go to" in text
     assert "(there is no ledger yet; `deploy.py deploy` will create it)" in text
 
 
@@ -129,7 +129,7 @@ def test_check_notes_each_url_to_which_the_secret_travels_unencrypted(run_check)
     """URLs of this machine are fine, and so is any URL if there is no secret."""
     _, text = run_check("http://app.example", FILE + SECRET, listing=EmptyListing())
     notes = [line for line in text.splitlines() if line.startswith("Note")]
-    assert [line.split()[5] for line in notes] == ["http://app.example/emails", "http://app.example/communications"]
+    assert [line.split()[7] for line in notes] == ["http://app.example/emails", "http://app.example/communications"]
     for url, file in (
         ("http://app.example", FILE),
         ("https://app.example", FILE + SECRET),

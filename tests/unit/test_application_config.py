@@ -230,7 +230,7 @@ def test_a_mistake_in_a_source_is_an_error_that_names_its_key_and_rule(read, lin
         ),
         ("[reprocess]", "[processing]", "Object contains unknown field `processing`"),
         ("[[sources]]", "[sources]", "Expected `array`, got `object` - at `$.sources`"),
-        ('type = "bearer"', "", "auth.type: is missing or none although there is a secret"),
+        ('type = "bearer"', "", "auth.type: must be bearer, basic, header or oauth2, because auth.secret is set"),
         (
             "[reprocess]",
             "[reprocess]\nalready_sent = [429]",
@@ -241,8 +241,8 @@ def test_a_mistake_in_a_source_is_an_error_that_names_its_key_and_rule(read, lin
             "[reprocess]\nrejected = [408]",
             "reprocess.rejected: 408 always means that it was not processed",
         ),
-        ("[reprocess]", "[reprocess]\nrejected = [401]", "reprocess.rejected: 401 always halts the run"),
-        ("[reprocess]", "[reprocess]\naccepted = [403]", "reprocess.accepted: 403 always halts the run"),
+        ("[reprocess]", "[reprocess]\nrejected = [401]", "reprocess.rejected: 401 always stops the run"),
+        ("[reprocess]", "[reprocess]\naccepted = [403]", "reprocess.accepted: 403 always stops the run"),
         (
             "[reprocess]",
             "[reprocess]\naccepted = [202]\nrejected = [202]",
@@ -316,9 +316,7 @@ def test_a_url_must_not_contain_a_user_name_or_password(read, url):
     """It would end up in messages, and the HTTP client would prefer it to the credentials in `[auth]`."""
     with pytest.raises(ConfigurationError) as caught:
         read(ALL, ENVIRONMENT | {"APPLICATION_URL": url})
-    assert (
-        str(caught.value) == "application.toml: sources[0].list: contains a user name; credentials belong into [auth]"
-    )
+    assert str(caught.value) == "application.toml: sources[0].list: contains a user name; credentials belong in [auth]"
 
 
 @pytest.mark.parametrize(

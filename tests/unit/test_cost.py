@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks import cost as benchmark
+from chalicelib.names import AwsLocation, Names
 from chalicelib.runs import cost
 from chalicelib.runs.prices import PRICES
 from chalicelib.settings import Settings
+from deployment import alarms
 from tests.fakes import make_run
 
 ROOT = Path(__file__).parents[2]
@@ -71,3 +73,9 @@ def test_the_cost_benchmark_prints_the_bill_of_the_model(capsys):
     assert f"{cost.estimate(1_000_000, FAST).dollars:.2f} USD" in printed
     for name in PRICES:
         assert name.replace("_", " ") in printed
+
+
+def test_the_model_counts_the_metrics_that_the_alarms_watch():
+    """Each alarm watches one."""
+    names = Names("mail-dev", AwsLocation("aws", "eu-central-1", "123456789012"))
+    assert f"{len(alarms.alarms(names, SETTINGS))} metrics of alarms" in cost.monthly(3)

@@ -81,7 +81,7 @@ def test_a_run_with_only_accepted_and_skipped_communications_has_succeeded(drive
     assert driver.run.ended_at == NOON + 90_000
     assert mail.topic == "succeeded"
     assert mail.subject == "comms-reprocess: 3 of 3 accepted"
-    assert "Run run (requested by bob) ended as succeeded after 1.5 min." in mail.message
+    assert "Run run (requested by bob) ended after 1.5 min: succeeded." in mail.message
     assert "7 matched:" in mail.message
 
 
@@ -160,7 +160,7 @@ def test_report_moves_a_rejected_communication_of_a_dead_child_to_the_worklist(d
     mail = driver.report()
     state = driver.ledger.communications.read([listed("1")])["send.email", "1"]
     assert state.status == "manual"
-    assert "1 need a person and are new on the worklist:\n  send.email '1': no_such_address" in mail.message
+    assert "New on the worklist, for a person to decide: 1\n  send.email '1': no_such_address" in mail.message
 
 
 def test_a_run_whose_children_all_died_is_partial_and_not_stopped_by_the_breaker(driver):
@@ -267,7 +267,7 @@ def test_the_mail_names_the_first_ten_new_on_the_worklist_and_counts_all(driver)
         driver.attempt(each, "CommunicationRejected", "no_such_address")
     driver.record(0)
     message = driver.report().message
-    assert "12 need a person" in message
+    assert "for a person to decide: 12" in message
     assert "id-09" in message
     assert "id-10" not in message
     assert "... and 2 more" in message
@@ -290,8 +290,8 @@ def test_the_mail_mentions_relapses_missing_ids_and_limits(driver, clock):
         clock.advance(HOUR + 1)
     driver.record(0)
     message = driver.report().message
-    assert "1 had been accepted before and are listed as failed again." in message
-    assert "1 of the requested ids are not listed as failed and were not sent: '99'" in message
+    assert "Accepted before, but listed as failed again: 1" in message
+    assert "Requested ids that are not listed as failed, and were not sent: 1 ('99')" in message
     assert "The run reached a limit" in message
 
 

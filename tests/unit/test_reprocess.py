@@ -1,4 +1,4 @@
-"""Sending one communication: claim it, POST it, write down the answer."""
+"""Sending one communication: claim it, POST it, record the answer."""
 
 import pytest
 

@@ -48,3 +48,24 @@ def test_the_openapi_document_describes_what_each_route_accepts_and_refuses(rout
 def test_the_openapi_document_lists_every_outcome():
     """An outcome is a value of a run's communications, and a filter for them."""
     assert set(openapi.document()["components"]["schemas"]["Outcome"]["enum"]) == set(Outcome)
+
+
+def test_the_openapi_document_requires_a_body_where_an_empty_one_is_refused():
+    """A run and a retry need none."""
+    operations = [each for path in openapi.document()["paths"].values() for each in path.values()]
+    required = {each["operationId"] for each in operations if each.get("requestBody", {}).get("required")}
+    assert required == {"dismissCommunication", "dismissCommunications", "retryCommunications"}
+
+
+def test_the_openapi_document_names_the_headers_of_answers():
+    """A preview starts no run, so it has no Location."""
+    paths = openapi.document()["paths"]
+    responses = paths["/reprocess"]["post"]["responses"]
+    assert (list(responses["202"]["headers"]), "headers" in responses["200"]) == (["Location"], False)
+    assert list(paths["/communications.csv"]["get"]["responses"]["200"]["headers"]) == ["X-Next-Cursor"]
+
+
+def test_the_descriptions_in_the_openapi_document_are_not_indented():
+    """Markdown would show an indented paragraph as code."""
+    described = openapi.document()["components"]["schemas"].values()
+    assert [each["description"] for each in described if "\n    " in each.get("description", "")] == []

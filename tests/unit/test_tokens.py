@@ -18,23 +18,16 @@ def test_a_token_is_found_by_its_secret_until_it_expires(ledger, clock):
     assert ledger.tokens.find(secret) is None
 
 
-def test_the_table_does_not_contain_the_secret_of_a_token(ledger, dynamodb, table):
-    """It holds only the hash."""
-    secret = ledger.tokens.add("bob", "operator", HOUR)
-    assert secret not in str(dynamodb.scan(TableName=table._name)["Items"])
-
-
 def test_every_token_has_a_different_secret(ledger):
     """Each is 32 random bytes, even for the same name and role."""
     assert ledger.tokens.add("bob", "viewer", HOUR) != ledger.tokens.add("bob", "viewer", HOUR)
 
 
-def test_a_token_is_stored_under_the_hash_of_its_secret(ledger, table):
+def test_a_token_is_stored_under_the_hash_of_its_secret(ledger, dynamodb, table):
     """Reading the table gives nobody access."""
     secret = ledger.tokens.add("Jo", "viewer", HOUR)
-    assert ledger.tokens.find(secret).name == "Jo"
-    assert ledger.tokens.find(secret + "x") is None
-    assert secret not in str(list(table.query("TOKEN", "sha256-")))
+    assert len(list(table.query("TOKEN", "sha256-"))) == 1
+    assert secret not in str(dynamodb.scan(TableName=table._name)["Items"])
 
 
 def test_tokens_are_listed_and_revoked_by_their_id(ledger, clock):

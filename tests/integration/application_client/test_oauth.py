@@ -176,7 +176,7 @@ def test_a_token_endpoint_that_cuts_the_connection_means_not_processed():
         ({"access_token": None}, "did not answer with a token"),
         ({"access_token": "a\nb"}, "is not one line of printable ASCII"),
         ({"expires_in": "soon"}, "did not answer with a token"),
-        ({"token_type": "mac"}, "issues tokens of another type than bearer"),
+        ({"token_type": "mac"}, "issued a token whose type is not bearer"),
     ],
 )
 def test_an_answer_without_a_valid_token_fails_the_list(token_server, answer, message):

@@ -1,13 +1,14 @@
 """A deployment without Lambda and Step Functions, whose collector can be killed after any write."""
 
 import itertools
+from functools import partial
 from typing import Any
 
 from chalicelib import run_ids, times
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.application.list_pages import Page
 from chalicelib.application.list_requests import PageRequest
-from chalicelib.errors import ListingFailed, NotificationFailed
+from chalicelib.errors import ConfigurationError, ListingFailed, NotificationFailed
 from chalicelib.lambda_invoker import requested_event
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.table import Table
@@ -113,6 +114,7 @@ class FakeDeployment:
         self.executions = FakeExecutions(self)
         self.mails: list[Any] = []
         self.refuse_mails = False
+        self.misconfigured = False
         self.invoked: list[str] = []
         self.recovery = Recovery(self.ledger, self.executions, self.invoked.append, self.report, self.mail)
 
@@ -132,6 +134,8 @@ class FakeDeployment:
         return report.report(run_id, failure, self.ledger, self.manifests, self.settings, notify)
 
     def collector(self, time_left=lambda: 600_000) -> Collector:
+        if self.misconfigured:
+            raise ConfigurationError("application.toml: APPLICATION_URL is not set")
         return Collector(
             self.lists,
             self.ledger,
@@ -147,7 +151,7 @@ class FakeDeployment:
         collect.handle_event(
             event,
             self.recovery,
-            self.collector(**options),
+            partial(self.collector, **options),
             self.ledger,
             self.manifests,
             self.settings,

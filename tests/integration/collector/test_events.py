@@ -7,7 +7,7 @@ from chalicelib.runs import start, stop
 from tests.integration.collector.fakes import MINUTE
 
 
-def test_due_communications_of_all_sources_enter_the_manifest_in_batches(deployment):
+def test_eligible_communications_of_all_sources_enter_the_manifest_in_batches(deployment):
     """The run is then `running`, and no mail is sent."""
     deployment.add_failed("send.email", "1", "2", "3", "4")
     deployment.add_failed("send.sms", "5")
@@ -18,7 +18,7 @@ def test_due_communications_of_all_sources_enter_the_manifest_in_batches(deploym
     assert not deployment.mails
 
 
-def test_a_scheduled_run_with_nothing_due_leaves_no_run_no_execution_and_no_mail(deployment):
+def test_a_scheduled_run_with_nothing_to_send_leaves_no_run_no_execution_and_no_mail(deployment):
     """The next scheduled run may begin."""
     deployment.fire(1)
     assert (deployment.executions.started, deployment.mails, deployment.ledger.runs.open_runs()) == ({}, [], [])
@@ -30,12 +30,12 @@ def test_skipped_communications_are_counted_by_skip_reason(deployment):
     """They do not enter the manifest, except those that the run moves to the worklist."""
     deployment.add_failed("send.email", "fresh", age=MINUTE)
     deployment.add_failed("send.email", "stale", age=8 * 24 * 60 * MINUTE)
-    deployment.add_failed("send.sms", "manual", "due")
+    deployment.add_failed("send.sms", "manual", "eligible")
     manual = Communication(operation="send.sms", primary_id="manual", listed_at=deployment.clock())
     assert deployment.ledger.communications.move_to_worklist(manual, "somebody", "rejected")
     run_id = deployment.fire()
     # `record` moves a stale communication to the worklist, so it enters one manifest.
-    assert deployment.manifest(run_id) == ["stale", "due"]
+    assert deployment.manifest(run_id) == ["stale", "eligible"]
     run = deployment.ledger.runs.read(run_id)
     assert (run.matched, run.skipped) == (4, {"too_fresh": 1, "manual": 1})
 
@@ -118,7 +118,7 @@ def test_an_unreadable_list_causes_one_mail_reminders_and_one_mail_when_it_recov
     assert len(deployment.mails) == 2
     deployment.lists.broken = False
     deployment.fire(12)
-    assert deployment.mails[2].subject == "comms-reprocess: recovered, nothing is due"
+    assert deployment.mails[2].subject == "comms-reprocess: recovered, nothing to send"
     deployment.fire(13)
     assert len(deployment.mails) == 3
 

@@ -158,7 +158,7 @@ def test_a_collector_that_runs_out_of_time_truncates_the_run(runner):
     assert runner.run(max_per_run=10)[1] == runner.lists.records["/emails"][20:]
 
 
-def test_a_truncated_run_leaves_a_checkpoint_even_if_nothing_was_due(runner):
+def test_a_truncated_run_leaves_a_checkpoint_even_if_nothing_was_eligible(runner):
     """Otherwise a long run of skipped records at the start would hide all others for ever."""
     runner.sources = [runner.source("send.email", "/emails", created="created")]
     left = iter([RESERVED_MS - 1])

@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from chalicelib.errors import NotificationFailed
+from chalicelib.errors import ConfigurationError, NotificationFailed
 from chalicelib.models import Selection
 from chalicelib.runs import start
 from chalicelib.runs.recovery import COLLECTOR_LIFETIME, MAX_COLLECTIONS
@@ -122,3 +122,28 @@ def test_a_collector_that_never_ran_for_a_request_is_invoked_again_a_few_times(d
         deployment.invoked.clear()
     assert deployment.ledger.runs.read("lost").status == "failed"
     assert [mail.subject for mail in deployment.mails] == ["comms-reprocess: a run never started"]
+
+
+def test_a_configuration_that_cannot_be_read_does_not_keep_runs_from_recovery(deployment):
+    """The run of the collector that failed is closed too, by a later one, and people are notified about both."""
+    deployment.add_failed("send.sms", "1")
+    first = deployment.fire(1)
+    deployment.executions.ended[first] = "ABORTED"
+    deployment.misconfigured = True
+    for number in (2, 3):
+        deployment.clock.advance(COLLECTOR_LIFETIME)
+        with pytest.raises(ConfigurationError):
+            deployment.fire(number)
+    assert deployment.ledger.runs.read(first).status == "failed"
+    assert [mail.subject for mail in deployment.mails] == [
+        "comms-reprocess: failed, 0 of 1 accepted",
+        "comms-reprocess: a run never started",
+    ]
+
+
+def test_a_paused_schedule_needs_no_configuration(deployment):
+    """The collector completes, so that no alarm goes off."""
+    deployment.ledger.schedule.pause("olga")
+    deployment.misconfigured = True
+    deployment.fire(1)
+    assert deployment.mails == []
