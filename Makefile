@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hooks lint test test-pythons check demo serve fire chaos docs bench-collect bench-cost clean
+.PHONY: help setup hooks lint test test-pythons check demo serve fire chaos record docs bench-collect bench-cost clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -63,6 +63,9 @@ fire: setup  ## fire the schedule of a running `make serve`
 
 chaos: setup  ## break everything at once for a minute, then check that nothing was lost or sent twice
 	@$(BIN)/python -m sandbox chaos
+
+record: setup  ## record what this version stores and sends, for the upgrade tests of later versions
+	@$(BIN)/python -m tests.e2e.record
 
 docs: setup  ## regenerate what the documents take from the code
 	@$(BIN)/python -m docs.generate

@@ -74,6 +74,8 @@ class Lambdas:
         # Returns whether to invoke a function a second time at the same time. Lambda and Step Functions may deliver an
         # event twice; tests replace this to see what happens then.
         self.deliver_twice: Callable[[str], bool] = lambda _name: False
+        # Called with a function's name and payload before each invocation.
+        self.observe: Callable[[str, bytes], None] = lambda _name, _payload: None
 
     def invoke(self, function: Function, payload: bytes, request_id: str | None = None) -> InvocationResult:
         """Invoke a function and wait for its result."""
@@ -87,6 +89,7 @@ class Lambdas:
 
     def _invoke_once(self, function: Function, payload: bytes, request_id: str | None) -> InvocationResult:
         _check_size(payload, SYNCHRONOUS_LIMIT)
+        self.observe(function.name, payload)
         request_id = request_id or str(uuid.uuid4())
         with self._reserved_concurrency(function), self._process(function) as process:
             return process.call(payload, request_id)

@@ -24,16 +24,18 @@ def recorded(version: str, name: str):
 def interrupted_run(system, request):
     """A run of an earlier version during an upgrade: no batch has been recorded yet."""
     version = request.param
-    items = [item for item in recorded(version, "items") if not item["sk"]["S"].startswith("BATCH#")]
-    run = next(item for item in items if item["sk"]["S"] == "RUN")
-    run |= {"status": {"S": "running"}, "open": {"S": "OPEN"}}
-    for closed in ("endedAt", "counts", "told", "trouble", "n_accepted", "n_rejected"):
-        run.pop(closed, None)
-    for item in items:
+    run_id = recorded(version, "execution")["runId"]
+    items = {(item["pk"]["S"], item["sk"]["S"]): item for item in recorded(version, "items")}
+    communications = [item for (_, kind), item in items.items() if kind == "COMM"]
+    run = items[f"RUN#{run_id}", "RUN"] | {"status": {"S": "running"}, "open": {"S": "OPEN"}}
+    for later in ("endedAt", "counts", "told", "trouble", "decision", "decidedBy", "decidedAt", "postMs", "posts"):
+        run.pop(later, None)
+    run = {name: value for name, value in run.items() if not name.startswith("n_")}
+    for item in (*communications, items[f"RUN#{run_id}", "SWITCH"], run):
         system.client("dynamodb").put_item(TableName=PREFIX, Item=item)
     manifest = json.dumps(recorded(version, "manifest")).encode()
     system.client("s3").put_object(Bucket=BUCKET, Key=run["manifest"]["S"], Body=manifest)
-    return version, run["runId"]["S"]
+    return version, run_id
 
 
 @pytest.mark.parametrize("interrupted_run", VERSIONS, indirect=True)

@@ -4,6 +4,7 @@ import pytest
 
 from chalicelib.ledger.claims import Rules
 from chalicelib.models import Batch, Communication, Incident, Outcome, Task, TaskResult, Trigger
+from chalicelib.notifications import messages
 from chalicelib.runs.record import record_batch
 from chalicelib.runs.report import report
 from chalicelib.settings import Settings
@@ -324,3 +325,19 @@ def test_people_are_notified_when_an_incident_ends(driver):
     driver.accept_all()
     assert (driver.report().topic, driver.run.notify_reason) == ("succeeded", "recovered")
     assert driver.ledger.incidents.read() is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("listing", "the lists could not be read"),
+        ("nothing_accepted", "the application accepted nothing"),
+        ("misconfigured:http_401", "the application refused this service, http_401"),
+        ("hand:olga", "stopped by olga"),
+        ("partial", "runs ended as partial"),
+    ],
+)
+def test_the_mail_that_an_incident_is_over_says_in_words_what_it_was(kind, words):
+    """The ledger keeps the incident's kind, which is a code."""
+    mail = messages.recovered(Incident(kind=kind, since=NOON, notified_at=NOON), NOON + 2 * HOUR)
+    assert f"The incident that began 2 h ago ({words}) is over" in mail.message
