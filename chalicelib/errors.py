@@ -41,7 +41,7 @@ class CommunicationRejected(ReprocessError):
 
 
 class ApplicationMisconfigured(ReprocessError):
-    """The application refuses this service, not the communication: 401, 403, 405 or a redirect."""
+    """Not the communication is at fault, but this service: 401, 403, 405, a redirect, or an unreadable secret."""
 
     outcome = Outcome.DEFERRED
 

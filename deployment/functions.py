@@ -43,11 +43,10 @@ def ensure(clients: Clients, stage: Stage) -> StepResult:
     try:
         _chalice(stage, "deploy", "--stage", stage.name)
     except ChaliceFailed:
-        # It may have failed half-way, and a function with new code and an old handler answers no call.
         with suppress(BotoCoreError, ClientError):
-            _update_handlers(clients("lambda"), stage.names)
+            _update_handlers(clients, stage.names, unless=before)
         raise
-    _update_handlers(clients("lambda"), stage.names)
+    _update_handlers(clients, stage.names, unless={})
     if not before:
         return StepResult.CREATED
     return StepResult.UNCHANGED if _deployed(clients, stage.names) == before else StepResult.CHANGED
@@ -75,16 +74,18 @@ def _chalice(stage: Stage, *arguments: str) -> None:
         )
 
 
-def _update_handlers(client: Any, names: Names) -> None:
-    """Update the handlers of functions that an earlier version deployed under other names."""
-    for name, function in chalice_names.functions(names).items():
-        try:
-            handler = client.get_function_configuration(FunctionName=name)["Handler"]
-        except client.exceptions.ResourceNotFoundException:
-            continue  # `chalice deploy` failed before it created this one
-        if handler != _HANDLERS[function]:
+def _update_handlers(clients: Clients, names: Names, unless: dict[str, Any]) -> None:
+    """Update the handlers of functions that an earlier version deployed under other names.
+
+    Functions that have the code that they have in `unless` are left alone: a deployment that failed has not reached
+    them, and code and handler have to go together.
+    """
+    client = clients("lambda")
+    for name, found in _deployed(clients, names).items():
+        handler = _HANDLERS[chalice_names.functions(names)[name]]
+        if found["handler"] != handler and found["code"] != unless.get(name, {}).get("code"):
             client.get_waiter("function_updated_v2").wait(FunctionName=name)
-            client.update_function_configuration(FunctionName=name, Handler=_HANDLERS[function])
+            client.update_function_configuration(FunctionName=name, Handler=handler)
 
 
 def _packaged(folder: Path, names: Names) -> dict[str, Any]:

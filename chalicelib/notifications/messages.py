@@ -78,7 +78,7 @@ def _incident(kind: str) -> str:
     known = {
         policy.LISTING: "the lists could not be read",
         policy.NOTHING_ACCEPTED: "the application accepted nothing",
-        "misconfigured": f"the application refused this service, {detail}",
+        "misconfigured": _misconfiguration(detail),
         "hand": f"stopped by {detail}",
     }
     return known.get(cause, f"runs ended as {kind}")
@@ -137,7 +137,7 @@ def _why_halted(halt_reason: str) -> str:
     kind, _, code = halt_reason.partition(":")
     if kind == "misconfigured":
         return (
-            f"It was stopped because the application refused this service ({code}): "
+            f"It was stopped because {_misconfiguration(code)}: "
             "check auth.secret and reprocess.url in application.toml. The communications are not the cause."
         )
     if kind == "breaker":
@@ -145,6 +145,10 @@ def _why_halted(halt_reason: str) -> str:
             "It was stopped because the application accepted nothing in several batches in a row: it seems to be down."
         )
     return f"It was stopped by {code or kind}."
+
+
+def _misconfiguration(code: str) -> str:
+    return "the secret could not be read" if code == "secret_unreadable" else f"the application answered {code}"
 
 
 def _approval(run: Run) -> str:
@@ -197,12 +201,13 @@ def _remarks(run: Run, summary: Summary) -> str:
     if summary.relapsed:
         lines.append(f"Accepted before, but listed as failed again: {summary.relapsed}")
     if run.not_found_count:
-        shown = ", ".join(map(repr, run.not_found))
+        more = ["..."] if run.not_found_count > len(run.not_found) else []
+        shown = ", ".join([*map(repr, run.not_found), *more])
         lines.append(f"Requested ids that are not listed as failed, and were not sent: {run.not_found_count} ({shown})")
     if run.truncated:
-        more = f"at least {run.truncated_count} more" if run.truncated_count else "there may be more"
+        left = f"at least {run.truncated_count} more" if run.truncated_count else "there may be more"
         lines.append(
-            f"The run reached a limit, or a list changed while it was read: {more}. A later run will take them."
+            f"The run reached a limit, or a list changed while it was read: {left}. A later run will take them."
         )
     return "\n".join(lines)
 

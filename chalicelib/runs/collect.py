@@ -47,23 +47,33 @@ def handle_event(
     """Do what a collector's event asks for: recover the open runs, then collect for the run that it starts.
 
     `make_collector` reads application.toml, which may fail. It is called only when there is a run to collect for, so
-    that recovery works with any configuration, and closes that run too.
+    that recovery works with any configuration.
     """
     recovery.recover_open_runs()
     run = start.begin(event, ledger)
     if run:
-        run = collect_run(run, make_collector(), ledger, manifests, settings, notify)
+        run = collect_run(run, make_collector, ledger, manifests, settings, notify)
     if not start.is_requested(event):
         worklist_size = ledger.communications.worklist_size(metrics.MAX_WORKLIST_COUNT)
         metrics.collector_ended(settings.resource_prefix, run, worklist_size, ledger.clock())
 
 
 def collect_run(
-    run: Run, collector: "Collector", ledger: Ledger, manifests: Manifests, settings: Settings, notify: Notify
+    run: Run,
+    make_collector: Callable[[], "Collector"],
+    ledger: Ledger,
+    manifests: Manifests,
+    settings: Settings,
+    notify: Notify,
 ) -> Run:
     """Collect for a run, notify people at once if nothing could be listed, and return the run as it is then."""
     selection = manifests.read_selection(run.selection) if run.selection else Selection()
-    run = collector.collect(run, selection)
+    try:
+        run = make_collector().collect(run, selection)
+    except ConfigurationError as error:
+        if run.manifest:
+            raise  # Its execution may be under way; recovery sees to it.
+        run = ledger.runs.change(run, status=RunStatus.FAILED, error=str(error)) or ledger.runs.read(run.run_id)
     if run.trigger == Trigger.SCHEDULE:
         _notify_about_schedule(run, ledger, settings, notify)
     elif run.status == RunStatus.FAILED:

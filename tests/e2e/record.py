@@ -1,6 +1,7 @@
 """Records what this version stores and sends, so that the tests of later versions can go on from there: `make record`.
 
-There are two runs: a scheduled one, which is truncated, approved, and ends as `partial`, and a requested one.
+There are three runs: a scheduled one, which is truncated, approved, and ends as `partial`; a requested one, with an id
+that is not listed; and one that is stopped.
 """
 
 import json
@@ -10,7 +11,7 @@ from typing import Any
 
 from chalicelib import __version__
 from sandbox.system import System
-from tests.e2e.driver import PREFIX, create_failed, executions, start_run, wait_for_end, wait_until
+from tests.e2e.driver import PREFIX, create_failed, executions, start_run, wait_for_end, wait_for_status, wait_until
 
 FOLDER = Path(__file__).parents[1] / "data" / __version__
 
@@ -59,7 +60,7 @@ class Recorder:
 
 
 def do_everything(system: System) -> tuple[str, list[str]]:
-    """Make the two runs and the decisions; return the id of the scheduled run, and those of the communications."""
+    """Make the runs and the decisions; return the id of the scheduled run, and those of the communications."""
     operator, approver = system.token("operator", "olga"), system.token("approver", "anna")
     ids = create_failed(system, "emails", 1, recipient="nobody") + create_failed(system, "emails", 3)
     system.fire()
@@ -71,7 +72,13 @@ def do_everything(system: System) -> tuple[str, list[str]]:
     communication = f"/communications/{worklist[0]['id']}"
     assert system.call("POST", f"{communication}/dismiss", operator, json={"note": "a wrong number"}).ok
     assert system.call("POST", f"{communication}/restore", operator).ok
-    wait_for_end(system, operator, start_run(system, operator, note="recorded", limit=1))
+    last = start_run(system, operator, note="recorded", primaryIds=[ids[-1], "unlisted"])
+    wait_for_end(system, operator, last)
+    ids += create_failed(system, "emails", 3)
+    stopped = start_run(system, operator)
+    wait_for_status(system, operator, stopped, "awaiting_approval")
+    assert system.call("POST", f"/runs/{stopped}/stop", operator).ok
+    wait_for_end(system, operator, stopped)
     assert system.call("POST", "/schedule/pause", operator).ok
     return run_id, ids
 

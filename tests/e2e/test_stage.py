@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import re
+import shutil
 import signal
 import threading
 import time
@@ -48,6 +49,7 @@ def test_a_stage_can_be_planned_deployed_changed_and_destroyed_without_a_trace(s
     _change_a_policy(system, stage)
     _change_the_state_machine(stage)
     _deploy_over_another_handler(system, stage)
+    _fail_before_and_in_the_middle(system, stage)
     _change_the_runtime(system, stage)
     _check_the_status(system, stage)
 
@@ -105,21 +107,43 @@ def _deploy_over_another_handler(system, stage) -> None:
     assert "Done: 1 changed." in stage.deploy()
     assert client.get_function_configuration(FunctionName=name)["Handler"] == "app.authorizer"
     assert "Plan: nothing to change." in stage.plan()
-    _fail_in_the_middle(system, stage)
 
 
-def _fail_in_the_middle(system, stage) -> None:
-    """If `chalice deploy` fails, it may have replaced the code already, so the handler is corrected all the same."""
+def _fail_before_and_in_the_middle(system, stage) -> None:
+    """Code and handler go together: a function with new code gets a new handler, one with its old code keeps it."""
     client, name = system.client("lambda"), f"{OTHER_PREFIX}-authorizer"
-    client.update_function_configuration(FunctionName=name, Handler="chalicelib.api.door.authorizer")
-    file = stage.project / "app.py"
-    whole = file.read_text()
-    file.write_text("raise RuntimeError('planted')")
-    printed = stage.run("deploy", "--child-execution-type", "STANDARD", status=1)
-    file.write_text(whole)
-    assert "RuntimeError: planted" in printed
-    assert "run the same command again; it continues where it stopped" in printed
-    assert client.get_function_configuration(FunctionName=name)["Handler"] == "app.authorizer"
+    old = "chalicelib.api.door.authorizer"
+    for upload, handler in (("", old), (f"update_code({name!r})", "app.authorizer")):
+        client.update_function_configuration(FunctionName=name, Handler=old)
+        _replace_chalice(stage, upload)
+        printed = stage.run("deploy", "--child-execution-type", "STANDARD", status=1)
+        shutil.rmtree(stage.project / "chalice")
+        assert "planted failure" in printed
+        assert "run the same command again; it continues where it stopped" in printed
+        assert client.get_function_configuration(FunctionName=name)["Handler"] == handler
+    assert "Done: 1 changed." in stage.deploy()
+
+
+def _replace_chalice(stage, upload: str) -> None:
+    """Put a Chalice into the project that does `upload` and fails. Python finds it before the installed one."""
+    folder = stage.project / "chalice"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "cli.py").write_text(
+        f"""
+import io, sys, zipfile, boto3
+
+def update_code(name):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr("app.py", "")
+    boto3.client("lambda").update_function_code(FunctionName=name, ZipFile=content.getvalue())
+
+def main():
+    {upload or "pass"}
+    sys.exit("planted failure")
+"""
+    )
 
 
 def _change_the_runtime(system, stage) -> None:

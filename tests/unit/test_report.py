@@ -3,8 +3,9 @@
 import pytest
 
 from chalicelib.ledger.claims import Rules
-from chalicelib.models import Batch, Communication, Incident, Outcome, Task, TaskResult, Trigger
+from chalicelib.models import Batch, Communication, Incident, Outcome, RunStatus, Task, TaskResult, Trigger
 from chalicelib.notifications import messages
+from chalicelib.notifications.summary import Summary
 from chalicelib.runs.record import record_batch
 from chalicelib.runs.report import report
 from chalicelib.settings import Settings
@@ -115,7 +116,7 @@ def test_a_halted_run_ends_as_stopped_and_its_mail_says_why(driver):
     mail = driver.report()
     assert (driver.run.status, driver.run.counts) == ("stopped", {"deferred": 1, "not_attempted": 2})
     assert mail.topic == "failed"
-    assert "refused this service (http_401): check auth.secret" in mail.message
+    assert "It was stopped because the application answered http_401: check auth.secret" in mail.message
 
 
 def test_the_mail_of_a_stopped_run_names_the_person_who_stopped_it(driver):
@@ -332,7 +333,8 @@ def test_people_are_notified_when_an_incident_ends(driver):
     [
         ("listing", "the lists could not be read"),
         ("nothing_accepted", "the application accepted nothing"),
-        ("misconfigured:http_401", "the application refused this service, http_401"),
+        ("misconfigured:http_401", "the application answered http_401"),
+        ("misconfigured:secret_unreadable", "the secret could not be read"),
         ("hand:olga", "stopped by olga"),
         ("partial", "runs ended as partial"),
     ],
@@ -341,3 +343,9 @@ def test_the_mail_that_an_incident_is_over_says_in_words_what_it_was(kind, words
     """The ledger keeps the incident's kind, which is a code."""
     mail = messages.recovered(Incident(kind=kind, since=NOON, notified_at=NOON), NOON + 2 * HOUR)
     assert f"The incident that began 2 h ago ({words}) is over" in mail.message
+
+
+def test_the_mail_shows_the_first_ids_that_are_not_listed_and_that_there_are_more():
+    """A request may name a thousand."""
+    run = make_run(status=RunStatus.SUCCEEDED, not_found=["1", "2"], not_found_count=150)
+    assert "and were not sent: 150 ('1', '2', ...)" in messages.result(run, Summary(), None).message

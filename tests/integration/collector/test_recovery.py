@@ -124,21 +124,38 @@ def test_a_collector_that_never_ran_for_a_request_is_invoked_again_a_few_times(d
     assert [mail.subject for mail in deployment.mails] == ["comms-reprocess: a run never started"]
 
 
-def test_a_configuration_that_cannot_be_read_does_not_keep_runs_from_recovery(deployment):
-    """The run of the collector that failed is closed too, by a later one, and people are notified about both."""
+@pytest.mark.parametrize("kind", ["schedule", "request"])
+def test_a_configuration_that_cannot_be_read_fails_the_run_but_not_recovery(deployment, kind):
+    """The mail names what is wrong. The next scheduled run within REMIND_AFTER fails without another one."""
     deployment.add_failed("send.sms", "1")
     first = deployment.fire(1)
     deployment.executions.ended[first] = "ABORTED"
     deployment.misconfigured = True
-    for number in (2, 3):
-        deployment.clock.advance(COLLECTOR_LIFETIME)
-        with pytest.raises(ConfigurationError):
-            deployment.fire(number)
-    assert deployment.ledger.runs.read(first).status == "failed"
+    deployment.clock.advance(15 * MINUTE)
+    second = deployment.fire(2) if kind == "schedule" else deployment.request("asked").run_id
+    deployment.fire(3)
+    if kind == "request":
+        deployment.mails.pop()  # about the schedule, which could not list either
+    runs = [deployment.ledger.runs.read(run_id) for run_id in (first, second)]
+    assert [run.status for run in runs] == ["failed", "failed"]
+    assert runs[1].error == "application.toml: APPLICATION_URL is not set"
     assert [mail.subject for mail in deployment.mails] == [
         "comms-reprocess: failed, 0 of 1 accepted",
-        "comms-reprocess: a run never started",
+        "comms-reprocess: cannot list the failed communications",
     ]
+    assert "APPLICATION_URL is not set" in deployment.mails[1].message
+    assert deployment.ledger.runs.open_runs() == []
+    assert deployment.ledger.schedule.lock_holder()[0] == ""
+
+
+def test_a_configuration_that_cannot_be_read_leaves_a_run_with_a_manifest_to_recovery(deployment):
+    """Its execution may be under way, so it must not be closed."""
+    deployment.add_failed("send.sms", "1")
+    first = deployment.fire(1)
+    deployment.misconfigured = True
+    with pytest.raises(ConfigurationError):
+        deployment.fire(1)  # the same event, delivered again
+    assert deployment.ledger.runs.read(first).status == "running"
 
 
 def test_a_paused_schedule_needs_no_configuration(deployment):
