@@ -12,7 +12,7 @@ class ReprocessError(Exception):
 
     `reason` is a short code (at most 100 characters) that may be stored, logged and mailed. It is never the
     application's own text, which may contain personal data. `outcome` is how the communication ends the run if no
-    later try changes that.
+    later attempt changes that.
     """
 
     outcome: Outcome

@@ -93,7 +93,7 @@ class State(Record, frozen=True):
 
 
 class AlreadySettled(Record, frozen=True):
-    """No POST: an earlier try of the same owner has settled the outcome."""
+    """No POST: an earlier attempt of the same owner has settled the outcome."""
 
     outcome: Outcome
     reason: str | None = None
@@ -152,7 +152,7 @@ def changes_of_repeated_claim(state: State, claim_id: str, now: int, rules: Rule
 
 def changes_of_answer(state: State, answer: str, reason: str | None, now: int, rules: Rules) -> dict[str, Any]:
     """Return the attributes that change with the answer to a claim's POST (None: the attribute is removed)."""
-    # The history sums up all tries of one owner: "unavailable" after an unknown outcome is still unknown.
+    # The history sums up all attempts of one owner: "unavailable" after an unknown outcome is still unknown.
     summed_up = OutcomeUnknown.__name__ if state.in_doubt and answer in _NOT_PROCESSED else answer
     last = HistoryEntry(owner=state.owner, at=now, answer=summed_up, reason=reason)
     history = [*state.history[:-1], last][-HISTORY:]

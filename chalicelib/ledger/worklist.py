@@ -35,8 +35,8 @@ class Refusal(StrEnum):
     NO_SOURCE = "no_source"
 
 
-# Everything that belongs to earlier tries, the key above all: a retry is a new send, with a new key. Without owner and
-# claim, nothing that an earlier run delivers late can go on with its own try.
+# What belongs to earlier attempts, the key above all: a retry is a new send, with a new key. Without owner and
+# claim, nothing that an earlier run delivers late can go on with its own attempt.
 _FORGOTTEN = (
     "#worklist, #manualBy, #manualReason, #manualSince, #key, #created, #createdBy, #owner, #claimId, #answer, #reason,"
     " #inDoubt, #previousUntil, #previousStatus, #attemptsBefore"

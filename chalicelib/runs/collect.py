@@ -70,7 +70,7 @@ def collect_run(
     selection = manifests.read_selection(run.selection) if run.selection else Selection()
     try:
         run = make_collector().collect(run, selection)
-    except ConfigurationError as error:
+    except (ListingFailed, ConfigurationError) as error:
         if run.manifest:
             raise  # Its execution may be under way; recovery sees to it.
         run = ledger.runs.change(run, status=RunStatus.FAILED, error=str(error)) or ledger.runs.read(run.run_id)
@@ -121,24 +121,21 @@ class Collector:
     def collect(self, run: Run, selection: Selection) -> Run:
         """Collect for a run whose status is `collecting`; return it as it is then.
 
-        It is `running` or `awaiting_approval` with an execution, or it has ended: `empty`, or `failed` with an error.
-        The attempt may be repeated, and may die anywhere: each has a manifest of its own, and one conditional write on
-        the run decides which one counts.
+        It is `running` or `awaiting_approval` with an execution, or it has ended as `empty`. ListingFailed or
+        ConfigurationError if the lists cannot be read. It may be repeated, and may die anywhere: each collection has a
+        manifest of its own, and one conditional write on the run decides which one counts.
         """
         if run.manifest:
-            # An earlier attempt got this far. Another manifest would not be the one that its execution reads.
+            # An earlier collection got this far. Another manifest would not be the one that its execution reads.
             self._executions.start(run)
             return run
         resume_from = self._ledger.checkpoints.read() if run.trigger == Trigger.SCHEDULE else None
         with ManifestWriter(self._settings.communications_per_batch) as manifest:
-            try:
-                collection = self._fill(manifest, run, selection, resume_from)
-            except (ListingFailed, ConfigurationError) as error:
-                return self._move(run, status=RunStatus.FAILED, error=str(error))
+            collection = self._fill(manifest, run, selection, resume_from)
             manifest.finish()
             run = self._pin(run, collection, manifest)
         if run.trigger == Trigger.SCHEDULE and (collection.stopped_at or resume_from):
-            # After the run is pinned, so that a repetition of this attempt begins where this one began.
+            # After the run is pinned, so that a repeated collection begins where this one began.
             self._ledger.checkpoints.write(self._next_checkpoint(collection))
         if run.status in (RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL):
             self._executions.start(run)
@@ -193,5 +190,5 @@ class Collector:
         return checkpoint.next_checkpoint(self._configuration.sources, *collection.stopped_at)
 
     def _move(self, run: Run, **changes: object) -> Run:
-        """Change a run, or return it as another attempt has changed it."""
+        """Change a run, or return it as another collection has changed it."""
         return self._ledger.runs.change(run, **changes) or self._ledger.runs.read(run.run_id)

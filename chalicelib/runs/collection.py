@@ -10,7 +10,7 @@ from chalicelib.models import Communication, Selection, SkipReason
 FILTER_FIELDS = {"createdAfter": "created", "createdBefore": "created", "createdBy": "created_by"}
 
 # How many of the requested ids that no list contains are kept with a run.
-_NOT_FOUND_KEPT = 20
+NOT_FOUND_KEPT = 20
 
 
 class Collection:
@@ -135,7 +135,7 @@ class Collection:
             "skipped": self.skipped,
             "truncated": self.truncated,
             "oldest": self.oldest,
-            "not_found": not_found[:_NOT_FOUND_KEPT],
+            "not_found": not_found[:NOT_FOUND_KEPT],
             "not_found_count": len(not_found),
         }
         return counted if self.truncated_count is None else counted | {"truncated_count": self.truncated_count}

@@ -9,7 +9,7 @@ from chalicelib.errors import ConfigurationError, ListingFailed
 from chalicelib.ledger import Ledger
 from chalicelib.models import Selection, SkipReason
 from chalicelib.runs import cost
-from chalicelib.runs.collection import Collection
+from chalicelib.runs.collection import NOT_FOUND_KEPT, Collection
 from chalicelib.runs.cost import Estimate
 from chalicelib.runs.eligibility import HAND_OVER, Candidate
 from chalicelib.runs.scan import Lists, Scan
@@ -117,7 +117,7 @@ class DryRun:
             newest=max(self._ages, default=None),
             needs_approval=collection.taken > self._settings.approval_threshold,
             estimate=self._estimate(),
-            not_found=not_found[:20],
+            not_found=not_found[:NOT_FOUND_KEPT],
             not_found_count=len(not_found),
             truncated=collection.truncated and not collection.out_of_time,
             incomplete=incomplete,

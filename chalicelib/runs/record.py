@@ -25,8 +25,8 @@ from chalicelib.telemetry import metrics
 # Skip reasons that put a communication on the worklist, once: nothing else will ever send it.
 _NEEDS_PERSON = (SkipReason.EXPIRED, SkipReason.RELAPSED, SkipReason.ATTEMPTS_USED_UP)
 
-# Outcomes without any try, which say nothing about the application.
-_NOT_TRIED = (Outcome.SKIPPED, Outcome.NOT_ATTEMPTED)
+# Outcomes without any attempt, which say nothing about the application.
+_NOT_ATTEMPTED = (Outcome.SKIPPED, Outcome.NOT_ATTEMPTED)
 
 _States = Mapping[tuple[str, str], State]
 
@@ -84,7 +84,7 @@ def _what_happened(
     entry = state.entry_of(owner) if state else None
     if entry and entry.answer != claims.SENDING:
         return claims.outcome_of(entry.answer), entry.reason
-    # A try without an answer may have been sent, whatever kept a later try from claiming: it was not skipped.
+    # An attempt without an answer may have been sent, whatever kept a later one from claiming: it was not skipped.
     if result and result.outcome and not (entry and result.outcome == Outcome.SKIPPED):
         return result.outcome, result.reason
     if entry:
@@ -135,7 +135,7 @@ def _update_switch(
 
     A batch that did not begin, or that Report completes, says nothing about the application, so the breaker ignores it.
     """
-    tried = [outcome for outcome in outcomes if outcome.outcome not in _NOT_TRIED]
+    tried = [outcome for outcome in outcomes if outcome.outcome not in _NOT_ATTEMPTED]
     if misconfigured:
         runs.halt(run_id, f"misconfigured:{misconfigured}")
     elif any(outcome.outcome == Outcome.ACCEPTED for outcome in tried):

@@ -21,7 +21,7 @@ def request_run(
 ) -> Run:
     """Start a run for a selection and return it. With the same key and selection it is the same run.
 
-    The run is written down before the collector is invoked, so that a lost invocation is noticed. Its status is
+    The run is recorded before the collector is invoked, so that a lost invocation is noticed. Its status is
     `requested` if this call invoked the collector. Conflict if the key was used with another selection.
     """
     run_id = run_ids.for_request(requested_by, idempotency_key, ledger.clock())

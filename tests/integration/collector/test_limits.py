@@ -9,7 +9,7 @@ from chalicelib.application.client import ApplicationClient
 from chalicelib.application.config import Auth, Configuration, Next, Reprocess, Source
 from chalicelib.application.credentials import Credentials
 from chalicelib.models import Batch, Run, RunStatus, Selection, Trigger
-from chalicelib.runs.collect import RESERVED_MS, Collector
+from chalicelib.runs.collect import RESERVED_MS, Collector, collect_run
 from chalicelib.settings import Settings
 from tests.servers import answering, reply, serving
 
@@ -41,7 +41,10 @@ class FakeLists:
 
 
 class FakeManifests:
-    """Keeps the ids in the last manifest."""
+    """Keeps the selection of the next run, and the ids in the last manifest."""
+
+    def read_selection(self, _key):
+        return self.selection
 
     def upload(self, run_id, manifest):
         self.ids = [
@@ -90,9 +93,12 @@ class CollectorRunner:
             requested_by="olga",
             status=RunStatus.COLLECTING,
             requested_at=self.clock(),
+            selection="selection" if selection else None,
         )
         assert self.ledger.runs.create(run)
-        return collector.collect(run, selection or Selection()), self.manifests.ids
+        self.manifests.selection = selection
+        run = collect_run(run, lambda: collector, self.ledger, self.manifests, settings, notify=lambda _: None)
+        return run, self.manifests.ids
 
 
 @pytest.fixture
