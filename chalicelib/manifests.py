@@ -1,9 +1,12 @@
 """The only module that talks to Amazon S3: it keeps the manifests of runs, and the selections of requests."""
 
+import codecs
 import hashlib
+import json
+import re
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any, Self
 
 import msgspec
@@ -12,6 +15,18 @@ from chalicelib.models import Batch, Communication, Selection
 
 # In bytes: a smaller manifest is written in memory, a larger one to a file in Lambda's /tmp.
 _IN_MEMORY = 10_000_000
+
+# In bytes: how much of a manifest one request reads.
+CHUNK = 4_000_000
+
+# In characters: far more than any batch has. An input of Step Functions has at most 256 KiB (Step Functions Developer
+# Guide, "Service quotas"), and a batch is part of one.
+_LONGEST_BATCH = 1_000_000
+
+# What comes before the first batch of a manifest, and before each of the others.
+_BEFORE_FIRST, _BEFORE_NEXT = re.compile(r"\s*\[\s*(?=\{)"), re.compile(r"\s*,\s*(?=\{)")
+
+_decode_json = json.JSONDecoder().raw_decode
 
 
 class ManifestWriter:
@@ -58,11 +73,12 @@ class ManifestWriter:
 
 
 class Manifests:
-    """The bucket of one deployment; `client` is boto3's `s3` client."""
+    """The bucket of one deployment; `client` is boto3's `s3` client. Manifests are read in chunks of so many bytes."""
 
-    def __init__(self, client: Any, bucket: str) -> None:
+    def __init__(self, client: Any, bucket: str, chunk: int = CHUNK) -> None:
         self._client = client
         self.bucket = bucket
+        self._chunk = chunk
 
     def upload(self, run_id: str, manifest: ManifestWriter) -> str:
         """Upload a finished manifest and return its key, which no other attempt of the run uses."""
@@ -71,9 +87,19 @@ class Manifests:
         return key
 
     def read(self, key: str) -> Iterator[Batch]:
-        """Yield the batches of a manifest."""
-        body = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-        yield from msgspec.json.decode(body, type=list[Batch])
+        """Yield the batches of a manifest, which is never in memory as a whole. ValueError if it is not complete."""
+        yield from _batches(codecs.iterdecode(self._chunks(key), "utf-8"))
+
+    def _chunks(self, key: str) -> Iterator[bytes]:
+        # Each chunk has a request of its own, and is read at once: whoever takes the batches may be slow, and S3 closes
+        # a connection on which nothing is read. A file in /tmp would do as well, but has a limit and costs a copy. No
+        # other manifest can take this one's place in between, as its key is used only once.
+        start, size = 0, 1
+        while start < size:
+            wanted = f"bytes={start}-{start + self._chunk - 1}"
+            answer = self._client.get_object(Bucket=self.bucket, Key=key, Range=wanted)
+            yield answer["Body"].read()
+            start, size = start + self._chunk, int(answer["ContentRange"].rpartition("/")[2])
 
     def put_selection(self, run_id: str, selection: Selection) -> str:
         """Store a request's selection and return its key. Only an equal selection of the same run has the same key."""
@@ -86,3 +112,22 @@ class Manifests:
         """Return a request's selection."""
         answer = self._client.get_object(Bucket=self.bucket, Key=key)
         return msgspec.json.decode(answer["Body"].read(), type=Selection)
+
+
+def _batches(chunks: Iterable[str]) -> Iterator[Batch]:
+    """Yield the batches of a manifest, a JSON array in any layout, whose text arrives in chunks."""
+    rest, number = "", 0
+    for chunk in chunks:
+        rest, at = rest + chunk, 0
+        while before := (_BEFORE_NEXT if number else _BEFORE_FIRST).match(rest, at):
+            try:
+                batch, at = _decode_json(rest, before.end())
+            except json.JSONDecodeError:
+                break  # The next chunk has the rest of it.
+            yield msgspec.convert(batch, Batch)
+            number += 1
+        rest = rest[at:]
+        if len(rest) > _LONGEST_BATCH:
+            break
+    if rest.strip() != ("]" if number else "[]"):
+        raise ValueError(f"the manifest is damaged, or cut off, after {number} batches")
