@@ -7,6 +7,10 @@ from chalicelib.models import BatchRecord, Outcome, OutcomeRecord
 # How many new entries of the worklist a mail shows.
 SHOWN = 10
 
+# How many different reasons are counted one by one. There are only a few, unless the application's own contain an id:
+# a million of those would need more memory than the report has. All further ones count as OTHER.
+MAX_REASONS, OTHER = 1000, "other"
+
 
 class Summary:
     """Sums over the batches that were added, and the first of their communications that went to the worklist."""
@@ -27,7 +31,7 @@ class Summary:
             self.by_operation[record.operation, outcome] += 1
             self.relapsed += record.relapsed
             if record.reason:
-                self.reasons[outcome, record.reason] += 1
+                self._add_reason(outcome, record.reason)
             if record.manual:
                 self._add_manual(record)
 
@@ -36,6 +40,10 @@ class Summary:
         for reason, number in skipped.items():
             self.counts[Outcome.SKIPPED.value] += number
             self.reasons[Outcome.SKIPPED.value, reason] += number
+
+    def _add_reason(self, outcome: str, reason: str) -> None:
+        known = (outcome, reason) in self.reasons or len(self.reasons) < MAX_REASONS
+        self.reasons[outcome, reason if known else OTHER] += 1
 
     def _add_manual(self, record: OutcomeRecord) -> None:
         self.manual += 1

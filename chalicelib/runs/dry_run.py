@@ -62,10 +62,11 @@ class DryRun:
         self._configuration = configuration
         self._settings = settings
         self._clock = ledger.clock
-        self._sent: set[tuple[str, str]] = set()
+        # Hashes: the keys of a million communications would need most of the function's memory.
+        self._sent: set[int] = set()
         self._operations: Counter[str] = Counter()
         self._sample: list[tuple[str, str]] = []
-        self._ages: list[int] = []
+        self._ages: tuple[int, int] | None = None  # since when the oldest and the newest have been waiting
 
     def preview(self, selection: Selection) -> Preview:
         """Return what a run of this selection would do. If a list cannot be read, `error` says why."""
@@ -93,14 +94,15 @@ class DryRun:
         reason = candidate.not_sent_reason(
             self._clock(), self._settings.max_attempts, include_manual=selection.include_manual
         )
-        return SkipReason.DUPLICATE if reason is None and candidate.listed.key in self._sent else reason
+        return SkipReason.DUPLICATE if reason is None and hash(candidate.listed.key) in self._sent else reason
 
     def _count(self, candidate: Candidate) -> None:
         communication = candidate.listed
-        self._sent.add(communication.key)
+        self._sent.add(hash(communication.key))
         self._operations[communication.operation] += 1
         if communication.since is not None:
-            self._ages.append(communication.since)
+            oldest, newest = self._ages or (communication.since, communication.since)
+            self._ages = min(oldest, communication.since), max(newest, communication.since)
         if len(self._sample) < _SAMPLE:
             self._sample.append(communication.key)
 
@@ -108,13 +110,14 @@ class DryRun:
         incomplete = collection.out_of_time or error is not None
         # An id that was not found may be on a page that was not read.
         not_found = [] if incomplete else collection.not_found
+        oldest, newest = self._ages or (None, None)
         return Preview(
             matched=collection.matched,
             eligible=len(self._sent),
             skipped=collection.skipped,
             by_operation=dict(self._operations),
-            oldest=min(self._ages, default=None),
-            newest=max(self._ages, default=None),
+            oldest=oldest,
+            newest=newest,
             needs_approval=collection.taken > self._settings.approval_threshold,
             estimate=self._estimate(),
             not_found=not_found[:NOT_FOUND_KEPT],

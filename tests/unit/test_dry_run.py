@@ -129,3 +129,12 @@ def test_the_estimate_of_a_preview_is_that_of_the_cost_model(dry_run, clock):
     assert preview.oldest == preview.newest == clock() - DAY
     empty = dry_run()
     assert (empty.estimate.seconds, empty.estimate.dollars, empty.oldest) == (0, 0, None)
+
+
+@pytest.mark.parametrize("page_ms", [1000, -1000])
+def test_a_preview_shows_since_when_the_oldest_and_the_newest_have_been_waiting(dry_run, clock, page_ms):
+    """Whatever the order of the list."""
+    now = clock()
+    preview = dry_run(["1"], ["2"], ["3"], page_ms=page_ms)
+    ages = [now + number * page_ms - DAY for number in (1, 2, 3)]
+    assert (preview.oldest, preview.newest) == (min(ages), max(ages))

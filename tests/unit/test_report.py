@@ -3,9 +3,20 @@
 import pytest
 
 from chalicelib.ledger.claims import Rules
-from chalicelib.models import Batch, Communication, Incident, Outcome, RunStatus, Task, TaskResult, Trigger
+from chalicelib.models import (
+    Batch,
+    BatchRecord,
+    Communication,
+    Incident,
+    Outcome,
+    OutcomeRecord,
+    RunStatus,
+    Task,
+    TaskResult,
+    Trigger,
+)
 from chalicelib.notifications import messages
-from chalicelib.notifications.summary import Summary
+from chalicelib.notifications.summary import MAX_REASONS, OTHER, Summary
 from chalicelib.runs.record import record_batch
 from chalicelib.runs.report import report
 from chalicelib.settings import Settings
@@ -25,6 +36,11 @@ def listed(primary_id, at=NOON):
 def skipped(primary_id, reason="cool_down"):
     """Return the result of a communication that `reprocess` skipped."""
     return TaskResult(operation="send.email", primary_id=primary_id, outcome=Outcome.SKIPPED, reason=reason)
+
+
+def failed(reason):
+    """Return how a communication ended that failed for a reason."""
+    return OutcomeRecord(operation="send.email", primary_id="1", outcome=Outcome.FAILED, reason=reason)
 
 
 class RunDriver:
@@ -273,6 +289,22 @@ def test_the_mail_names_the_first_ten_new_on_the_worklist_and_counts_all(driver)
     assert "id-09" in message
     assert "id-10" not in message
     assert "... and 2 more" in message
+
+
+def test_reasons_that_are_all_different_are_counted_up_to_a_limit():
+    """An application whose reasons contain an id must not make the report run out of memory."""
+    summary = Summary()
+    for index in range(2 * MAX_REASONS):
+        reasons = [f"code-{index}", "code-0"]
+        summary.add(BatchRecord(index=index, outcomes=[failed(each) for each in reasons], at=NOON))
+    assert len(summary.reasons) == MAX_REASONS + 1
+    assert sum(summary.reasons.values()) == summary.counts["failed"] == 4 * MAX_REASONS
+    assert summary.reasons.most_common(2) == [
+        (("failed", "code-0"), 2 * MAX_REASONS + 1),
+        (("failed", OTHER), MAX_REASONS),
+    ]
+    run = make_run(status=RunStatus.PARTIAL)
+    assert f"{MAX_REASONS:>7}  failed: other" in messages.result(run, summary, None).message
 
 
 def test_a_line_break_in_an_id_is_escaped_in_the_mail(driver):
