@@ -1,1 +1,1 @@
-"""What it costs and how fast it is: `make bench-cost` and `make bench-collect`."""
+"""What it costs and how fast it is: `make bench-collect`, `make bench-report` and `make bench-cost`."""

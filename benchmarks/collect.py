@@ -5,19 +5,15 @@ long as a bare loop with `requests` over the same pages, or more than 200 MB. Re
 the same process) are shown separately.
 """
 
-import json
-import resource
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import requests
 from moto import mock_aws
 
 from benchmarks.pages import PAGE
+from benchmarks.processes import measured, print_measurement, server
 from chalicelib import aws_clients, times
 from chalicelib.application.client import ApplicationClient
 from chalicelib.application.config import Auth, Configuration, Next, Reprocess, Source
@@ -112,35 +108,12 @@ def reads(number: int) -> int:
         began, known = time.monotonic(), 0
         for start in range(0, number, PAGE):
             known += len(communications.read(map(_communication, range(start, start + PAGE))))
-        _print_measurement(time.monotonic() - began, number)
+        print_measurement(time.monotonic() - began, number)
     return known
 
 
 def _communication(number: int) -> Communication:
     return Communication(operation="send.email", primary_id=f"email-{number:08}", listed_at=0)
-
-
-def _print_measurement(seconds: float, records: int) -> None:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kB on Linux (getrusage(2))
-    print(json.dumps({"seconds": seconds, "megabytes": peak, "records": records}))
-
-
-def _measured(what: str, argument: str) -> dict[str, float]:
-    """Run one measurement in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.collect", what, argument]
-    finished = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, timeout=1800)
-    measured: dict[str, float] = json.loads(finished.stdout)
-    return measured
-
-
-@contextmanager
-def _server() -> Iterator[str]:
-    command = [sys.executable, "-m", "benchmarks.pages"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process.stdout.readline().strip() if process.stdout else ""
-        finally:
-            process.kill()
 
 
 def exceeded(size: int, loop: dict[str, float], ours: dict[str, float]) -> list[str]:
@@ -153,15 +126,15 @@ def exceeded(size: int, loop: dict[str, float], ours: dict[str, float]) -> list[
 def main() -> int:
     """Measure everything, print it, and return 1 if a limit is exceeded."""
     broken = []
-    with _server() as url:
+    with server("benchmarks.pages") as url:
         for size in SIZES:
-            loop, ours = (_measured(what, f"{url}/{size}") for what in ("bare", "collect"))
+            loop, ours = (measured("benchmarks.collect", what, f"{url}/{size}") for what in ("bare", "collect"))
             ratio = ours["seconds"] / loop["seconds"]
             print(f"{size:>9,} records  bare loop    {loop['seconds']:6.1f} s  {loop['megabytes']:4.0f} MB")
             print(f"{'':>9}          collector    {ours['seconds']:6.1f} s  {ours['megabytes']:4.0f} MB  x {ratio:.2f}")
             broken += exceeded(size, loop, ours)
     for size in SIZES:
-        ledger = _measured("reads", str(size))
+        ledger = measured("benchmarks.collect", "reads", str(size))
         each = ledger["seconds"] / size * 1_000_000
         print(f"{size:>9,} records  ledger reads {ledger['seconds']:6.1f} s  {each:.0f} us each (moto, separately)")
     print(f"Limits exceeded: {', '.join(broken)}" if broken else f"Within x {MAX_RATIO} and {MAX_MB} MB.")
@@ -173,7 +146,7 @@ def _one(what: str, argument: str) -> int:
         return 0 if reads(int(argument)) else 1
     began = time.monotonic()
     records = {"bare": bare, "collect": collect}[what](argument)
-    _print_measurement(time.monotonic() - began, records)
+    print_measurement(time.monotonic() - began, records)
     return 0 if records == int(argument.rpartition("/")[2]) else 1
 
 
