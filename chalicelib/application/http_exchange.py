@@ -4,9 +4,10 @@ import base64
 import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, ClassVar
 
 import requests
 import urllib3
@@ -61,30 +62,64 @@ class RequestBody(io.BytesIO):
             return self._was_read
 
 
+class _Worker:
+    """A thread that runs one exchange after the other. It is idle again when an exchange ends, however late."""
+
+    idle: ClassVar[list["_Worker"]] = []
+
+    def __init__(self) -> None:
+        self._exchanges: SimpleQueue[tuple[Callable[[], HttpResponse], Future[HttpResponse]]] = SimpleQueue()
+        threading.Thread(target=self._run, daemon=True, name="http-exchange").start()
+
+    def submit(self, run: Callable[[], HttpResponse]) -> Future[HttpResponse]:
+        """Let the thread run an exchange, and return where its response will be."""
+        outcome: Future[HttpResponse] = Future()
+        self._exchanges.put((run, outcome))
+        return outcome
+
+    def _run(self) -> None:
+        while True:
+            self._complete(*self._exchanges.get())  # keeps nothing of the exchange while it waits for the next one
+
+    def _complete(self, run: Callable[[], HttpResponse], outcome: Future[HttpResponse]) -> None:
+        try:
+            response = run()
+        except BaseException as error:  # noqa: BLE001 (raised again where the result is awaited)
+            self.idle.append(self)
+            outcome.set_exception(error)
+        else:
+            self.idle.append(self)
+            outcome.set_result(response)
+
+
+def _idle_worker() -> _Worker:
+    """Return a thread that waits: starting one for each exchange would take more CPU."""
+    try:
+        return _Worker.idle.pop()
+    except IndexError:
+        return _Worker()
+
+
 def exchange(session: requests.Session, method: str, url: str, *, timeout: float, **options: Any) -> HttpResponse:
     """Send a request and return the response within `timeout` seconds.
 
     Raises DeadlineExceeded, or what `requests` raises. `requests` applies its own timeout to each read, so a server
-    that drips bytes can make it wait for ever. Therefore the exchange runs in a thread, which is abandoned when the
-    time is up. A status that arrived in time is kept.
+    that drips bytes can make it wait for ever. Therefore the exchange runs in a thread, which is left to itself when
+    the time is up. A status that arrived in time is kept.
     """
-    outcome: Future[HttpResponse] = Future()
     seen: list[requests.Response] = []
     deadline = time.monotonic() + timeout
 
-    def run() -> None:
+    def run() -> HttpResponse:
         try:
             with _send(session, method, url, timeout=timeout, **options) as response:
                 seen.append(response)
-                outcome.set_result(_read(response, deadline))
+                return _read(response, deadline)
         except urllib3.exceptions.HTTPError as error:  # `requests` lets some of them through
-            outcome.set_exception(requests.ConnectionError(error))
-        except BaseException as error:  # noqa: BLE001 (raised again where the result is awaited)
-            outcome.set_exception(error)
+            raise requests.ConnectionError(error) from None
 
-    threading.Thread(target=run, daemon=True, name="http-exchange").start()
     try:
-        return outcome.result(timeout)
+        return _idle_worker().submit(run).result(timeout)
     except TimeoutError:
         late = DeadlineExceeded("no complete answer in time")
     if seen:
