@@ -28,6 +28,9 @@ from chalicelib.topics import Topics
 
 # Short enough for several tries within a Lambda's time, unlike botocore's minute.
 _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 4})
+# DynamoDB checks each request itself, and botocore's check before that takes CPU for every communication. The others
+# keep it: it stops what would change a URL, such as an empty key in S3.
+_LEDGER_CONFIG = _CONFIG.merge(Config(parameter_validation=False))
 
 
 class Dependencies:
@@ -114,7 +117,7 @@ def _at(location: AwsLocation) -> Dependencies:
 @functools.cache
 def client(service: str) -> Any:
     """Return the process's client of an AWS service."""
-    return aws_clients.make(service, config=_CONFIG)
+    return aws_clients.make(service, config=_LEDGER_CONFIG if service == "dynamodb" else _CONFIG)
 
 
 def read_secret(name: str) -> str:

@@ -274,7 +274,7 @@ class FakeExecutions:
 
 
 class InterruptedTable:
-    """A table that another process seems to interrupt: a given call is made just before its second `update`."""
+    """A table that another process seems to interrupt: a given call is made just before its second update."""
 
     def __init__(self, table: Any) -> None:
         self._table = table
@@ -282,7 +282,7 @@ class InterruptedTable:
         self._interruption: Callable[[], object] | None = None
 
     def before_second_update(self, interruption: Callable[[], object]) -> None:
-        """Make this call before the second `update` from now."""
+        """Make this call before the second update from now."""
         self._updates, self._interruption = 0, interruption
 
     def cancel_interruption(self) -> Callable[[], object]:
@@ -290,11 +290,18 @@ class InterruptedTable:
         interruption, self._interruption = self._interruption, None
         return interruption or (lambda: None)
 
-    def update(self, *arguments: Any) -> Any:
+    def update(self, *arguments: Any) -> None:
+        self._count_update()
+        self._table.update(*arguments)
+
+    def update_and_get(self, *arguments: Any) -> Any:
+        self._count_update()
+        return self._table.update_and_get(*arguments)
+
+    def _count_update(self) -> None:
         self._updates += 1
         if self._updates == 2:
             self.cancel_interruption()()
-        return self._table.update(*arguments)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._table, name)

@@ -22,7 +22,7 @@ class Approvals:
     def keep_token(self, run_id: str, token: str) -> bool:
         """Keep the task token that ends the execution's wait; return whether people have been asked already."""
         values = {"token": token, "expiresAt": (self._clock() + self._retention) // 1000}
-        item = self._table.update(_key(run_id), "SET #token = :token, #expiresAt = :expiresAt", values)
+        item = self._table.update_and_get(_key(run_id), "SET #token = :token, #expiresAt = :expiresAt", values)
         return "askedAt" in item
 
     def mark_asked(self, run_id: str) -> None:

@@ -103,12 +103,12 @@ class Communications:
             "one": 1,
             "no": False,
         }
-        return _state(self._table.update(key_of(*communication.key), _CLAIM, values, _CLAIMABLE))
+        return _state(self._table.update_and_get(key_of(*communication.key), _CLAIM, values, _CLAIMABLE))
 
     def _claim_again(self, state: State, claim_id: str, rules: Rules) -> State:
         changes = claims.changes_of_repeated_claim(state, claim_id, self._clock(), rules)
         try:
-            return self._change(state, changes)
+            return _state(self._table.update_and_get(*_change(state, changes)))
         except ConditionFailed as refusal:
             if refusal.item.get("claimId") == claim_id:
                 return _state(refusal.item)
@@ -123,19 +123,9 @@ class Communications:
         """
         changes = claims.changes_of_answer(claim, answer, reason, self._clock(), rules)
         try:
-            self._change(claim, changes)
+            self._table.update(*_change(claim, changes))
         except ConditionFailed:
             return
-
-    def _change(self, state: State, changes: Item) -> State:
-        """Change attributes (None removes one) of a communication that is still as `state` says."""
-        settings = [f"#{name} = :new{name}" for name, value in changes.items() if value is not None]
-        removals = [f"#{name}" for name, value in changes.items() if value is None]
-        values = {f"new{name}": value for name, value in changes.items() if value is not None}
-        values |= {"oldClaim": state.claim_id, "oldStatus": state.status}
-        expression = f"SET {', '.join(settings)}" + (f" REMOVE {', '.join(removals)}" if removals else "")
-        key = key_of(state.operation, state.primary_id)
-        return _state(self._table.update(key, expression, values, "#claimId = :oldClaim AND #status = :oldStatus"))
 
     def worklist_size(self, at_most: int) -> int:
         """Return how many communications are on the worklist; counting stops soon after `at_most`."""
@@ -164,6 +154,17 @@ class Communications:
             state = _state(refusal.item)
             return state.status == CommunicationStatus.MANUAL and state.manual_by == owner
         return True
+
+
+def _change(state: State, changes: Item) -> tuple[tuple[str, str], str, Item, str]:
+    """Return the update that changes attributes (None removes one) of a communication still as `state` says."""
+    settings = [f"#{name} = :new{name}" for name, value in changes.items() if value is not None]
+    removals = [f"#{name}" for name, value in changes.items() if value is None]
+    values = {f"new{name}": value for name, value in changes.items() if value is not None}
+    values |= {"oldClaim": state.claim_id, "oldStatus": state.status}
+    expression = f"SET {', '.join(settings)}" + (f" REMOVE {', '.join(removals)}" if removals else "")
+    key = key_of(state.operation, state.primary_id)
+    return key, expression, values, "#claimId = :oldClaim AND #status = :oldStatus"
 
 
 def _why_refused(state: State, task: Task, rules: Rules) -> SkipReason:

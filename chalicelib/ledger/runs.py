@@ -72,7 +72,9 @@ class Runs:
             expression += ", #endedAt = :endedAt REMOVE #open"
         try:
             return _run(
-                self._table.update(run_key(run.run_id), expression, values | {"oldStatus": run.status}, condition)
+                self._table.update_and_get(
+                    run_key(run.run_id), expression, values | {"oldStatus": run.status}, condition
+                )
             )
         except ConditionFailed:
             return None
@@ -128,7 +130,7 @@ class Runs:
 
     def record_unsuccessful_batch(self, run_id: str, index: int) -> int:
         """Note that nothing in a batch was accepted; return how many such batches there were since the last success."""
-        item = self._table.update(
+        item = self._table.update_and_get(
             switch_key(run_id),
             "SET #expiresAt = :expiresAt ADD #barren :index",
             {"index": {index}, "expiresAt": self._expiry()},

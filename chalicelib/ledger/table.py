@@ -1,5 +1,6 @@
 """The only module that talks to DynamoDB: the few calls that the ledger needs, with plain Python values."""
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -45,6 +46,12 @@ def _decode(item: Item) -> Item:
     return {name: _deserialize(value) for name, value in item.items()}
 
 
+@functools.lru_cache(maxsize=256)
+def _names(expressions: str) -> dict[str, str]:
+    """Return the attributes that expressions name, by placeholder."""
+    return {f"#{name}": name for name in re.findall(r"#(\w+)", expressions)}
+
+
 class Table:
     """One table with the key `pk`, `sk`; `client` is boto3's `dynamodb` client."""
 
@@ -71,35 +78,44 @@ class Table:
             return False
         return True
 
-    def update(self, key: tuple[str, str], expression: str, values: Item, condition: str | None = None) -> Item:
-        """Apply an update expression and return the item as it is afterwards.
+    def update(self, key: tuple[str, str], expression: str, values: Item, condition: str | None = None) -> None:
+        """Apply an update expression.
 
         In the expressions `:name` stands for `values["name"]`, and `#name` for the attribute `name`. Raises
         ConditionFailed, with what the table holds, if the condition is not met.
         """
-        names = set(re.findall(r"#(\w+)", f"{expression} {condition or ''}"))
+        self._update(key, expression, values, condition, "NONE")
+
+    def update_and_get(self, key: tuple[str, str], expression: str, values: Item, condition: str | None = None) -> Item:
+        """Do what `update` does, and return the item as it is afterwards."""
+        return _decode(self._update(key, expression, values, condition, "ALL_NEW")["Attributes"])
+
+    def _update(
+        self, key: tuple[str, str], expression: str, values: Item, condition: str | None, returned: str
+    ) -> dict[str, Any]:
         request: Item = {
             "TableName": self._name,
             "Key": _encode({"pk": key[0], "sk": key[1]}),
             "UpdateExpression": expression,
-            "ReturnValues": "ALL_NEW",
+            "ReturnValues": returned,
         }
-        if names:
-            request["ExpressionAttributeNames"] = {f"#{name}": name for name in names}
+        if names := _names(f"{expression} {condition or ''}"):
+            request["ExpressionAttributeNames"] = names
         if values:
             request["ExpressionAttributeValues"] = {f":{name}": _serialize(value) for name, value in values.items()}
         if condition:
             request |= {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         return self._checked(request)
 
-    def _checked(self, request: Item) -> Item:
+    def _checked(self, request: Item) -> dict[str, Any]:
         try:
-            return _decode(self._client.update_item(**request).get("Attributes", {}))
+            answer: dict[str, Any] = self._client.update_item(**request)
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
             item: Any = error.response.get("Item", {})
             raise ConditionFailed(_decode(item)) from None
+        return answer
 
     def delete(self, pk: str, sk: str) -> None:
         """Delete an item if it exists."""

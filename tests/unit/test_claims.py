@@ -381,7 +381,11 @@ def test_a_claim_that_the_sdk_writes_twice_succeeds(table, clock, rules):
 
         def update(self, *arguments):
             table.update(*arguments)
-            return table.update(*arguments)
+            table.update(*arguments)
+
+        def update_and_get(self, *arguments):
+            table.update(*arguments)
+            return table.update_and_get(*arguments)
 
     communications = Communications(RepeatingTable(), clock)
     claim = communications.claim(FIRST, rules)

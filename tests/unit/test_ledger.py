@@ -1,8 +1,9 @@
 """The ledger in DynamoDB: its runs, schedule and switch, and the calls to AWS."""
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ParamValidationError
 
+from chalicelib import wiring
 from chalicelib.errors import RunNotFound
 from chalicelib.ledger.runs import switch_key
 from chalicelib.ledger.table import BATCH_GET, ConditionFailed, Table
@@ -219,6 +220,38 @@ def test_any_other_error_of_dynamodb_is_raised_as_it_is(table):
         table.update(COMM, "SET #status", {})
 
 
+def test_only_a_write_whose_item_is_read_asks_for_it():
+    """Parsing an item costs CPU. A refused write always returns what the table holds."""
+
+    class Client:
+        """Keeps the requests, and answers as DynamoDB does."""
+
+        def __init__(self):
+            self.requests = []
+
+        def update_item(self, **request):
+            self.requests.append(request)
+            return {"Attributes": {"status": {"S": "open"}}} if request["ReturnValues"] == "ALL_NEW" else {}
+
+    client = Client()
+    update = (COMM, "SET #status = :status", {"status": "open"}, "attribute_exists(#status)")
+    assert Table(client, "ledger").update(*update) is None
+    assert Table(client, "ledger").update_and_get(*update) == {"status": "open"}
+    assert [request["ReturnValues"] for request in client.requests] == ["NONE", "ALL_NEW"]
+    assert {request["ReturnValuesOnConditionCheckFailure"] for request in client.requests} == {"ALL_OLD"}
+
+
+@pytest.mark.usefixtures("dynamodb")
+def test_only_dynamodbs_client_leaves_the_check_of_a_request_to_the_service(monkeypatch):
+    """It would cost CPU with every communication. Elsewhere the check is what stops an empty key of S3."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    new_client = wiring.client.__wrapped__
+    with pytest.raises(ClientError):
+        new_client("dynamodb").get_item(TableName="", Key={"pk": {"S": "RUN#run"}, "sk": {"S": "RUN"}})
+    with pytest.raises(ParamValidationError):
+        new_client("s3").delete_object(Bucket="bucket", Key="")
+
+
 def test_batch_get_reads_more_items_than_one_request_can_name(table):
     """BatchGetItem accepts a hundred keys at most; items that do not exist are left out."""
     keys = [(f"COMM#{number}", "COMM") for number in range(BATCH_GET + 5)]
@@ -262,7 +295,7 @@ def test_plain_values_survive_a_round_trip_through_the_table(table):
     """Numbers stay whole, and sets and nested records what they are."""
     values = {"number": 2**53 + 1, "text": "ü", "yes": True, "list": [{"a": 1}], "map": {"b": [2]}, "numbers": {1, 2}}
     expression = "SET " + ", ".join(f"#{name} = :{name}" for name in values)
-    assert table.update(COMM, expression, values) == {"pk": COMM[0], "sk": COMM[1], **values}
+    assert table.update_and_get(COMM, expression, values) == {"pk": COMM[0], "sk": COMM[1], **values}
     assert table.get(*COMM) == {"pk": COMM[0], "sk": COMM[1], **values}
     table.delete(*COMM)
     assert table.get(*COMM) is None
