@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hooks lint test test-pythons check demo serve fire chaos record docs bench-collect bench-report bench-cost clean
+.PHONY: help setup hooks lint test test-pythons check demo serve fire chaos record docs bench-collect bench-send bench-report bench-cost clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -75,6 +75,9 @@ bench-collect: setup  ## measure the collector over a million records (some minu
 
 bench-report: setup  ## measure the report, the dry run and the worklist of a million (some minutes)
 	@$(BIN)/python -m benchmarks.report
+
+bench-send: setup  ## measure the CPU that sending one communication takes (a minute)
+	@$(BIN)/python -m benchmarks.send
 
 bench-cost: setup  ## print the time and the bill of a run: N=1000000 CONCURRENCY=100
 	@$(BIN)/python -m benchmarks.cost $(or $(N),1000000) --concurrency $(or $(CONCURRENCY),100)

@@ -1,1 +1,1 @@
-"""What it costs and how fast it is: `make bench-collect`, `make bench-report` and `make bench-cost`."""
+"""What it costs and how fast it is: `make bench-collect`, `bench-send`, `bench-run`, `bench-report`, `bench-cost`."""
