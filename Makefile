@@ -8,8 +8,11 @@ PYTHON ?= $(firstword $(installed_pythons))
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Many tests wait for the system more than they compute, so there are more workers than cores.
+TEST_WORKERS ?= 3
+
 .DEFAULT_GOAL := help
-.PHONY: help setup hooks lint test test-pythons check demo serve fire chaos record docs bench-collect bench-send bench-report bench-cost clean
+.PHONY: help setup hooks lint test test-pythons check demo serve fire chaos record docs bench-collect bench-send bench-run bench-report bench-cost clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -33,8 +36,8 @@ lint: setup  ## check style, types, and that imports point one way
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: setup  ## run all tests
-	$(BIN)/python -m pytest
+test: setup  ## run all tests, several at once
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-pythons: setup  ## run the unit tests on every other installed Python
 	@for python in $(installed_pythons); do \
@@ -50,13 +53,18 @@ test-pythons: setup  ## run the unit tests on every other installed Python
 		fi; \
 	done
 
-check: lint test test-pythons  ## run everything that has to pass before a change lands
+check: setup  ## run everything that has to pass before a change lands
+	@for part in lint test test-pythons; do \
+		began=$$(date +%s); \
+		$(MAKE) --no-print-directory $$part || exit 1; \
+		echo "make $$part took $$(($$(date +%s) - began)) s"; \
+	done
 
 demo: setup  ## run the main job from end to end on this machine, in about a minute
 	@$(BIN)/python -m sandbox demo
 
-serve: setup  ## run the whole system on this machine until Ctrl-C
-	@$(BIN)/python -m sandbox serve
+serve: setup  ## run the whole system on this machine until Ctrl-C, also with your own: APPLICATION=path/application.toml
+	@$(BIN)/python -m sandbox serve $(if $(findstring command,$(origin APPLICATION)),"$(APPLICATION)")
 
 fire: setup  ## fire the schedule of a running `make serve`
 	@$(BIN)/python -m sandbox fire
@@ -72,6 +80,9 @@ docs: setup  ## regenerate what the documents take from the code
 
 bench-collect: setup  ## measure the collector over a million records (some minutes)
 	@$(BIN)/python -m benchmarks.collect
+
+bench-run: setup  ## measure how fast a run sends here, compared with a script
+	@$(BIN)/python -m benchmarks.run
 
 bench-report: setup  ## measure the report, the dry run and the worklist of a million (some minutes)
 	@$(BIN)/python -m benchmarks.report

@@ -129,5 +129,5 @@ def _batches(chunks: Iterable[str]) -> Iterator[Batch]:
         rest = rest[at:]
         if len(rest) > _LONGEST_BATCH:
             break
-    if rest.strip() != ("]" if number else "[]"):
+    if "".join(rest.split()) != ("]" if number else "[]"):
         raise ValueError(f"the manifest is damaged, or cut off, after {number} batches")

@@ -28,6 +28,13 @@ def copy(folder: Path, environment: Mapping[str, str], application_toml: str) ->
     _add_variables(folder / ".chalice" / "config.json", environment)
 
 
+def stage_variables() -> dict[str, str]:
+    """Return the environment variables of the stage in this checkout."""
+    config = json.loads((ROOT / ".chalice" / "config.json").read_text(encoding="utf-8"))
+    variables: dict[str, str] = config["stages"][STAGE]["environment_variables"]
+    return variables
+
+
 def _add_variables(file: Path, environment: Mapping[str, str]) -> None:
     config = json.loads(file.read_text(encoding="utf-8"))
     config["stages"][STAGE]["environment_variables"] |= dict(environment)

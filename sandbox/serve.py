@@ -1,14 +1,24 @@
-"""`make serve` runs the whole system for you to try, and `make fire` fires its schedule."""
+"""`make serve` runs the whole system until Ctrl-C, also with your own application; `make fire` fires its schedule."""
 
 import json
 import os
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
 import requests
 
+from chalicelib import times
+from chalicelib.errors import ConfigurationError
+from chalicelib.ledger.schedule import Schedule
+from chalicelib.ledger.table import Table
+from deployment import table
+from sandbox import own_application
+from sandbox.aws import DynamoDbEnded
+from sandbox.deployed import PREFIX, Deployed, DeployPyFailed
+from sandbox.own_application import OwnApplication
 from sandbox.project import ROOT
 from sandbox.system import System
 
@@ -17,6 +27,8 @@ FOLDER = Path(os.environ.get("SANDBOX_FOLDER", ROOT / ".sandbox" / "serve"))
 
 # So low that a run for everything that fails at the start waits for approval (see docs/api.md).
 THRESHOLD = 30
+
+_SETTINGS = {"SCHEDULE": "rate(1 minute)", "APPROVAL_THRESHOLD": str(THRESHOLD)}
 
 _RUNNING = FOLDER / "running.json"
 
@@ -60,25 +72,96 @@ Mails to the person on duty appear here:
 """
 
 
-def serve() -> int:
-    """Run until Ctrl-C or SIGTERM, then stop every process."""
-    shutil.rmtree(FOLDER, ignore_errors=True)
+_OWN_TEXT = """
+Ready. Nothing is sent until you ask for it: the schedule is paused. Press Ctrl-C to stop.
+
+  API            {api}
+  token          {token}   (approver: {approver})
+  logs           {folder}
+
+To try it, paste this line into another terminal:
+
+  export API={api} TOKEN={token} APPROVER={approver}
+
+Then, for example:
+
+  # see what a run would send, and how long it would take; this sends nothing
+  curl -s -X POST $API/reprocess -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
+       -d '{{"dryRun": true}}'
+
+  # REALLY send one failed communication to your application; the answer contains its runId
+  curl -si -X POST $API/reprocess -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
+       -d '{{"limit": 1}}'
+
+  # look at a run; put its runId in place of RUN_ID
+  curl -s $API/runs/RUN_ID -H "Authorization: Bearer $TOKEN"
+
+  # let the schedule send everything that fails; above {threshold}, a run waits for approval
+  curl -s -X POST $API/schedule/resume -H "Authorization: Bearer $TOKEN"
+
+docs/api.md shows all calls of the API.
+
+When it stops, it forgets what it has sent. Before you start it again, wait until your application has sent what it
+accepted and no longer lists it: the next start knows of no cool-down.
+
+Mails to the person on duty appear here:
+"""
+
+
+def serve(application: Path | None = None) -> int:
+    """Run until Ctrl-C or SIGTERM, then stop every process.
+
+    `application` is the application.toml of your own application, in place of the reference application.
+    """
     # If a script starts it in the background, Python would ignore SIGINT.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
-        settings = {"SCHEDULE": "rate(1 minute)", "APPROVAL_THRESHOLD": str(THRESHOLD)}
-        with System(FOLDER, settings, requeue_after=1.0) as system:
-            print("Deploying comms-reprocess to an embedded AWS on this machine ...", flush=True)
-            print(system.deploy())
-            _let_fail(system)
-            _announce(system)
-            _show_mails(system)
+        own = own_application.read(application) if application else None
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        if own:
+            _serve_own(own)
+        else:
+            _serve_reference()
+    except (ConfigurationError, DeployPyFailed, DynamoDbEnded) as error:
+        print(error, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nStopped.")
     finally:
         _RUNNING.unlink(missing_ok=True)
     return 0
+
+
+def _serve_reference() -> None:
+    with System(FOLDER, _SETTINGS, requeue_after=1.0) as system:
+        print("Deploying comms-reprocess to an embedded AWS on this machine ...", flush=True)
+        print(system.deploy())
+        _let_fail(system)
+        application = {"application": system.application.url, "application_token": system.application.token}
+        _announce(system, _TEXT, threshold=str(THRESHOLD), **application)
+        _show_mails(system)
+
+
+def _serve_own(application: OwnApplication) -> None:
+    settings = _SETTINGS | application.variables
+    with Deployed(FOLDER) as service:
+        service.configure(settings, application.toml)
+        application.store_secret(service.client)
+        print("Checking what your application lists; this sends nothing ...", flush=True)
+        print(service.run("check"))
+        print("Deploying comms-reprocess to an embedded AWS on this machine ...", flush=True)
+        _pause_schedule(service)
+        print(service.deploy_again())
+        _announce(service, _OWN_TEXT, threshold=settings["APPROVAL_THRESHOLD"])
+        _show_mails(service)
+
+
+def _pause_schedule(service: Deployed) -> None:
+    """Pause the schedule before it exists: it must not fire while everything is deployed."""
+    client = service.client("dynamodb")
+    table.ensure(client, PREFIX)
+    Schedule(Table(client, PREFIX), times.now).pause("make serve")
 
 
 def _let_fail(system: System) -> None:
@@ -92,28 +175,19 @@ def _let_fail(system: System) -> None:
     system.email.down = system.sms.down = False
 
 
-def _announce(system: System) -> None:
-    _RUNNING.write_text(json.dumps({"endpoint": system.aws.endpoint, "rule": system.rule}), encoding="utf-8")
-    print(
-        _TEXT.format(
-            api=system.api,
-            token=system.token("operator"),
-            approver=system.token("approver"),
-            threshold=THRESHOLD,
-            application=system.application.url,
-            application_token=system.application.token,
-            folder=FOLDER,
-        ),
-        flush=True,
-    )
+def _announce(service: Deployed, text: str, **more: str) -> None:
+    _RUNNING.write_text(json.dumps({"endpoint": service.aws.endpoint, "rule": service.rule}), encoding="utf-8")
+    tokens = {"token": service.token("operator"), "approver": service.token("approver")}
+    print(text.format(api=service.api, folder=FOLDER, **tokens, **more), flush=True)
 
 
-def _show_mails(system: System) -> None:
+def _show_mails(service: Deployed) -> None:
     shown = 0
     while True:
-        for mail in system.mailbox.messages()[shown:]:
+        for mail in service.mailbox.messages()[shown:]:
             print(f"--- {mail['Subject']}\n{mail.get_content()}", flush=True)
             shown += 1
+        service.aws.check()
         time.sleep(0.5)
 
 

@@ -1,6 +1,8 @@
-"""The fixtures that all tests share: the clock, and the ledger on a table of moto."""
+"""The fixtures that all tests share: the clock, and the ledger on a table of each of two DynamoDBs."""
 
+import gc
 import itertools
+from collections import Counter
 
 import boto3
 import pytest
@@ -13,6 +15,8 @@ from tests.fakes import DAY, FakeClock, FakeCommunications
 
 RETENTION = 90 * DAY
 
+_REGION = "eu-central-1"
+
 _numbers = itertools.count()
 
 
@@ -23,18 +27,34 @@ def clock():
 
 
 @pytest.fixture(scope="module")
-def dynamodb():
-    """A client of DynamoDB, which moto simulates in this process."""
+def moto():
+    """A client of moto's DynamoDB, in this process."""
     with mock_aws():
-        yield boto3.client("dynamodb", region_name="eu-central-1")
+        yield boto3.client("dynamodb", region_name=_REGION)
+
+
+@pytest.fixture(scope="session")
+def ministack():
+    """A client of MiniStack's DynamoDB, in a process of its own, as in the embedded AWS."""
+    # The embedded AWS imports nearly all of moto, which takes seconds: many tests need nothing of it.
+    from sandbox.aws.dynamodb import DynamoDb  # noqa: PLC0415
+    from sandbox.aws.logs import FunctionLogs  # noqa: PLC0415
+
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    with DynamoDb(FunctionLogs()) as running:
+        yield boto3.client("dynamodb", region_name=_REGION, endpoint_url=running.url, **keys)
+
+
+@pytest.fixture(scope="module", params=["moto", "ministack"])
+def dynamodb(request):
+    """A client of DynamoDB. Each test runs with both implementations: the ledger relies on the habits of neither."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
 def table(dynamodb):
     """An empty table with the definition that deploy.py uses."""
-    definition = table_definition(f"ledger-{next(_numbers)}")
-    dynamodb.create_table(**definition)
-    return Table(dynamodb, definition["TableName"])
+    return _new_table(dynamodb)
 
 
 @pytest.fixture
@@ -43,11 +63,33 @@ def ledger(table, clock):
     return Ledger(table, clock, RETENTION)
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(params=["fake", "moto", "ministack"])
 def communications(request, clock):
-    """The ledger's communications; each test runs once with the fake and once with the real ones."""
-    return (
-        FakeCommunications(clock)
-        if request.param == "fake"
-        else Communications(request.getfixturevalue("table"), clock)
-    )
+    """The ledger's communications; each test runs with the fake, and with the real ones on both DynamoDBs."""
+    if request.param == "fake":
+        return FakeCommunications(clock)
+    return Communications(_new_table(request.getfixturevalue(request.param)), clock)
+
+
+def pytest_collection_finish():
+    """Keep the garbage collector from looking at all of moto again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print how long the tests of each folder took, added up over the workers."""
+    seconds = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds["/".join(report.nodeid.split("/")[:2])] += report.duration
+    folders = ", ".join(f"{folder} {total:.0f} s" for folder, total in seconds.most_common())
+    terminalreporter.write_line(f"time in tests: {folders}")
+
+
+def _new_table(client):
+    definition = table_definition(f"ledger-{next(_numbers)}")
+    client.create_table(**definition)
+    return Table(client, definition["TableName"])

@@ -1,6 +1,8 @@
-"""An embedded AWS on one loopback endpoint: moto, and what moto lacks. For tests and the demo."""
+"""An embedded AWS on one loopback endpoint: moto, MiniStack's DynamoDB, and what both lack. For tests and the demo."""
 
+import resource
 import tempfile
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -8,9 +10,11 @@ from typing import Self
 from sandbox.aws import executions
 from sandbox.aws.apis import Apis
 from sandbox.aws.dispatcher import Dispatcher
+from sandbox.aws.dynamodb import DynamoDb, DynamoDbEnded
+from sandbox.aws.fork_servers import ForkServers
 from sandbox.aws.functions import Lambdas
 from sandbox.aws.gateway import PREFIX, Gateway
-from sandbox.aws.iam_requests import RequestRecorder
+from sandbox.aws.iam_requests import IamRequest, RequestRecorder
 from sandbox.aws.invocations import Invocations
 from sandbox.aws.logs import FunctionLogs
 from sandbox.aws.model import ACCOUNT, REGION, Timings
@@ -21,7 +25,9 @@ from sandbox.aws.schedule import DisabledRuleError, Schedule, UnknownRuleError
 from sandbox.aws.server import Server
 from sandbox.service import BackgroundService
 
-__all__ = ["ACCOUNT", "REGION", "DisabledRuleError", "EmbeddedAws", "Timings", "UnknownRuleError"]
+FILES_PER_CALL = 10  # open at the same time for each invocation: pipes, sockets and connections
+
+__all__ = ["ACCOUNT", "REGION", "DisabledRuleError", "DynamoDbEnded", "EmbeddedAws", "Timings", "UnknownRuleError"]
 
 
 class EmbeddedAws(BackgroundService):
@@ -29,21 +35,21 @@ class EmbeddedAws(BackgroundService):
 
     A process can run only one at a time, because moto's state is global: `start` refuses a second.
 
-    `smtp` is the server that mail to email subscribers goes to (without it, no mail is sent), `lambda_processes` the
-    most function processes that are kept, `log` a file for what the functions print.
+    `smtp` is the server that mail to email subscribers goes to (without it, no mail is sent), `concurrency` Lambda's
+    concurrency limit for the account, `log` a file for what the functions print.
     """
 
     def __init__(
         self,
         *,
         smtp: tuple[str, int] | None = None,
-        lambda_processes: int = 10,
+        concurrency: int = 200,
         log: Path | None = None,
         timings: Timings | None = None,
         confirm_subscriptions: bool = True,
     ) -> None:
         self._smtp = smtp
-        self._processes = lambda_processes
+        self._concurrency = concurrency
         self._log = log
         self._timings = timings or Timings()
         self._confirm = confirm_subscriptions
@@ -64,13 +70,17 @@ class EmbeddedAws(BackgroundService):
     def environment(self) -> dict[str, str]:
         """Return the environment variables that make a process talk to this AWS."""
         return {
-            "AWS_ENDPOINT_URL": self.endpoint,
+            **self._endpoints(),
             "AWS_ACCESS_KEY_ID": "sandbox",
             "AWS_SECRET_ACCESS_KEY": "sandbox",
             "AWS_DEFAULT_REGION": REGION,
             "AWS_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
         } | no_proxy_variables()
+
+    def _endpoints(self) -> dict[str, str]:
+        """Return the environment variables that say where AWS is. The one endpoint would do, but costs more time."""
+        return {"AWS_ENDPOINT_URL": self.endpoint, "AWS_ENDPOINT_URL_DYNAMODB": self._dynamodb.url}
 
     def api_url(self, rest_api_id: str, stage: str = "api") -> str:
         """Return the URL of a deployed REST API."""
@@ -80,6 +90,10 @@ class EmbeddedAws(BackgroundService):
         """Treat all email subscriptions as confirmed, or none."""
         self._email.confirmed = confirmed
 
+    def check(self) -> None:
+        """Raise DynamoDbEnded if a part has ended that nothing can go on without."""
+        self._dynamodb.check()
+
     def fire(self, rule: str) -> None:
         """Fire an EventBridge rule now, in the same way as its schedule does."""
         self._schedule.fire(rule)
@@ -88,8 +102,13 @@ class EmbeddedAws(BackgroundService):
         """Return the last lines that the functions printed, oldest first."""
         return self._logs.lines()
 
+    def iam_requests(self) -> Counter[IamRequest]:
+        """Return the requests so far, as IAM sees them."""
+        return self._requests.counts + self._dynamodb.requests()
+
     def _start_all(self, stack: ExitStack) -> None:
         """Build and start everything; `stack` stops it in the opposite order."""
+        _allow_files(self._concurrency * FILES_PER_CALL)
         server = Server()
         stack.callback(server.server_close)
         self.endpoint = f"http://127.0.0.1:{server.port}"
@@ -97,17 +116,28 @@ class EmbeddedAws(BackgroundService):
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="embedded-aws-")))
         self._logs = FunctionLogs(self._log)
         stack.callback(self._logs.close)
+        self._dynamodb = stack.enter_context(DynamoDb(self._logs))
         apis = Apis()
-        self.lambdas = Lambdas(Packages(directory), self.endpoint, self._processes, self._logs, self._timings)
+        servers = ForkServers(Packages(directory), self._endpoints(), self._logs)
+        self.lambdas = Lambdas(servers, self._concurrency, self._logs, self._timings)
         gateway = Gateway(apis, self.lambdas, self._timings)
         self._schedule = Schedule(self.lambdas, self._timings)
         self._email = stack.enter_context(EmailDelivery(self._smtp, confirmed=self._confirm))
-        dispatcher = Dispatcher(Invocations(self.lambdas), gateway, apis, self._schedule, self._email)
-        self.requests = RequestRecorder(dispatcher)
-        server.serve(self.requests)
+        invocations = Invocations(self.lambdas)
+        dispatcher = Dispatcher(self._dynamodb, invocations, gateway, apis, self._schedule, self._email)
+        self._requests = RequestRecorder(dispatcher)
+        server.serve(self._requests)
         stack.callback(server.stop)
         stack.callback(executions.join_threads)
         stack.callback(gateway.close)
         stack.callback(self.lambdas.close)
         stack.callback(executions.abort_all)
         stack.enter_context(self._schedule)
+
+
+def _allow_files(number: int) -> None:
+    """Raise this process's limit of open files by this number, as far as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = number + 1024 if hard == resource.RLIM_INFINITY else min(number + 1024, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

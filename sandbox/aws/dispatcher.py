@@ -13,6 +13,7 @@ from werkzeug import Request, Response
 from sandbox.aws import executions, notifications
 from sandbox.aws.apis import Apis, preserve_stage_settings
 from sandbox.aws.bucket_policies import BucketPolicies
+from sandbox.aws.dynamodb import DynamoDb
 from sandbox.aws.gateway import PREFIX, Gateway
 from sandbox.aws.invocations import PATH as INVOCATIONS
 from sandbox.aws.invocations import Invocations
@@ -39,23 +40,26 @@ class Dispatcher:
     """Finds the handler for each request. A request without a handler goes to moto."""
 
     def __init__(
-        self, invocations: Invocations, gateway: Gateway, apis: Apis, schedule: Schedule, email: EmailDelivery
+        self,
+        dynamodb: DynamoDb,
+        invocations: Invocations,
+        gateway: Gateway,
+        apis: Apis,
+        schedule: Schedule,
+        email: EmailDelivery,
     ) -> None:
         self._moto: Wsgi = _Moto(create_backend_app)
+        self._dynamodb = dynamodb
         self._invocations = invocations
         self._gateway = gateway
         self._apis = apis
         self._schedule = schedule
         self._email = email
         self._bucket_policies = BucketPolicies()
-        self._dynamodb_lock = threading.Lock()
         self._start_lock = threading.Lock()
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         """Answer a request, as a WSGI application."""
-        if environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB_"):
-            with self._dynamodb_lock:  # moto's DynamoDB is not thread-safe
-                return self._moto(environ, start_response)
         handler = self._handler(environ)
         if handler is None:
             return self._moto(environ, start_response)
@@ -63,8 +67,9 @@ class Dispatcher:
 
     def _handler(self, environ: Environ) -> Handler | None:
         path, signature = environ["PATH_INFO"], environ.get("HTTP_AUTHORIZATION", "")
-        target = environ.get("HTTP_X_AMZ_TARGET")
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
         handlers: tuple[tuple[object, Handler], ...] = (
+            (target.startswith("DynamoDB_"), self._dynamodb),
             (path.startswith(PREFIX), self._gateway),
             (INVOCATIONS.fullmatch(path), self._invocations),
             (FIRE.fullmatch(path), self._fire),

@@ -11,9 +11,9 @@ from typing import Any
 from moto.awslambda.models import lambda_backends
 from moto.core.exceptions import JsonRESTError
 
+from sandbox.aws.fork_servers import ForkServers
 from sandbox.aws.logs import FunctionLogs
 from sandbox.aws.model import ACCOUNT, REGION, Function, InvocationResult, LambdaError, Timings, make_arn, region_of
-from sandbox.aws.packages import Packages
 from sandbox.aws.pool import Pool
 from sandbox.aws.process import FunctionProcess
 
@@ -57,16 +57,12 @@ def _check_size(payload: bytes, limit: int) -> None:
 
 
 class Lambdas:
-    """Invokes functions, each in its own process; keeps up to `limit` processes."""
+    """Invokes functions, each in its own process; refuses more than `limit` invocations at once."""
 
-    def __init__(self, packages: Packages, endpoint: str, limit: int, logs: FunctionLogs, timings: Timings) -> None:
-        self._logs = logs
+    def __init__(self, servers: ForkServers, limit: int, logs: FunctionLogs, timings: Timings) -> None:
         self._timings = timings
-        self._pool = Pool(
-            limit,
-            lambda function: FunctionProcess(function, packages, endpoint, logs),
-            limit_per_function=max(1, limit // 2),
-        )
+        self._servers = servers
+        self._pool = Pool(limit, lambda function: FunctionProcess(servers.of(function), logs))
         self._lock = threading.Lock()
         self._running: Counter[str] = Counter()
         self._events: set[threading.Thread] = set()
@@ -109,7 +105,7 @@ class Lambdas:
 
     def processes(self, function_name: str | None = None) -> list[int]:
         """Return the ids of the running processes, of a function or of all."""
-        return [process.pid for process in self._pool.processes(function_name)]
+        return [process.pid for process in self._pool.processes(function_name) if process.pid]
 
     def wait_for_events(self) -> None:
         """Wait until all asynchronous invocations so far have ended, with their retries."""
@@ -122,6 +118,7 @@ class Lambdas:
         """Kill all processes, and end all asynchronous invocations."""
         self._stopping.set()
         self._pool.close()
+        self._servers.close()
         self.wait_for_events()
 
     @contextmanager

@@ -29,8 +29,14 @@ class IamRequest:
     resource: str
 
 
+def of_dynamodb(caller: str, operation: str, table: str, index: str, count: int) -> Counter[IamRequest]:
+    """Return a number of equal requests to DynamoDB, which counts its requests itself."""
+    resource = f"table/{table}/index/{index}" if index else f"table/{table}"
+    return Counter({IamRequest(caller, f"dynamodb:{operation}", make_arn("dynamodb", resource)): count})
+
+
 class RequestRecorder:
-    """Counts the requests on their way to `inner`."""
+    """Counts the requests on their way to `inner`, but for those to DynamoDB."""
 
     def __init__(self, inner: Wsgi) -> None:
         self._inner = inner
@@ -58,9 +64,7 @@ def _reads_body(environ: Environ) -> bool:
 def _actions(service: str, environ: Environ, body: bytes) -> Iterator[tuple[str, str]]:
     """Yield the actions of a request, each with its resource; none for services that no policy here is about."""
     operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
-    if service == "dynamodb":
-        yield from ((f"dynamodb:{operation}", resource) for resource in _tables(json.loads(body)))
-    elif service == "states":
+    if service == "states":
         request = json.loads(body)
         yield f"states:{operation}", request.get("executionArn") or request.get("stateMachineArn") or "*"
     elif service == "secretsmanager":
@@ -79,12 +83,6 @@ def _actions(service: str, environ: Environ, body: bytes) -> Iterator[tuple[str,
     elif service == "lambda" and (match := INVOCATIONS.fullmatch(environ["PATH_INFO"])):
         name = unquote(match["function"])
         yield "lambda:InvokeFunction", _arn(service, name, f"function:{name}")
-
-
-def _tables(request: dict[str, Any]) -> list[str]:
-    names = list(request["RequestItems"]) if "RequestItems" in request else [request.get("TableName", "*")]
-    index = f"/index/{request['IndexName']}" if "IndexName" in request else ""
-    return [make_arn("dynamodb", f"table/{name}{index}") for name in names]
 
 
 def _arn(service: str, name: str, resource: str) -> str:

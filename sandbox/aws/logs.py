@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from pathlib import Path
+from typing import IO
 
 MAX_LINES = 2000
 
@@ -22,6 +23,12 @@ class FunctionLogs:
             self._lines.append(text)
             if self._file and not self._file.closed:
                 self._file.write(text + "\n")
+
+    def copy(self, function: str, output: IO[bytes]) -> None:
+        """Store the lines that a function prints, until the last process that can print there has exited."""
+        for line in output:
+            # The runtime client ends the lines of a traceback with \r.
+            self.write(function, line.decode(errors="replace").rstrip().replace("\r", "\n"))
 
     def lines(self) -> list[str]:
         """Return the last lines, oldest first."""

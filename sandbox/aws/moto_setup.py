@@ -1,11 +1,12 @@
 """The settings that moto needs to stand in for AWS. They are global to the process, like all of moto's state."""
 
+import functools
 import logging
 import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import boto3
@@ -13,6 +14,8 @@ from botocore.config import Config
 from moto.core.base_backend import BackendDict
 from moto.core.config import default_user_config
 from moto.core.model_instances import reset_model_data
+from moto.stepfunctions.parser.asl.component.common.path import result_path
+from moto.stepfunctions.parser.asl.utils import json_path
 
 from sandbox.aws.model import INTERPRETER, REGION
 
@@ -32,7 +35,10 @@ def moto_settings(port: int) -> Iterator[None]:
     if not _in_use.acquire(blocking=False):
         raise RuntimeError("an EmbeddedAws already runs in this process, and moto's state is global to the process")
     try:
-        with _environment(port), _config(), _deep_recursion(), _shared_clients(), _silence_interpreter():
+        with ExitStack() as stack:
+            for setting in (_config, _deep_recursion, _shared_clients, _cached_paths, _silence_interpreter):
+                stack.enter_context(setting())
+            stack.enter_context(_environment(port))
             _reset()
             yield
             _reset()
@@ -92,6 +98,20 @@ def _deep_recursion() -> Iterator[None]:
         yield
     finally:
         sys.setrecursionlimit(before)
+
+
+@contextmanager
+def _cached_paths() -> Iterator[None]:
+    """Let the interpreter parse each JSONPath once: it parses that of every state again and again, which is slow."""
+    modules: tuple[Any, ...] = (json_path, result_path)
+    before = [module.parse for module in modules]
+    for module in modules:
+        module.parse = functools.cache(module.parse)
+    try:
+        yield
+    finally:
+        for module, parse in zip(modules, before, strict=True):
+            module.parse = parse
 
 
 @contextmanager

@@ -1,57 +1,39 @@
 """A process of a function, under AWS's own runtime client. It handles one invocation at a time."""
 
 import os
+import select
 import signal
-import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 
+from sandbox.aws.fork_servers import ForkServer
 from sandbox.aws.logs import FunctionLogs
-from sandbox.aws.model import Function, InvocationResult
-from sandbox.aws.packages import Packages
+from sandbox.aws.model import InvocationResult
 from sandbox.aws.runtime_api import Invocation, RuntimeApi
-
-# The thread ends the function's process when its stdin closes. That happens when our process ends, however it ends and
-# whatever the function does. (PR_SET_PDEATHSIG would end it together with the thread that started it, which serves a
-# single request.)
-_PROGRAM = """
-import os, sys, threading
-threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()
-from awslambdaric.__main__ import main
-main(sys.argv)
-"""
 
 
 class FunctionProcess:
-    """A process that is starting, idle or busy until it ends or is killed."""
+    """A process that is starting, idle or busy until it ends or is killed. `pid` is None until it has been forked."""
 
-    def __init__(self, function: Function, packages: Packages, endpoint: str, logs: FunctionLogs) -> None:
-        self.function = function
+    def __init__(self, server: ForkServer, logs: FunctionLogs) -> None:
+        self.function = server.function
         self.idle_since = time.monotonic()
+        self.pid: int | None = None
+        self._server = server
         self._logs = logs
+        self._lock = threading.Lock()  # of `pid`, `_killed` and `_ended`
         self._killed = False
-        root = packages.unzipped(function.code)
+        self._ended = False
         self._api = RuntimeApi()
-        self._process = subprocess.Popen(
-            # -S and -P: it can import only what Lambda provides
-            [sys.executable, "-S", "-P", "-c", _PROGRAM, function.handler],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=root,
-            env=_environment(function, root, packages, endpoint) | {"AWS_LAMBDA_RUNTIME_API": self._api.address},
-            start_new_session=True,  # Ctrl-C does not reach it, and a kill also reaches what it started
-        )
+        stdin, self._stdin = os.pipe()
+        self._stdout, stdout = os.pipe()
+        self._status, status = os.pipe()
+        server.fork(self._api.address, [stdin, stdout, status])
+        for theirs in (stdin, stdout, status):
+            os.close(theirs)
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
 
     @property
     def usable(self) -> bool:
@@ -75,10 +57,21 @@ class FunctionProcess:
 
     def kill(self) -> None:
         """End it with SIGKILL, together with every process that it started."""
-        self._killed = True
-        if self._process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+        with self._lock:
+            self._killed = True
+            if self.pid is None:
+                self._server.kill()  # it hangs: the function's module cannot be imported
+            elif not self._has_ended():
+                with suppress(ProcessLookupError):
+                    os.killpg(self.pid, signal.SIGKILL)
+
+    def _has_ended(self) -> bool:
+        """Whether its exit is reported, so that another process may have its id by now."""
+        if self._ended:
+            return True
+        poll = select.poll()
+        poll.register(self._status, select.POLLIN)
+        return bool(poll.poll(0))
 
     def join(self) -> None:
         """Wait until it has exited and has been cleaned up."""
@@ -86,17 +79,29 @@ class FunctionProcess:
 
     def _watch(self) -> None:
         """Log what it prints; when it has exited, fail its invocation and clean up."""
-        assert self._process.stdin
-        assert self._process.stdout
-        for line in self._process.stdout:
-            text = line.decode(errors="replace").rstrip()
-            # The client ends the lines of a traceback with \r.
-            self._logs.write(self.function.name, text.replace("\r", "\n"))
-        status = self._process.wait()
-        self._api.finish(lambda request_id: _exited(request_id, status))
+        with open(self._status, encoding="ascii") as status, open(self._stdout, "rb") as output:  # noqa: PTH123 (pipes)
+            self._has_forked(status.readline())
+            self._logs.copy(self.function.name, output)
+            exit_status = self._exit_status(status.readline())
+            with self._lock:
+                self._ended = True
+        self._api.finish(lambda request_id: _exited(request_id, exit_status))
         self._api.close()
-        self._process.stdin.close()
-        self._process.stdout.close()
+        os.close(self._stdin)
+
+    def _has_forked(self, line: str) -> None:
+        """Note the process id. A process that was to be killed before it existed is killed now."""
+        if line.startswith("pid "):
+            with self._lock:
+                self.pid = int(line.split()[1])
+            if self._killed:
+                self.kill()
+
+    def _exit_status(self, line: str) -> int:
+        """Return the exit status; that of the fork server if it died before it could fork."""
+        if line:
+            return int(line.split()[1])
+        return self._server.exit_status() if self.pid is None else -signal.SIGKILL
 
 
 def _timed_out(request_id: str, seconds: int) -> InvocationResult:
@@ -109,32 +114,3 @@ def _exited(request_id: str, status: int) -> InvocationResult:
     how = f"signal: {signal.strsignal(-status)}".lower() if status < 0 else f"exit status {status}"
     error = f"Runtime exited with error: {how}" if status else "Runtime exited without providing a reason"
     return InvocationResult.error("Runtime.ExitError", f"RequestId: {request_id} Error: {error}")
-
-
-def _environment(function: Function, root: Path, packages: Packages, endpoint: str) -> dict[str, str]:
-    """Return the environment of the process: the function's own variables, then Lambda's."""
-    return dict(function.environment) | {
-        "_HANDLER": function.handler,
-        "AWS_ACCESS_KEY_ID": function.name,  # so that each request shows which function made it
-        "AWS_SECRET_ACCESS_KEY": "sandbox",
-        "AWS_DEFAULT_REGION": function.region,
-        "AWS_REGION": function.region,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
-        "AWS_LAMBDA_FUNCTION_NAME": function.name,
-        "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout),
-        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
-        "AWS_LAMBDA_LOG_STREAM_NAME": "sandbox",
-        "HOME": str(packages.scratch),
-        "LAMBDA_TASK_ROOT": str(root),
-        "LANG": "en_US.UTF-8",
-        "PATH": os.defpath,
-        "PYTHONPATH": f"{root}:{packages.provided}",
-        "PYTHONUTF8": "1",
-        "TMPDIR": str(packages.scratch),
-        "TZ": ":UTC",
-    }

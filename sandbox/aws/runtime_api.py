@@ -55,7 +55,7 @@ class RuntimeApi(TCPServer):
         self._queue: SimpleQueue[Invocation | None] = SimpleQueue()
         self._current: Invocation | None = None
         self._failure: Callable[[str], InvocationResult] | None = None
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.5}, daemon=True)
         self._thread.start()
 
     @property
@@ -109,6 +109,7 @@ class RuntimeApi(TCPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: RuntimeApi
+    protocol_version = "HTTP/1.1"  # so that the process keeps its connection
     wbufsize = -1  # send head and body of a response together
     disable_nagle_algorithm = True
 
@@ -116,6 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer `GET .../runtime/invocation/next`."""
         invocation = self.server.next()
         if invocation is None:
+            self.close_connection = True
             return
         invocation.begin()
         deadline = int((time.time() + invocation.function.timeout) * 1000)

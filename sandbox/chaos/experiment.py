@@ -12,7 +12,7 @@ from sandbox.system import System
 
 FOLDER = ROOT / ".sandbox" / "chaos"
 
-EMAILS, SMS = 600, 400
+EMAILS, SMS = 1800, 1200
 COMMUNICATIONS = EMAILS + SMS
 
 _COOL_DOWN = 6

@@ -9,7 +9,8 @@ from itertools import cycle
 from typing import Any
 
 from sandbox.chaos.load import approve_waiting_runs, request_run
-from sandbox.system import PREFIX, System
+from sandbox.deployed import PREFIX
+from sandbox.system import System
 
 # The switches for POST /communications, one after another; `share` is the share of the calls that are hit.
 _FAULTS: tuple[dict[str, Any], ...] = (
@@ -25,7 +26,7 @@ _FAULTS: tuple[dict[str, Any], ...] = (
 )
 # In seconds.
 _FAULT_INTERVAL = 3.0
-_KILL_INTERVAL = 2.0
+_KILL_INTERVAL = 1.0
 _RUN_INTERVAL = 7.0
 
 _REPROCESS, _RECORD = f"{PREFIX}-reprocess", f"{PREFIX}-record"

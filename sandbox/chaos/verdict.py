@@ -7,7 +7,8 @@ from boto3.dynamodb.types import TypeDeserializer
 from rich.console import Console
 from rich.table import Table
 
-from sandbox.system import PREFIX, System
+from sandbox.deployed import PREFIX
+from sandbox.system import System
 
 
 def open_runs(system: System) -> int:
@@ -70,7 +71,7 @@ def _items(system: System) -> list[dict[str, Any]]:
 
 
 def _count(system: System, index: str, value: str) -> int:
-    """Count the items in an index. Reading the whole table takes moto seconds, in which everything else waits."""
+    """Count the items in an index: reading the whole table takes longer."""
     pages = (
         system.client("dynamodb")
         .get_paginator("query")

@@ -14,7 +14,8 @@ from tests.e2e.driver import COOL_DOWN, PATIENCE
 def system(tmp_path_factory) -> Iterator[System]:
     """The system, with a short cool-down and few attempts so that a test can see what later runs do."""
     settings = {"SCHEDULE": "rate(1 hour)", "COOL_DOWN": f"{COOL_DOWN}s", "MAX_ATTEMPTS": "3"}
-    with System(tmp_path_factory.mktemp("system"), settings, requeue_after=0.2, lost_after=2.0) as running:
+    application = {"rounds": 2, "requeue_after": 0.2, "lost_after": 2.0}
+    with System(tmp_path_factory.mktemp("system"), settings, **application) as running:
         running.deploy()
         yield running
 
@@ -43,10 +44,9 @@ def tokens(operator, viewer, approver) -> dict[str, str]:
     return {"viewer": viewer, "operator": operator, "approver": approver}
 
 
-@pytest.fixture(scope="module")
-def no_failures_left(system):
-    """After the module, nothing in the application has failed, because other modules count all failures."""
-    yield
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_has_failed_yet(system):
+    """Before each module, nothing in the application has failed: modules count all failures, and run in any order."""
     system.application.wait_for_stats(PATIENCE, queued=0)
     with closing(sqlite3.connect(system.application.database, timeout=PATIENCE)) as database, database:
         # Deleted rows would not do: the application would use their ids again.

@@ -3,13 +3,9 @@
 import re
 import subprocess
 
-import pytest
-
 from chalicelib.api import routes
 from sandbox.project import ROOT
 from tests.e2e.driver import PATIENCE, changed_environment, create_failed
-
-pytestmark = pytest.mark.usefixtures("no_failures_left")
 
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 

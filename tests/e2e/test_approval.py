@@ -19,8 +19,6 @@ from tests.e2e.driver import (
     wait_for_status,
 )
 
-pytestmark = pytest.mark.usefixtures("no_failures_left")
-
 
 @pytest.fixture(autouse=True)
 def low_threshold(system, approver):

@@ -7,28 +7,28 @@ from sandbox.application.database import timestamp
 from sandbox.aws.model import INTERPRETER
 from tests.e2e.driver import PREFIX, start_run, wait_for_end
 
-COMMUNICATIONS = 1000
+COMMUNICATIONS = 300
 
 # How long the run may take, in seconds: longer than the small runs of other tests.
 RUN_PATIENCE = 240
 
 
-def test_a_run_of_1000_makes_exactly_the_requests_that_the_cost_model_counts(system, operator):
+def test_a_run_of_300_makes_exactly_the_requests_that_the_cost_model_counts(system, operator):
     """The requests are calls of functions and of the table, in a run in which everything goes well."""
     ids = _insert_failed(system)
     before = count_requests(system)
-    run_id = start_run(system, operator, createdBy="thousand", operation="send.email")
+    run_id = start_run(system, operator, createdBy="cost", operation="send.email")
     run = wait_for_end(system, operator, run_id, RUN_PATIENCE)
     assert run["counts"] == {"accepted": COMMUNICATIONS}
     assert len(ids) == run["matched"] == COMMUNICATIONS
     after = count_requests(system)
-    assert {name: after[name] - before[name] for name in after} == cost.requests(COMMUNICATIONS, 50)
+    assert {name: after[name] - before[name] for name in after} == cost.requests(COMMUNICATIONS, 15)
 
 
 def count_requests(system) -> dict[str, int]:
     """How often each request was made so far, under the model's names."""
     found = dict.fromkeys(cost.requests(0, 0), 0)
-    for request, number in system.aws.requests.counts.items():
+    for request, number in system.aws.iam_requests().items():
         caller = "state machine" if request.caller == INTERPRETER else request.caller.removeprefix(f"{PREFIX}-")
         invoked = request.action == "lambda:InvokeFunction" and caller == "state machine"
         name = request.resource.rpartition("-")[2] if invoked else f"{request.action} by {caller}"
@@ -39,9 +39,9 @@ def count_requests(system) -> dict[str, int]:
 
 def _insert_failed(system) -> list[str]:
     """Insert communications that have finally failed: to fail through the queue, they would take minutes."""
-    ids = [f"thousand-{number}" for number in range(COMMUNICATIONS)]
+    ids = [f"cost-{number}" for number in range(COMMUNICATIONS)]
     moment = timestamp()
-    rows = [(each, "send.email", "to@example.com", "-", "-", "thousand", moment, "failed", moment) for each in ids]
+    rows = [(each, "send.email", "to@example.com", "-", "-", "cost", moment, "failed", moment) for each in ids]
     database = sqlite3.connect(system.folder / "application.db", timeout=60)
     with database:
         database.executemany(

@@ -15,8 +15,6 @@ from deployment.table import table_definition
 from sandbox.project import ROOT
 from tests.e2e.driver import PREFIX, collect, create_failed, executions, start_run, wait_for_end
 
-pytestmark = pytest.mark.usefixtures("no_failures_left")
-
 SAMPLES = {"run_id": "no-such-run", "communication_id": "bm8"}
 PROTECTED = [route for route in routes.ALL if route.role]
 
@@ -56,7 +54,7 @@ def invalid_tokens(system):
     tokens_of_stage = Tokens(table(system, PREFIX), times.now)
     definition = table_definition("comms-reprocess-other")
     system.client("dynamodb").create_table(**definition)
-    revoked = tokens_of_stage.add("rita", "approver", 60_000)
+    revoked = system.run("token", "add", "--name", "rita", "--role", "approver").strip()
     token_id = next(each for each, token in tokens_of_stage.all().items() if token.name == "rita")
     # It is used once before, so that API Gateway has cached its policy.
     assert system.call("GET", "/schedule", revoked).status_code == 200

@@ -83,7 +83,6 @@ def use_ssm_parameter(system):
         ]
 
 
-@pytest.mark.usefixtures("no_failures_left")
 def test_each_function_and_the_state_machine_use_exactly_their_permissions(
     system, operator, approver, ledger, use_ssm_parameter
 ):
@@ -94,7 +93,7 @@ def test_each_function_and_the_state_machine_use_exactly_their_permissions(
     use_ssm_parameter()
     _run_with_ssm_parameter(system, operator)
     requested = defaultdict(set)
-    for request in system.aws.requests.counts:
+    for request in system.aws.iam_requests():
         requested[request.caller].add((request.action, request.resource))
     problems = []
     for file in sorted((ROOT / ".chalice" / "dev").glob("*.json")):

@@ -9,8 +9,6 @@ import pytest
 from chalicelib.models import CommunicationStatus
 from tests.e2e.driver import PATIENCE, create_failed, start_run, wait_for_end, wait_out_cool_down, wait_until
 
-pytestmark = pytest.mark.usefixtures("no_failures_left")
-
 
 @pytest.fixture(autouse=True)
 def _empty_worklist(system, operator):

@@ -217,7 +217,7 @@ def test_a_write_refused_because_there_is_no_item_raises_condition_failed_withou
 def test_any_other_error_of_dynamodb_is_raised_as_it_is(table):
     """A mistake in an expression, or a throttled table, does not mean that somebody else was faster."""
     with pytest.raises(ClientError):
-        table.update(COMM, "SET #status", {})
+        table.update(COMM, "SET #status = :missing", {})
 
 
 def test_only_a_write_whose_item_is_read_asks_for_it():

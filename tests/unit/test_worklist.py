@@ -174,6 +174,7 @@ def apply_to_many(ledger, body, action):
     return communications._apply_to_many(call, body, action)
 
 
+@pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)  # moto's would take half a minute
 def test_a_bulk_change_by_reason_changes_a_page_in_each_call(ledger, clock):
     """Those that cannot be changed now are counted, and do not keep the next page from being reached."""
     for number in range(worklist.BULK_SIZE + 5):

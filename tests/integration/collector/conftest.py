@@ -7,11 +7,11 @@ from tests.integration.collector.fakes import FakeDeployment
 
 
 @pytest.fixture(scope="module")
-def s3(dynamodb):  # noqa: ARG001 (moto runs as long as this fixture)
+def s3(moto):  # noqa: ARG001 (moto runs as long as this fixture)
     return boto3.client("s3", region_name="eu-central-1")
 
 
 @pytest.fixture
-def deployment(dynamodb, s3, clock):
+def deployment(ministack, s3, clock):
     """A deployment without Lambda and Step Functions; its sources list nothing yet."""
-    return FakeDeployment(dynamodb, s3, clock)
+    return FakeDeployment(ministack, s3, clock)

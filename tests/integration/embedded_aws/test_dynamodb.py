@@ -8,7 +8,7 @@ import pytest
 
 
 def test_failed_transactions_do_not_undo_other_writes(app):
-    """moto alone would lose some, because its tables are not safe to use from several threads."""
+    """An implementation that is not safe to use from several threads would lose some, as moto's does."""
     client = app.client("dynamodb")
     key = {"AttributeName": "id", "AttributeType": "S"}
     client.create_table(

@@ -14,7 +14,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from sandbox.aws import EmbeddedAws
+from sandbox.aws import DynamoDbEnded, EmbeddedAws
 from sandbox.mailbox import Mailbox
 
 ROLE = "arn:aws:iam::123456789012:role/any"
@@ -38,10 +38,10 @@ def create_function(aws, source):
     client(aws, "lambda").create_function(FunctionName="example", Code={"ZipFile": target.getvalue()}, **options)
 
 
-def children():
-    """The ids of this process's children."""
-    task = Path(f"/proc/{os.getpid()}/task")
-    return {pid for path in task.glob("*/children") for pid in path.read_text().split()}
+def children(process=None):
+    """The ids of a process's children; of this process's own if none is given."""
+    task = Path(f"/proc/{process or os.getpid()}/task")
+    return {int(pid) for path in task.glob("*/children") for pid in path.read_text().split()}
 
 
 def test_a_second_embedded_aws_in_the_same_process_is_refused():
@@ -102,10 +102,12 @@ def test_stopping_while_functions_run_leaves_no_process_no_thread_and_no_file(tm
         while len(list(tmp_path.glob("[0-2]"))) < 3:
             assert time.monotonic() < deadline, aws.function_logs()
             time.sleep(0.02)
-        assert len(children() - processes) == len(aws.lambdas.processes()) == 3
-        package = Path(f"/proc/{aws.lambdas.processes()[0]}/cwd").resolve()
+        functions = aws.lambdas.processes()
+        assert len(functions) == 3
+        package = Path(f"/proc/{functions[0]}/cwd").resolve()
         assert (package / "main.py").exists()
     assert children() == processes
+    assert not [pid for pid in functions if _alive(pid)]
     assert not [thread for thread in set(threading.enumerate()) - threads if thread.is_alive()]
     assert not package.parent.exists()
 
@@ -131,6 +133,17 @@ def _execution(aws, arn, marker):
     states = client(aws, "stepfunctions")
     state_machine = states.create_state_machine(name="example", definition=json.dumps(definition), roleArn=ROLE)
     states.start_execution(stateMachineArn=state_machine["stateMachineArn"], input=json.dumps({"marker": str(marker)}))
+
+
+def test_the_end_of_dynamodb_is_noticed(tmp_path):
+    """Everything in its tables is gone. When the embedded AWS itself stops, that is no error."""
+    with EmbeddedAws(log=tmp_path / "log") as aws:
+        aws.check()
+        os.kill(aws._dynamodb._process.pid, signal.SIGKILL)
+        aws._dynamodb._printer.join()
+        with pytest.raises(DynamoDbEnded, match="ended with status -9"):
+            aws.check()
+    assert "[dynamodb] DynamoDB's process has ended with status -9" in (tmp_path / "log").read_text()
 
 
 def test_a_bucket_policy_is_stored_but_not_enforced():
@@ -184,17 +197,18 @@ threading.Event().wait()
 """
 
 
-def test_functions_die_when_the_process_of_the_embedded_aws_is_killed(tmp_path):
-    """A function is in the middle of an invocation then."""
+def test_every_process_ends_when_that_of_the_embedded_aws_is_killed(tmp_path):
+    """A function is in the middle of an invocation then. Its fork server and DynamoDB end too."""
     arguments = [json.dumps({"marker": str(tmp_path / "marker")}), str(tmp_path / "marker")]
     command = [sys.executable, "-c", CRASH, *arguments]
     options = {"cwd": Path(__file__).parents[3], "env": os.environ | {"TMPDIR": str(tmp_path)}}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options) as parent:
-        pid = int(parent.stdout.readline())
+        pids = {int(parent.stdout.readline())} | children(parent.pid)
         parent.send_signal(signal.SIGKILL)
+    assert len(pids) == 3
     deadline = time.monotonic() + 10
-    while _alive(pid):
-        assert time.monotonic() < deadline, "the function's process still runs"
+    while any(map(_alive, pids)):
+        assert time.monotonic() < deadline, "processes still run"
         time.sleep(0.02)
 
 

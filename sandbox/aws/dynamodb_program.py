@@ -1,0 +1,89 @@
+"""The program of the embedded AWS's DynamoDB: that of MiniStack, on a socket that it inherits.
+
+`python dynamodb_program.py <number of the listening socket>`. It ends when its stdin closes. `GET /_sandbox/requests`
+counts the requests so far by access key, operation, table and index.
+"""
+
+import asyncio
+import json
+import os
+import re
+import sys
+import threading
+from collections import Counter
+from typing import Any
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+from ministack.app import app as ministack
+
+_CREDENTIAL = re.compile(rb"Credential=([^/]+)/")
+
+_requests: Counter[tuple[str, str, str, str]] = Counter()
+
+
+async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    """Answer a request, as an ASGI application."""
+    if scope["type"] == "lifespan":
+        await _lifespan(receive, send)
+    elif scope["type"] == "http" and scope["path"] == "/_sandbox/requests":
+        await _answer(send, json.dumps([[*key, count] for key, count in _requests.items()]).encode())
+    elif scope["type"] == "http":
+        await _pass_on(scope, receive, send)
+
+
+async def _lifespan(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    """Answer the lifespan here: MiniStack's own would start its other services, some of them on ports of their own."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})  # type: ignore[misc,arg-type]  # one of the two completions
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+async def _pass_on(scope: Any, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    """Record a request and pass it on to MiniStack."""
+    body = b""
+    while True:
+        message: Any = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    _record(dict(scope["headers"]), body)
+
+    async def replay() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    await ministack(scope, replay, send)
+
+
+def _record(headers: dict[bytes, bytes], body: bytes) -> None:
+    signed = _CREDENTIAL.search(headers.get(b"authorization", b""))
+    if signed:
+        request = json.loads(body)
+        operation = headers[b"x-amz-target"].decode().rpartition(".")[2]
+        for table in request.get("RequestItems", [request.get("TableName", "*")]):
+            _requests[signed[1].decode(), operation, table, request.get("IndexName", "")] += 1
+
+
+async def _answer(send: ASGISendCallable, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": False})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def main() -> None:
+    """Serve until stdin closes."""
+    threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()
+    config = Config()
+    config.bind = [f"fd://{sys.argv[1]}"]
+    config.loglevel = "ERROR"
+    # The SDK keeps connections open; one that is closed in between would cost a retry.
+    config.keep_alive_timeout = 3600
+    config.keep_alive_max_requests = 1_000_000
+    asyncio.run(serve(app, config))
+
+
+if __name__ == "__main__":
+    main()
