@@ -79,6 +79,8 @@ Ready. Nothing is sent until you ask for it: the schedule is paused. Press Ctrl-
   token          {token}   (approver: {approver})
   logs           {folder}
 
+The API runs at this address. The amazonaws.com address above would work only on real AWS.
+
 To try it, paste this line into another terminal:
 
   export API={api} TOKEN={token} APPROVER={approver}

@@ -7,13 +7,13 @@ from sandbox.application.database import timestamp
 from sandbox.aws.model import INTERPRETER
 from tests.e2e.driver import PREFIX, start_run, wait_for_end
 
-COMMUNICATIONS = 300
+COMMUNICATIONS = 200
 
 # How long the run may take, in seconds: longer than the small runs of other tests.
 RUN_PATIENCE = 240
 
 
-def test_a_run_of_300_makes_exactly_the_requests_that_the_cost_model_counts(system, operator):
+def test_a_run_of_200_makes_exactly_the_requests_that_the_cost_model_counts(system, operator):
     """The requests are calls of functions and of the table, in a run in which everything goes well."""
     ids = _insert_failed(system)
     before = count_requests(system)
@@ -22,7 +22,7 @@ def test_a_run_of_300_makes_exactly_the_requests_that_the_cost_model_counts(syst
     assert run["counts"] == {"accepted": COMMUNICATIONS}
     assert len(ids) == run["matched"] == COMMUNICATIONS
     after = count_requests(system)
-    assert {name: after[name] - before[name] for name in after} == cost.requests(COMMUNICATIONS, 15)
+    assert {name: after[name] - before[name] for name in after} == cost.requests(COMMUNICATIONS, 10)
 
 
 def count_requests(system) -> dict[str, int]:
