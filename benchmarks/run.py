@@ -58,7 +58,7 @@ def run() -> tuple[float, dict[str, Any]]:
     ):
         settings = {"SCHEDULE": "rate(1 hour)", "CONCURRENCY": str(CONCURRENCY)}
         service.configure(settings, _TOML.format(url=url))
-        service.deploy_again()
+        service.deploy()
         token = service.token("operator")
         began = time.monotonic()
         run_id = service.call("POST", "/reprocess", token, json={}).json()["runId"]

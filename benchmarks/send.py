@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ import requests
 from botocore.config import Config
 
 from benchmarks import floor
+from benchmarks.processes import server
 
 MAX_RATIO = 1.3
 # Short rounds, so that whatever else the machine does meets both alike; the median round counts.
@@ -156,20 +157,9 @@ def _print_figures(what: str, rounds: Rounds) -> None:
     print(f"{what:<8} floor {least:7.2f} ms   handler {ours:7.2f} ms   x {ratio(rounds):.2f}")
 
 
-@contextmanager
-def endpoints() -> Iterator[str]:
-    """Run benchmarks/endpoints.py, and return its URL."""
-    command = [sys.executable, "-m", "benchmarks.endpoints"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process.stdout.readline().strip() if process.stdout else ""
-        finally:
-            process.kill()
-
-
 def main() -> int:
     """Measure, print the figures, and return 1 if the handler takes too much."""
-    with endpoints() as url:
+    with server("benchmarks.endpoints") as url:
         sent, imported = sending(url, ROUNDS), _importing(url)
     _print_figures("sending", sent)
     _print_figures("import", imported)

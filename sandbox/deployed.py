@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import requests
 
@@ -17,7 +17,7 @@ from chalicelib.ledger.tokens import Role, Tokens
 from sandbox import project
 from sandbox.aws import EmbeddedAws
 from sandbox.mailbox import Mailbox
-from sandbox.service import BackgroundService
+from sandbox.service import CompositeService
 
 # The subscriber of all topics.
 ON_DUTY = "on-duty@example.com"
@@ -32,24 +32,15 @@ class DeployPyFailed(Exception):
     """deploy.py failed; the text is the command and all that it printed."""
 
 
-class Deployed(BackgroundService):
-    """comms-reprocess on an embedded AWS, with its files in `folder`. `mailbox` belongs to the person on duty."""
+class Deployed(CompositeService):
+    """comms-reprocess on an embedded AWS, with its files in `folder`. `mailbox` belongs to the person on duty.
+
+    `start` starts what it needs; `configure` and `deploy` add comms-reprocess itself.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.mailbox = Mailbox()
-        self._running = ExitStack()
-
-    def start(self) -> Self:
-        """Start everything that comms-reprocess needs; `configure` and `deploy_again` add comms-reprocess."""
-        with ExitStack() as stack:
-            self._start_all(stack)
-            self._running = stack.pop_all()
-        return self
-
-    def stop(self) -> None:
-        """Stop everything, in the opposite order."""
-        self._running.close()
 
     def _start_all(self, stack: ExitStack) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +62,7 @@ class Deployed(BackgroundService):
         """Make the project to deploy: with these environment variables of the stage, and this application.toml."""
         project.copy(self.folder / "project", settings, application_toml)
 
-    def deploy_again(self) -> str:
+    def deploy(self) -> str:
         """Deploy comms-reprocess with deploy.py, as you would to AWS, and return what it printed."""
         return self.run("deploy", "--notify", ON_DUTY, "--child-execution-type", "STANDARD")
 

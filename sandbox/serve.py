@@ -154,7 +154,7 @@ def _serve_own(application: OwnApplication) -> None:
         print(service.run("check"))
         print("Deploying comms-reprocess to an embedded AWS on this machine ...", flush=True)
         _pause_schedule(service)
-        print(service.deploy_again())
+        print(service.deploy())
         _announce(service, _OWN_TEXT, threshold=settings["APPROVAL_THRESHOLD"])
         _show_mails(service)
 

@@ -1,6 +1,7 @@
-"""The base class of everything that runs in the background until it is stopped."""
+"""The base classes of everything that runs in the background until it is stopped."""
 
 from abc import ABC, abstractmethod
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -23,3 +24,24 @@ class BackgroundService(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+class CompositeService(BackgroundService):
+    """A service that consists of others. If one cannot start, those that have started are stopped again."""
+
+    _running = ExitStack()
+
+    @abstractmethod
+    def _start_all(self, stack: ExitStack) -> None:
+        """Start everything; `stack` stops it in the opposite order."""
+
+    def start(self) -> Self:
+        """Start everything, and return when it is ready."""
+        with ExitStack() as stack:
+            self._start_all(stack)
+            self._running = stack.pop_all()
+        return self
+
+    def stop(self) -> None:
+        """Stop everything, in the opposite order."""
+        self._running.close()

@@ -44,4 +44,8 @@ class System(Deployed):
         self.client("secretsmanager").create_secret(Name=secret, SecretString=self.application.token)
         settings = {"APPLICATION_URL": self.application.url, "APPLICATION_SECRET": secret, "COOL_DOWN": "1m"}
         self.configure(settings | self._settings, self._application_toml)
-        return self.deploy_again()
+        return super().deploy()
+
+    def deploy_again(self) -> str:
+        """Run the same deployment again."""
+        return super().deploy()

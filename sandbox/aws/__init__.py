@@ -5,7 +5,6 @@ import tempfile
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
 
 from sandbox.aws import executions
 from sandbox.aws.apis import Apis
@@ -23,15 +22,15 @@ from sandbox.aws.notifications import EmailDelivery
 from sandbox.aws.packages import Packages
 from sandbox.aws.schedule import DisabledRuleError, Schedule, UnknownRuleError
 from sandbox.aws.server import Server
-from sandbox.service import BackgroundService
+from sandbox.service import CompositeService
 
 FILES_PER_CALL = 10  # open at the same time for each invocation: pipes, sockets and connections
 
 __all__ = ["ACCOUNT", "REGION", "DisabledRuleError", "DynamoDbEnded", "EmbeddedAws", "Timings", "UnknownRuleError"]
 
 
-class EmbeddedAws(BackgroundService):
-    """AWS with one account and no permission checks. It starts empty and forgets everything when it stops.
+class EmbeddedAws(CompositeService):
+    """AWS with one account and no permission checks. It starts empty, and forgets all but its log when it stops.
 
     A process can run only one at a time, because moto's state is global: `start` refuses a second.
 
@@ -53,19 +52,7 @@ class EmbeddedAws(BackgroundService):
         self._log = log
         self._timings = timings or Timings()
         self._confirm = confirm_subscriptions
-        self._running = ExitStack()
         self.endpoint = ""
-
-    def start(self) -> Self:
-        """Start to serve, and return when everything is ready."""
-        with ExitStack() as stack:
-            self._start_all(stack)
-            self._running = stack.pop_all()
-        return self
-
-    def stop(self) -> None:
-        """Kill all functions, abort all executions, and forget everything but the functions' logs."""
-        self._running.close()
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables that make a process talk to this AWS."""

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks import send
+from benchmarks.processes import server
 
 
 def test_the_ratio_of_the_benchmark_is_that_of_the_median_round():
@@ -12,6 +13,6 @@ def test_the_ratio_of_the_benchmark_is_that_of_the_median_round():
 
 def test_the_benchmark_sends_every_communication_with_both_sides():
     """Each must have been claimed, POSTed and recorded as accepted; otherwise measuring fails."""
-    with send.endpoints() as url:
+    with server("benchmarks.endpoints") as url:
         rounds = send.sending(url, 1)
     assert {side: len(each) for side, each in rounds.items()} == {"floor": 1, "handler": 1}
