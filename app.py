@@ -45,8 +45,8 @@ def reprocess(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Send one communication, once."""
     deps = wiring.of(context.invoked_function_arn)
     task = msgspec.convert(event, Task)
-    claims, send = deps.ledger.communications, deps.application.reprocess
-    return as_json(reprocess_communication(task, claims, send, deps.configuration, deps.settings, deps.clock))
+    result = reprocess_communication(task, deps.ledger, deps.application.reprocess, deps.configuration, deps.settings)
+    return as_json(result)
 
 
 @app.lambda_function(name="record")

@@ -128,7 +128,7 @@ class Communication(Record, frozen=True):
     """A failed communication as its source lists it. Times in milliseconds since 1970.
 
     `listed_at` is the time just before the request for the page that holds it. `since` is when its age starts:
-    `failed_at`, or else `created`.
+    `failed_at`, or else `created`. `retry` says that it was on the worklist, and that its run may retry it there.
     """
 
     operation: str
@@ -137,6 +137,7 @@ class Communication(Record, frozen=True):
     created_by: str | None = None
     created: int | None = None
     since: int | None = None
+    retry: bool = False
 
     @property
     def key(self) -> tuple[str, str]:

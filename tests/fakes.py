@@ -22,6 +22,8 @@ from chalicelib.errors import (
 )
 from chalicelib.ledger import claims
 from chalicelib.ledger.claims import AlreadySettled, ClaimRefused, HistoryEntry, Rules, State
+from chalicelib.ledger.table import Table
+from chalicelib.ledger.worklist import Decision, Refusal, Refuse, Worklist, WorklistEntry, with_decision
 from chalicelib.manifests import ManifestWriter
 from chalicelib.models import Batch, Communication, CommunicationStatus, Run, RunStatus, Selection, Task, Trigger
 
@@ -61,7 +63,7 @@ class FakeCommunications:
 
     def __init__(self, clock: times.Clock) -> None:
         self._clock = clock
-        self._states: dict[tuple[str, str], State] = {}
+        self._states: dict[tuple[str, str], WorklistEntry] = {}
 
     def read(self, communications: Iterable[Communication]) -> dict[tuple[str, str], State]:
         keys = {communication.key for communication in communications}
@@ -117,18 +119,40 @@ class FakeCommunications:
         self._change(state, manual)
         return True
 
-    def _state(self, communication: Communication) -> State:
+    def _state(self, communication: Communication) -> WorklistEntry:
         operation, primary_id = communication.key
-        return self._states.get((operation, primary_id)) or State(operation=operation, primary_id=primary_id)
+        return self._states.get((operation, primary_id)) or WorklistEntry(operation=operation, primary_id=primary_id)
 
     def _change(self, state: State, changes: dict[str, Any]) -> State:
         attributes = msgspec.to_builtins(state) | changes
         kept = {name: value for name, value in attributes.items() if value is not None}
-        return self._keep(msgspec.convert(kept, State))
+        return self._keep(msgspec.convert(kept, WorklistEntry))
 
-    def _keep(self, state: State) -> State:
+    def _keep(self, state: WorklistEntry) -> State:
         self._states[state.operation, state.primary_id] = state
         return state
+
+
+class FakeWorklist(Worklist):
+    """`chalicelib.ledger.Worklist` over FakeCommunications, where each call is atomic, on the same pure rules."""
+
+    def __init__(self, communications: FakeCommunications, clock: times.Clock) -> None:
+        super().__init__(Table(None, "none"), clock, retention=90 * DAY)
+        self._communications = communications
+
+    def read(self, operation: str, primary_id: str) -> WorklistEntry | None:
+        return self._communications._states.get((operation, primary_id))
+
+    def _decide(
+        self, operation: str, primary_id: str, decision: Decision, refuse: Refuse, changes: dict[str, Any]
+    ) -> Refusal | None:
+        entry = self.read(operation, primary_id)
+        if entry is None:
+            return Refusal.UNKNOWN
+        refusal = refuse(entry)
+        if refusal is None:
+            self._communications._change(entry, changes | with_decision(entry, decision))
+        return refusal
 
 
 def _new_id() -> str:
@@ -289,6 +313,10 @@ class InterruptedTable:
         """Keep the call from being made. Return it, or a call that does nothing if it has been made already."""
         interruption, self._interruption = self._interruption, None
         return interruption or (lambda: None)
+
+    def before_update(self, number: int, interruption: Callable[[], object]) -> None:
+        """Make this call before the given update from now."""
+        self._updates, self._interruption = 2 - number, interruption
 
     def update(self, *arguments: Any) -> None:
         self._count_update()

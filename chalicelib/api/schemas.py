@@ -214,10 +214,14 @@ class DecisionView(ResponseModel, frozen=True):
 
 
 class CommunicationDetail(CommunicationView, frozen=True):
-    """A communication with its history across runs, oldest first."""
+    """A communication with its history across runs, oldest first.
+
+    It has the last 20 decisions; `decisionsForgotten` is how many earlier ones there were.
+    """
 
     history: list[AttemptView]
     decisions: list[DecisionView]
+    decisions_forgotten: int
 
 
 class CommunicationsPage(ResponseModel, frozen=True):

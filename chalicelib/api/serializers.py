@@ -118,7 +118,9 @@ def communication_detail(entry: WorklistEntry) -> CommunicationDetail:
         DecisionView(action=each.action, by=each.by, at=times.format_iso(each.at), note=each.note)
         for each in entry.decisions
     ]
-    return CommunicationDetail(**_common(entry), history=history, decisions=decisions)
+    return CommunicationDetail(
+        **_common(entry), history=history, decisions=decisions, decisions_forgotten=entry.decisions_forgotten
+    )
 
 
 def _common(entry: WorklistEntry) -> dict[str, Any]:
@@ -131,7 +133,7 @@ def _common(entry: WorklistEntry) -> dict[str, Any]:
         "attempts": entry.attempts,
         "reason": entry.manual_reason if for_people else entry.reason,
         "since": _moment(entry.manual_since) if for_people else None,
-        "cool_down_until": _moment(entry.until) if entry.until else None,
+        "cool_down_until": _moment(entry.cool_down_until or None),
     }
 
 

@@ -32,6 +32,7 @@ _FOR_PEOPLE = (CommunicationStatus.MANUAL, CommunicationStatus.DISMISSED)
 _NOT_PROCESSED = (ApplicationUnavailable.__name__, ApplicationMisconfigured.__name__)
 # Answers that leave it open, so that only an application that honours keys may be sent it again.
 _PERHAPS_PROCESSED = (ApplicationError.__name__, OutcomeUnknown.__name__)
+_IN_DOUBT = (SENDING, *_PERHAPS_PROCESSED)
 
 
 class Rules(Record, frozen=True):
@@ -56,8 +57,9 @@ class State(Record, frozen=True):
     """What the ledger knows about a communication. Times in milliseconds since 1970.
 
     `until` is the end of the cool-down. `key`, `created` and `created_by` are those of the POST for as long as its
-    outcome is in doubt. `previous_until`, `previous_status` and `attempts_before` are what an answer "certainly not
-    processed" restores. `retried_at` is when somebody last retried it.
+    outcome is in doubt. `in_doubt` is about the tries of its owner; `doubt_until` is until when a POST with that key,
+    whoever owned it, may still be processed. `previous_until`, `previous_status` and `attempts_before` are what an
+    answer "certainly not processed" restores. `retried_at` is when somebody last retried it.
     """
 
     operation: str
@@ -73,6 +75,7 @@ class State(Record, frozen=True):
     answer: str | None = None
     reason: str | None = None
     in_doubt: bool = False
+    doubt_until: int = 0
     previous_until: int = 0
     attempts_before: int = 0
     previous_status: CommunicationStatus = CommunicationStatus.OPEN
@@ -88,8 +91,15 @@ class State(Record, frozen=True):
         return self.previous_status == CommunicationStatus.ACCEPTED
 
     def entry_of(self, owner: str) -> HistoryEntry | None:
-        """Return an owner's history entry, or None if that owner never claimed it, or too long ago."""
-        return next((entry for entry in reversed(self.history) if entry.owner == owner), None)
+        """Return what an owner's tries add up to, or None if that owner never claimed it, or too long ago.
+
+        An owner has a second entry if another one tried in between.
+        """
+        entries = [entry for entry in self.history if entry.owner == owner]
+        if not entries:
+            return None
+        last, doubtful = entries[-1], any(entry.answer in _IN_DOUBT for entry in entries)
+        return msgspec.structs.replace(last, answer=_summed_up(last.answer, in_doubt=doubtful))
 
 
 class AlreadySettled(Record, frozen=True):
@@ -135,9 +145,11 @@ def changes_of_repeated_claim(state: State, claim_id: str, now: int, rules: Rule
     """Return the attributes that change when the same owner claims again (None: the attribute is removed).
 
     Without an answer the first POST may still be on its way. So what that claim assumed becomes what an answer
-    "certainly not processed" to the new POST restores: a later "unavailable" does not end the doubt.
+    "certainly not processed" to the new POST restores: a later "unavailable" does not end the doubt. The history's
+    entry is open again: if this try dies, the answer to an earlier one must not pass for its own.
     """
     pending = state.status == CommunicationStatus.SENDING
+    reopened = HistoryEntry(owner=state.owner, at=now, answer=SENDING)
     return {
         "status": CommunicationStatus.SENDING,
         "claimId": claim_id,
@@ -145,6 +157,7 @@ def changes_of_repeated_claim(state: State, claim_id: str, now: int, rules: Rule
         "until": now + rules.cool_down,
         "previousUntil": state.until if pending else state.previous_until,
         "inDoubt": state.in_doubt or pending,
+        "history": _with_last(state, reopened),
         "answer": None,
         "reason": None,
     }
@@ -152,35 +165,44 @@ def changes_of_repeated_claim(state: State, claim_id: str, now: int, rules: Rule
 
 def changes_of_answer(state: State, answer: str, reason: str | None, now: int, rules: Rules) -> dict[str, Any]:
     """Return the attributes that change with the answer to a claim's POST (None: the attribute is removed)."""
-    # The history sums up all attempts of one owner: "unavailable" after an unknown outcome is still unknown.
-    summed_up = OutcomeUnknown.__name__ if state.in_doubt and answer in _NOT_PROCESSED else answer
-    last = HistoryEntry(owner=state.owner, at=now, answer=summed_up, reason=reason)
-    history = [*state.history[:-1], last][-HISTORY:]
+    summed_up = _summed_up(answer, in_doubt=state.in_doubt)
+    entry = HistoryEntry(owner=state.owner, at=now, answer=summed_up, reason=reason)
     return {
         "answer": answer,
         "reason": reason,
-        "history": msgspec.to_builtins(history),
+        "history": _with_last(state, entry),
         **_relaxed(state, answer, now, rules),
     }
 
 
+def _summed_up(answer: str, *, in_doubt: bool) -> str:
+    """Return what the last answer to an owner stands for: "unavailable" after an unknown outcome is still unknown."""
+    return OutcomeUnknown.__name__ if in_doubt and answer in _NOT_PROCESSED else answer
+
+
+def _with_last(state: State, entry: HistoryEntry) -> list[Any]:
+    """Return the history with another last entry, which is that of the claim's owner."""
+    history: list[Any] = msgspec.to_builtins([*state.history[:-1], entry][-HISTORY:])
+    return history
+
+
 def _relaxed(state: State, answer: str, now: int, rules: Rules) -> dict[str, Any]:
     """Return what an answer relaxes of what the claim assumed."""
+    until = now + rules.cool_down
     if answer == ACCEPTED:
-        until = now + rules.cool_down
-        return {"status": CommunicationStatus.ACCEPTED, "until": until, "inDoubt": False, **_KEY_ENDS}
+        return {"status": CommunicationStatus.ACCEPTED, "until": until, **_DOUBT_ENDS}
     if answer == CommunicationRejected.__name__:
-        return {"status": CommunicationStatus.OPEN, "inDoubt": False, **_KEY_ENDS}
+        return {"status": CommunicationStatus.OPEN, **_DOUBT_ENDS}
     if answer in _NOT_PROCESSED and not state.in_doubt:
         return {"status": _before(state), "until": state.previous_until, "attempts": state.attempts_before}
     unknown = state.in_doubt or answer == OutcomeUnknown.__name__
     status = {"status": CommunicationStatus.UNKNOWN if unknown else CommunicationStatus.OPEN}
     if answer in _NOT_PROCESSED:
         return {**status, "until": state.previous_until}
+    doubt = {"inDoubt": True, "doubtUntil": until}
     if answer == ApplicationError.__name__ and rules.honours_key:
-        return {**status, "until": state.previous_until, "inDoubt": True}
-    until = now + rules.cool_down
-    return {**status, "until": until, "previousUntil": until, "inDoubt": True}
+        return {**status, "until": state.previous_until, **doubt}
+    return {**status, "until": until, "previousUntil": until, **doubt}
 
 
 def _before(state: State) -> CommunicationStatus:
@@ -189,4 +211,4 @@ def _before(state: State) -> CommunicationStatus:
     return CommunicationStatus.UNKNOWN if died else state.previous_status
 
 
-_KEY_ENDS = {"key": None, "created": None, "createdBy": None}
+_DOUBT_ENDS = {"inDoubt": False, "doubtUntil": None, "key": None, "created": None, "createdBy": None}

@@ -10,7 +10,7 @@ from chalicelib import times
 from chalicelib.errors import OutcomeUnknown
 from chalicelib.ledger import claims
 from chalicelib.ledger.claims import AlreadySettled, ClaimRefused, HistoryEntry, Rules, State
-from chalicelib.ledger.table import ConditionFailed, Item, Table
+from chalicelib.ledger.table import ConditionFailed, Item, Table, change_of
 from chalicelib.models import Communication, CommunicationStatus, SkipReason, Task
 
 # Nobody else holds it now or held it after the list was read, and it is not for people to decide.
@@ -158,13 +158,8 @@ class Communications:
 
 def _change(state: State, changes: Item) -> tuple[tuple[str, str], str, Item, str]:
     """Return the update that changes attributes (None removes one) of a communication still as `state` says."""
-    settings = [f"#{name} = :new{name}" for name, value in changes.items() if value is not None]
-    removals = [f"#{name}" for name, value in changes.items() if value is None]
-    values = {f"new{name}": value for name, value in changes.items() if value is not None}
-    values |= {"oldClaim": state.claim_id, "oldStatus": state.status}
-    expression = f"SET {', '.join(settings)}" + (f" REMOVE {', '.join(removals)}" if removals else "")
-    key = key_of(state.operation, state.primary_id)
-    return key, expression, values, "#claimId = :oldClaim AND #status = :oldStatus"
+    expected = {"claimId": state.claim_id, "status": state.status}
+    return key_of(state.operation, state.primary_id), *change_of(changes, expected)
 
 
 def _why_refused(state: State, task: Task, rules: Rules) -> SkipReason:

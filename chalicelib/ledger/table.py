@@ -52,6 +52,23 @@ def _names(expressions: str) -> dict[str, str]:
     return {f"#{name}": name for name in re.findall(r"#(\w+)", expressions)}
 
 
+def change_of(changes: Item, expected: Item) -> tuple[str, Item, str]:
+    """Return the arguments of an update that changes attributes of an item whose others are as `expected`.
+
+    None removes an attribute, and is expected of one that is not there.
+    """
+    settings = [f"#{name} = :new_{name}" for name, value in changes.items() if value is not None]
+    removals = [f"#{name}" for name, value in changes.items() if value is None]
+    expression = f"SET {', '.join(settings)}" + (f" REMOVE {', '.join(removals)}" if removals else "")
+    conditions = [
+        f"attribute_not_exists(#{name})" if value is None else f"#{name} = :old_{name}"
+        for name, value in expected.items()
+    ]
+    values = {f"new_{name}": value for name, value in changes.items() if value is not None}
+    values |= {f"old_{name}": value for name, value in expected.items() if value is not None}
+    return expression, values, " AND ".join(conditions)
+
+
 class Table:
     """One table with the key `pk`, `sk`; `client` is boto3's `dynamodb` client."""
 

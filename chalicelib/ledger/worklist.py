@@ -1,7 +1,8 @@
 """What people decide about communications: retry, dismiss or restore. Every decision is kept."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from msgspec import field
 from chalicelib import times
 from chalicelib.ledger.claims import State
 from chalicelib.ledger.communications import key_of
-from chalicelib.ledger.table import ConditionFailed, Item, Table
+from chalicelib.ledger.table import ConditionFailed, Item, Table, change_of
 from chalicelib.models import CommunicationStatus, PageKey, Record
 
 
@@ -35,22 +36,20 @@ class Refusal(StrEnum):
     NO_SOURCE = "no_source"
 
 
+# How many decisions a communication keeps.
+DECISIONS = 20
+
 # What belongs to earlier attempts, the key above all: a retry is a new send, with a new key. Without owner and
 # claim, nothing that an earlier run delivers late can go on with its own attempt.
-_FORGOTTEN = (
-    "#worklist, #manualBy, #manualReason, #manualSince, #key, #created, #createdBy, #owner, #claimId, #answer, #reason,"
-    " #inDoubt, #previousUntil, #previousStatus, #attemptsBefore"
+_FORGOTTEN: dict[str, None] = dict.fromkeys(
+    (
+        *("worklist", "manualBy", "manualReason", "manualSince", "key", "created", "createdBy", "owner", "claimId"),
+        *("answer", "reason", "inDoubt", "doubtUntil", "previousUntil", "previousStatus", "attemptsBefore"),
+    )
 )
 
-_APPEND = "#rulings = list_append(if_not_exists(#rulings, :none), :decision)"
-_RETRY = (
-    "SET #status = :open, #attempts = :zero, #until = :until, #retriedAt = :now, #expiresAt = :expiresAt, "
-    f"{_APPEND} REMOVE {_FORGOTTEN}"
-)
-_MAY_RETRY = "#status = :manual AND #manualSince = :since AND (attribute_not_exists(#until) OR #until < :asOf)"
-_DISMISS = f"SET #status = :dismissed, #worklist = :dismissed, #manualSince = :now, {_APPEND} REMOVE #expiresAt"
-_MAY_DISMISS = "attribute_exists(#status) AND NOT #status IN (:sending, :dismissed)"
-_RESTORE = f"SET #status = :manual, #worklist = :manual, #manualSince = :now, {_APPEND}"
+# A decision rests on these: if a claim, an answer or another decision changes one of them, it is judged anew.
+_JUDGED = ("status", "claimId", "until", "rulings")
 
 
 class Decision(Record, frozen=True):
@@ -63,9 +62,22 @@ class Decision(Record, frozen=True):
 
 
 class WorklistEntry(State, frozen=True):
-    """A communication as people see it: its state, and what people have decided about it."""
+    """A communication as people see it: its state, and what people have decided about it.
+
+    It keeps the last DECISIONS decisions; `decisions_forgotten` counts the earlier ones.
+    """
 
     decisions: list[Decision] = field(default_factory=list, name="rulings")
+    decisions_forgotten: int = 0
+
+    @property
+    def cool_down_until(self) -> int:
+        """Until when what was sent may still be processed, in milliseconds since 1970 (0: nothing was sent)."""
+        return max(self.until, self.doubt_until)
+
+
+# Returns why a decision about a communication is refused, or None if it is not.
+Refuse = Callable[[State], Refusal | None]
 
 
 class Worklist:
@@ -101,70 +113,88 @@ class Worklist:
         """
         now = self._clock()
         as_of = now if listed_at is None else listed_at
-        state = self.read(operation, primary_id)
-        refusal = retry_refusal(state, as_of, cool_down)
-        if state is None or refusal:
-            return refusal
-        values = {
-            "open": CommunicationStatus.OPEN,
-            "manual": CommunicationStatus.MANUAL,
-            "zero": 0,
-            "until": as_of - 1,
-            "asOf": as_of,
-            "since": state.manual_since,
-            "now": now,
-            "expiresAt": (now + self._retention) // 1000,
-        }
         decision = Decision(action=Action.RETRY, by=by, at=now)
-        done = self._decide(operation, primary_id, _RETRY, _MAY_RETRY, values, decision)
-        return None if done else Refusal.NOT_ON_WORKLIST
+        changes = changes_of_retry(now, as_of) | {"expiresAt": (now + self._retention) // 1000}
+        refuse = partial(retry_refusal, as_of=as_of, cool_down=cool_down)
+        return self._decide(operation, primary_id, decision, refuse, changes)
 
     def dismiss(self, operation: str, primary_id: str, by: str, note: str) -> Refusal | None:
         """Keep a communication from ever being sent; return why not, or None if it was done."""
-        now = self._clock()
-        values = {"dismissed": CommunicationStatus.DISMISSED, "sending": CommunicationStatus.SENDING, "now": now}
-        decision = Decision(action=Action.DISMISS, by=by, at=now, note=note)
-        if self._decide(operation, primary_id, _DISMISS, _MAY_DISMISS, values, decision):
-            return None
-        state = self.read(operation, primary_id)
-        if state is None:
-            return Refusal.UNKNOWN
-        return Refusal.SENDING if state.status == CommunicationStatus.SENDING else Refusal.ALREADY_DISMISSED
+        decision = Decision(action=Action.DISMISS, by=by, at=self._clock(), note=note)
+        dismissed = CommunicationStatus.DISMISSED
+        changes = {"status": dismissed, "worklist": dismissed, "manualSince": decision.at, "expiresAt": None}
+        return self._decide(operation, primary_id, decision, dismissal_refusal, changes)
 
     def restore(self, operation: str, primary_id: str, by: str) -> Refusal | None:
         """Put a dismissed communication back on the worklist; return why not, or None if it was done."""
-        now = self._clock()
-        values = {"dismissed": CommunicationStatus.DISMISSED, "manual": CommunicationStatus.MANUAL, "now": now}
-        decision = Decision(action=Action.RESTORE, by=by, at=now)
-        if self._decide(operation, primary_id, _RESTORE, "#status = :dismissed", values, decision):
-            return None
-        return Refusal.NOT_DISMISSED if self.read(operation, primary_id) else Refusal.UNKNOWN
+        decision = Decision(action=Action.RESTORE, by=by, at=self._clock())
+        manual = CommunicationStatus.MANUAL
+        changes = {"status": manual, "worklist": manual, "manualSince": decision.at}
+        return self._decide(operation, primary_id, decision, restore_refusal, changes)
 
     def _decide(
-        self, operation: str, primary_id: str, changes: str, condition: str, values: Item, decision: Decision
-    ) -> bool:
-        values = values | {"decision": [msgspec.to_builtins(decision)], "none": []}
-        try:
-            self._table.update(key_of(operation, primary_id), changes, values, condition)
-        except ConditionFailed:
-            return False
-        return True
+        self, operation: str, primary_id: str, decision: Decision, refuse: Refuse, changes: Item
+    ) -> Refusal | None:
+        """Carry out a decision about a communication as it is now; return why not, or None if it was done."""
+        key = key_of(operation, primary_id)
+        item = self._table.get(*key)
+        while item:
+            entry = _entry(item)
+            if refusal := refuse(entry):
+                return refusal
+            seen = {name: item.get(name) for name in _JUDGED}
+            try:
+                self._table.update(key, *change_of(changes | with_decision(entry, decision), seen))
+            except ConditionFailed as meanwhile:
+                item = meanwhile.item
+                if item and decision in _entry(item).decisions:
+                    return None  # The SDK repeated this very write because it had not heard that it succeeded.
+            else:
+                return None
+        return Refusal.UNKNOWN
 
 
-def retry_refusal(state: State | None, as_of: int, cool_down: int) -> Refusal | None:
-    """Return why a communication cannot be retried at a time, or None if it can.
+# -- the rules, without the table
+
+
+def retry_refusal(entry: State, as_of: int, cool_down: int) -> Refusal | None:
+    """Return why a communication cannot be retried as of a time, or None if it can.
 
     A retry is a POST with another key, so nothing that was sent before may still be on its way. An earlier POST in
     doubt counts for a whole cool-down, even where the application honours keys and the claim itself was free at once.
     """
-    if state is None:
-        return Refusal.UNKNOWN
-    if state.status == CommunicationStatus.SENDING:
+    if entry.status == CommunicationStatus.SENDING:
         return Refusal.SENDING
-    if state.status != CommunicationStatus.MANUAL:
+    if entry.status != CommunicationStatus.MANUAL or (entry.manual_since or 0) > as_of:
         return Refusal.NOT_ON_WORKLIST
-    last = state.history[-1].at if state.history and state.in_doubt else 0
-    return Refusal.COOL_DOWN if state.until >= as_of or (last and last + cool_down >= as_of) else None
+    doubt_until = entry.doubt_until
+    if entry.in_doubt and not doubt_until:  # an item of version 0.1.0
+        doubt_until = entry.history[-1].at + cool_down
+    return Refusal.COOL_DOWN if max(entry.until, doubt_until) >= as_of else None
+
+
+def dismissal_refusal(entry: State) -> Refusal | None:
+    """Return why a communication cannot be dismissed now, or None if it can."""
+    if entry.status == CommunicationStatus.SENDING:
+        return Refusal.SENDING
+    return Refusal.ALREADY_DISMISSED if entry.status == CommunicationStatus.DISMISSED else None
+
+
+def restore_refusal(entry: State) -> Refusal | None:
+    """Return why a communication cannot be restored now, or None if it can."""
+    return None if entry.status == CommunicationStatus.DISMISSED else Refusal.NOT_DISMISSED
+
+
+def changes_of_retry(now: int, as_of: int) -> Item:
+    """Return the attributes that change when a communication is retried (None: the attribute is removed)."""
+    return {"status": CommunicationStatus.OPEN, "attempts": 0, "until": as_of - 1, "retriedAt": now, **_FORGOTTEN}
+
+
+def with_decision(entry: WorklistEntry, decision: Decision) -> Item:
+    """Return the attributes that change with one more decision."""
+    decisions = [*entry.decisions, decision]
+    forgotten = entry.decisions_forgotten + max(0, len(decisions) - DECISIONS)
+    return {"rulings": msgspec.to_builtins(decisions[-DECISIONS:]), "decisionsForgotten": forgotten}
 
 
 def _entry(item: dict[str, Any]) -> WorklistEntry:

@@ -131,7 +131,7 @@ class Collector:
             return run
         resume_from = self._ledger.checkpoints.read() if run.trigger == Trigger.SCHEDULE else None
         with ManifestWriter(self._settings.communications_per_batch) as manifest:
-            collection = self._fill(manifest, run, selection, resume_from)
+            collection = self._fill(manifest, selection, resume_from)
             manifest.finish()
             run = self._pin(run, collection, manifest)
         if run.trigger == Trigger.SCHEDULE and (collection.stopped_at or resume_from):
@@ -141,37 +141,18 @@ class Collector:
             self._executions.start(run)
         return run
 
-    def _fill(
-        self, manifest: ManifestWriter, run: Run, selection: Selection, resume_from: Checkpoint | None
-    ) -> Collection:
+    def _fill(self, manifest: ManifestWriter, selection: Selection, resume_from: Checkpoint | None) -> Collection:
         """Scan the lists, and put what is eligible into the manifest."""
         collection = Collection(selection)
         sources = checkpoint.resume_order(self._configuration.selected(selection), resume_from)
         for candidate in self._scan.candidates(collection, sources):
             collection.track_oldest(candidate.listed, candidate.skip_reason)
-            reason = self._take(candidate, manifest, run, selection)
+            reason = _take(candidate, manifest, include_manual=selection.include_manual)
             if reason:
                 collection.skip(reason)
             else:
                 collection.taken += 1
         return collection
-
-    def _take(self, candidate: Candidate, manifest: ManifestWriter, run: Run, selection: Selection) -> str | None:
-        """Put a candidate into the manifest; return why not, or None if it is there."""
-        reason: str | None = candidate.skip_reason
-        if candidate.skip_reason == SkipReason.MANUAL and selection.include_manual:
-            reason = self._retry(candidate, run)
-        if reason:
-            return reason
-        added = manifest.add(candidate.communication(include_manual=selection.include_manual))
-        return None if added else SkipReason.DUPLICATE
-
-    def _retry(self, candidate: Candidate, run: Run) -> str | None:
-        """Retry a communication of the worklist in the requester's name; return why not, or None if it was done."""
-        listed = candidate.listed
-        return self._ledger.worklist.retry(
-            *listed.key, run.requested_by, candidate.source.cool_down_ms, listed_at=listed.listed_at
-        )
 
     def _pin(self, run: Run, collection: Collection, manifest: ManifestWriter) -> Run:
         """Record what was found; only the first collection to do so counts."""
@@ -192,3 +173,12 @@ class Collector:
     def _move(self, run: Run, **changes: object) -> Run:
         """Change a run, or return it as another collection has changed it."""
         return self._ledger.runs.change(run, **changes) or self._ledger.runs.read(run.run_id)
+
+
+def _take(candidate: Candidate, manifest: ManifestWriter, *, include_manual: bool) -> str | None:
+    """Put a candidate into the manifest; return why not, or None if it is there."""
+    reason = candidate.left_out_reason(include_manual=include_manual)
+    if reason:
+        return reason
+    added = manifest.add(candidate.communication(include_manual=include_manual))
+    return None if added else SkipReason.DUPLICATE

@@ -25,26 +25,33 @@ class Candidate(msgspec.Struct, frozen=True):
     skip_reason: SkipReason | None
 
     def communication(self, *, include_manual: bool) -> Communication:
-        """Return the communication with its age counted from its last retry, otherwise it would expire again.
+        """Return the communication as it enters the manifest.
 
-        `include_manual` retries what is on the worklist, as of its listing.
+        Its age is counted from its last retry, otherwise it would expire again. `include_manual` makes the run retry
+        what is on the worklist, as of its listing.
         """
-        manual = self.state is not None and self.state.status == CommunicationStatus.MANUAL
-        retried_at = self.listed.listed_at if include_manual and manual else None
-        retried_at = retried_at or (self.state.retried_at if self.state else None)
+        retry = include_manual and self._is_manual
+        retried_at = self.listed.listed_at if retry else (self.state.retried_at if self.state else None)
         since = self.listed.since
-        if retried_at is None or since is None or since >= retried_at:
-            return self.listed
-        return msgspec.structs.replace(self.listed, since=retried_at)
+        if retried_at is not None and since is not None:
+            since = max(since, retried_at)
+        return msgspec.structs.replace(self.listed, since=since, retry=retry)
+
+    @property
+    def _is_manual(self) -> bool:
+        return self.state is not None and self.state.status == CommunicationStatus.MANUAL
+
+    def left_out_reason(self, *, include_manual: bool) -> str | None:
+        """Return why it does not enter the manifest, or None if it does."""
+        if self.state and self.skip_reason == SkipReason.MANUAL and include_manual:
+            return retry_refusal(self.state, self.listed.listed_at, self.source.cool_down_ms)
+        return self.skip_reason
 
     def not_sent_reason(self, now: int, max_attempts: int, *, include_manual: bool = False) -> str | None:
         """Return why a run would not send it, or None: also what a run only finds out while it sends."""
-        listed_at = self.listed.listed_at
-        reason: str | None = self.skip_reason
-        if self.skip_reason == SkipReason.MANUAL and include_manual:
-            reason = retry_refusal(self.state, listed_at, self.source.cool_down_ms)
-        elif reason is None and self.state:
-            reason = refusal_reason(self.state, listed_at, max_attempts)
+        reason = self.left_out_reason(include_manual=include_manual)
+        if reason is None and self.state and not (include_manual and self._is_manual):
+            reason = refusal_reason(self.state, self.listed.listed_at, max_attempts)
         if reason is None and is_expired(self.communication(include_manual=include_manual), self.source, now):
             reason = SkipReason.EXPIRED
         return reason

@@ -1,33 +1,21 @@
 """Sends one communication: claim it, POST it, record the answer."""
 
 from collections.abc import Callable
-from typing import Protocol
 
-from chalicelib import times
 from chalicelib.application.config import Configuration, Source
 from chalicelib.errors import ReprocessError
+from chalicelib.ledger import Ledger
 from chalicelib.ledger.claims import ACCEPTED, AlreadySettled, ClaimRefused, Rules, State
 from chalicelib.models import Communication, Outcome, SkipReason, Task, TaskResult
 from chalicelib.runs.eligibility import is_expired
 from chalicelib.settings import Settings
-
-
-class Claims(Protocol):
-    """What sending needs of the ledger (see chalicelib.ledger.communications)."""
-
-    def claim(self, task: Task, rules: Rules) -> State | AlreadySettled | ClaimRefused:
-        """Claim a communication."""
-
-    def record_answer(self, claim: State, answer: str, reason: str | None, rules: Rules) -> None:
-        """Record the answer to a claim's POST."""
-
 
 # POSTs a payload with an idempotency key for a run; raises a ReprocessError unless it was accepted.
 Send = Callable[[dict[str, str], str, str], None]
 
 
 def reprocess_communication(
-    task: Task, claims: Claims, send: Send, configuration: Configuration, settings: Settings, clock: times.Clock
+    task: Task, ledger: Ledger, send: Send, configuration: Configuration, settings: Settings
 ) -> TaskResult:
     """Send one communication if this task may, and return the result; a ReprocessError says what went wrong.
 
@@ -35,16 +23,30 @@ def reprocess_communication(
     """
     communication = task.communication
     source = configuration.source(communication.operation)
-    if is_expired(communication, source, clock()):
+    if is_expired(communication, source, ledger.clock()):
         return _result(communication, Outcome.SKIPPED, SkipReason.EXPIRED)
     rules = rules_for(source, configuration, settings)
-    claim = claims.claim(task, rules)
+    claim = claim_or_retry(task, ledger, rules)
     if isinstance(claim, ClaimRefused):
         return _result(communication, Outcome.SKIPPED, claim.reason)
     if isinstance(claim, AlreadySettled):
         return _result(communication, claim.outcome, claim.reason)
-    post_ms = _send(claim, task.run_id, claims, send, rules, clock)
+    post_ms = _send(claim, task.run_id, ledger, send, rules)
     return _result(communication, Outcome.ACCEPTED, post_ms=post_ms)
+
+
+def claim_or_retry(task: Task, ledger: Ledger, rules: Rules) -> State | AlreadySettled | ClaimRefused:
+    """Claim a task's communication, and retry it if it is on the worklist and its run may do so.
+
+    The retry belongs to the claim: a run that was rejected, or could not list everything, has changed nothing.
+    """
+    communication = task.communication
+    claim = ledger.communications.claim(task, rules)
+    if communication.retry and claim == ClaimRefused(reason=SkipReason.MANUAL):
+        listed_at = communication.listed_at
+        ledger.worklist.retry(*communication.key, task.requested_by, rules.cool_down, listed_at=listed_at)
+        claim = ledger.communications.claim(task, rules)
+    return claim
 
 
 def _result(
@@ -54,16 +56,16 @@ def _result(
     return TaskResult(operation=operation, primary_id=primary_id, outcome=outcome, reason=reason, post_ms=post_ms)
 
 
-def _send(claim: State, run_id: str, claims: Claims, send: Send, rules: Rules, clock: times.Clock) -> int:
+def _send(claim: State, run_id: str, ledger: Ledger, send: Send, rules: Rules) -> int:
     """POST a claimed communication and record the answer; return how many milliseconds the POST took."""
-    began = clock()
+    began = ledger.clock()
     try:
         send(payload(claim), claim.key or "", run_id)
     except ReprocessError as error:
-        claims.record_answer(claim, type(error).__name__, error.reason, rules)
+        ledger.communications.record_answer(claim, type(error).__name__, error.reason, rules)
         raise
-    post_ms = max(0, clock() - began)
-    claims.record_answer(claim, ACCEPTED, None, rules)
+    post_ms = max(0, ledger.clock() - began)
+    ledger.communications.record_answer(claim, ACCEPTED, None, rules)
     return post_ms
 
 

@@ -21,14 +21,21 @@ from hypothesis.stateful import (
 )
 
 from chalicelib.errors import OutcomeUnknown, ReprocessError
-from chalicelib.ledger import Communications
+from chalicelib.ledger import Communications, Worklist
 from chalicelib.ledger.claims import ClaimRefused, Rules, State
-from chalicelib.ledger.communications import key_of
-from chalicelib.ledger.table import ConditionFailed
 from chalicelib.models import Communication, Task
 from chalicelib.runs import reprocess
-from tests.fakes import BEHAVIOURS, FakeApplication, FakeClock, FakeCommunications, InterruptedTable, Post
+from tests.fakes import (
+    BEHAVIOURS,
+    FakeApplication,
+    FakeClock,
+    FakeCommunications,
+    FakeWorklist,
+    InterruptedTable,
+    Post,
+)
 
+OPERATION = "send.email"
 SECOND = 1000
 COOL_DOWN = 3600 * SECOND
 
@@ -48,7 +55,7 @@ INDEXES = (0, 0, 1, 2)
 
 # The possible steps: the name of a method, and the values of its arguments.
 STEPS = (
-    ("list_again", AROUND_COOL_DOWN, (1, 1, 2)),
+    ("list_again", AROUND_COOL_DOWN, (1, 1, 2), (False, False, True)),
     ("advance_time", WITHIN_LAMBDA + AROUND_COOL_DOWN),
     ("claim_task", INDEXES),
     ("continue_one", INDEXES, tuple(BEHAVIOURS)),
@@ -60,7 +67,7 @@ STEPS = (
     ("claim_twice_at_once", INDEXES),
     ("claim_while_another_continues", INDEXES, INDEXES, tuple(BEHAVIOURS)),
     ("claim_while_moved_to_worklist", INDEXES),
-    ("decide", INDEXES, ("expired", "dismissed")),
+    ("decide", INDEXES, ("expired", "dismiss", "restore", "retry", "retry")),
 )
 MAX_ATTEMPTS = (2, 3, 10)
 NO_DECISIONS_BEFORE = (5, 20, 50)
@@ -71,20 +78,14 @@ class FakeBackend:
     """The ledger's communications in memory."""
 
     def __init__(self, clock):
+        self.clock = clock
         self.communications = FakeCommunications(clock)
-
-    def dismiss(self, communication):
-        """A person dismisses the communication, which is refused while it is being sent."""
-        state = self.communications._state(communication)
-        if state.status == "sending":
-            return False
-        self.communications._change(state, {"status": "dismissed"})
-        return True
+        self.worklist = FakeWorklist(self.communications, clock)
 
     def claim(self, task, rules, meanwhile):
         """Claim just after something else has happened."""
         meanwhile()
-        return self.communications.claim(task, rules)
+        return reprocess.claim_or_retry(task, self, rules)
 
     def cancel_interruption(self):
         """What should have happened during the claim and has not."""
@@ -95,24 +96,15 @@ class RealBackend:
     """The ledger's communications in a table of moto's."""
 
     def __init__(self, clock, table):
+        self.clock = clock
         self._table = InterruptedTable(table)
         self.communications = Communications(self._table, clock)
-
-    def dismiss(self, communication):
-        """A person dismisses the communication, which is refused while it is being sent."""
-        operation, primary_id = communication.operation, communication.primary_id
-        values = {"operation": operation, "primaryId": primary_id, "dismissed": "dismissed", "sending": "sending"}
-        expression = "SET #operation = :operation, #primaryId = :primaryId, #status = :dismissed REMOVE #worklist"
-        try:
-            self._table.update(key_of(operation, primary_id), expression, values, "#status <> :sending")
-        except ConditionFailed:
-            return False
-        return True
+        self.worklist = Worklist(self._table, clock, 90 * COOL_DOWN)
 
     def claim(self, task, rules, meanwhile):
         """Claim, and let something else happen between the two writes that a claim may need."""
         self._table.before_second_update(meanwhile)
-        return self.communications.claim(task, rules)
+        return reprocess.claim_or_retry(task, self, rules)
 
     def cancel_interruption(self):
         """What should have happened during the claim and has not, because there was only one write."""
@@ -132,11 +124,15 @@ class Delivery:
 
 @dataclass(eq=False)
 class Sent:
-    """A POST; `ends` is the end of its cool-down, and `recorded` the answer that reached the ledger."""
+    """A POST; `ends` is the end of its cool-down, and `recorded` the answer that reached the ledger.
+
+    `retries` is how often somebody had retried the communication before.
+    """
 
     delivery: Delivery
     post: Post
     ends: int
+    retries: int
     recorded: str | None = None
 
     @property
@@ -155,10 +151,10 @@ def violation(first, second, *, honours_key):
         return "a repetition that is not byte-identical"
     if second.listed_at > first.ends:
         return None
+    if first.recorded in NOT_PROCESSED and (same_key or first.retries < second.retries):
+        return None
     if not same_key:
         return "two keys within one cool-down"
-    if first.recorded in NOT_PROCESSED:
-        return None
     if honours_key and (first.owner == second.owner or first.recorded == "ApplicationError"):
         return None
     return "a second POST on a listing older than the end of the cool-down"
@@ -173,15 +169,20 @@ class Interleavings(RuleBasedStateMachine):
         self.clock = FakeClock()
         self.backend = make_backend(self.clock)
         self.communications = self.backend.communications
+        self.worklist = self.backend.worklist
         self.application = FakeApplication(self.clock)
         # All examples share one table.
         self.primary_id = f"example {next(_numbers)}"
+        self.key = OPERATION, self.primary_id
         self.tasks = []
         self.in_flight = []
         self.answered = []
         self.sent = []
         self.runs = 0
-        self.decided = False
+        # What people or `record` have made of it (`manual`, `dismissed` or neither), and when.
+        self.decided = ""
+        self.decided_at = 0
+        self.retries = 0
         self.violations = []
 
     @initialize(max_attempts=st.sampled_from(MAX_ATTEMPTS), no_decisions_before=st.sampled_from(NO_DECISIONS_BEFORE))
@@ -201,15 +202,15 @@ class Interleavings(RuleBasedStateMachine):
 
     # -- collectors
 
-    def list_now(self, index=0):
-        listed = Communication(operation="send.email", primary_id=self.primary_id, listed_at=self.clock())
+    def list_now(self, index=0, *, retry=False):
+        listed = Communication(operation=OPERATION, primary_id=self.primary_id, listed_at=self.clock(), retry=retry)
         return Task(run_id=f"run{self.runs}", index=index, communication=listed, requested_by=f"person{self.runs}")
 
-    def list_again(self, wait, pages):
-        """Another run lists the communication. The newest task comes first; older ones grow old."""
+    def list_again(self, wait, pages, retry=False):
+        """Another run lists the communication, perhaps to retry it. The newest task comes first."""
         self.clock.advance(wait)
         self.runs += 1
-        self.tasks = [self.list_now(page) for page in range(pages)] + self.tasks
+        self.tasks = [self.list_now(page, retry=retry) for page in range(pages)] + self.tasks
 
     # -- deliveries of a task: the first, retries of the state machine, repetitions by AWS. They all look alike
 
@@ -233,6 +234,7 @@ class Interleavings(RuleBasedStateMachine):
         """A Lambda dies: before the POST, or after it and before its answer is recorded."""
         if self.in_flight:
             self.in_flight.pop(index % len(self.in_flight))
+            self.judge_history()
 
     def deliver(self, index, behaviour):
         delivery = self.claim(self.task(index), lambda: None)
@@ -249,6 +251,8 @@ class Interleavings(RuleBasedStateMachine):
             claim = self.backend.claim(task, self.rules, meanwhile)
         except OutcomeUnknown:
             claim = None
+        if self.retries_kept() > self.retries:
+            self.retried_by_run(task)
         if isinstance(claim, State):
             if self.decided:
                 self.violations.append("a claim of what is manual or dismissed")
@@ -275,7 +279,8 @@ class Interleavings(RuleBasedStateMachine):
             delivery.answer = "accepted"
         except ReprocessError as error:
             delivery.answer = type(error).__name__
-        delivery.sent = Sent(delivery, self.application.posts[-1], ends=delivery.at + COOL_DOWN)
+        post = self.application.posts[-1]
+        delivery.sent = Sent(delivery, post, ends=delivery.at + COOL_DOWN, retries=self.retries)
         self.judge(delivery.sent)
         self.sent.append(delivery.sent)
 
@@ -289,6 +294,7 @@ class Interleavings(RuleBasedStateMachine):
             definite = ("CommunicationRejected", *NOT_PROCESSED)
             if sent.recorded not in ((*definite, "ApplicationError") if self.honours_key else definite):
                 sent.ends = self.clock() + COOL_DOWN
+        self.judge_history()
 
     def record_answer_again(self, index):
         """The SDK does that when its write is not answered, until the Lambda dies."""
@@ -302,14 +308,53 @@ class Interleavings(RuleBasedStateMachine):
     def decide(self, index, decision):
         if decision == "expired":
             self.move_to_worklist(self.task(index))
-        elif self.no_decisions_before < 0:
-            self.decided = self.backend.dismiss(self.task(index).communication) or self.decided
+        elif decision == "dismiss":
+            self.dismiss()
+        elif decision == "restore":
+            self.restore()
+        else:
+            self.retry()
 
     def move_to_worklist(self, task):
-        if self.no_decisions_before < 0:
-            self.decided = (
-                self.communications.move_to_worklist(task.communication, task.owner, "expired") or self.decided
-            )
+        if self.no_decisions_before >= 0:
+            return
+        moved = self.communications.move_to_worklist(task.communication, task.owner, "expired")
+        if moved and self.decided == "dismissed":
+            self.violations.append("what was dismissed is on the worklist")
+        if moved and not self.decided:
+            self.decided, self.decided_at = "manual", self.clock()
+
+    def dismiss(self):
+        if self.no_decisions_before < 0 and self.worklist.dismiss(*self.key, "olga", "gone") is None:
+            self.decided, self.decided_at = "dismissed", self.clock()
+
+    def restore(self):
+        refusal = self.worklist.restore(*self.key, "olga")
+        if (refusal is None) != (self.decided == "dismissed"):
+            self.violations.append("a communication was restored that nobody had dismissed, or could not be")
+        if refusal is None:
+            self.decided, self.decided_at = "manual", self.clock()
+
+    def retry(self):
+        if self.worklist.retry(*self.key, "olga", COOL_DOWN) is None:
+            self.retried()
+
+    def retried(self):
+        if self.decided != "manual":
+            self.violations.append("a retry of what is not on the worklist")
+        self.decided = ""
+        self.retries += 1
+
+    def retried_by_run(self, task):
+        """A run with `includeManual` has retried it, as it was when the run listed it."""
+        if not task.communication.retry or self.decided_at > task.communication.listed_at:
+            self.violations.append("a retry by a run that knows nothing of it")
+        self.retried()
+
+    def retries_kept(self):
+        """How often the communication was retried, as the ledger has it."""
+        entry = self.worklist.read(*self.key)
+        return sum(each.action == "retry" for each in entry.decisions) if entry else 0
 
     def advance_time(self, wait):
         self.clock.advance(wait)
@@ -321,6 +366,14 @@ class Interleavings(RuleBasedStateMachine):
         repeats = any((each.post.key, each.owner) == (sent.post.key, sent.owner) for each in self.sent)
         if self.decided and not (repeats and self.honours_key):
             self.violations.append("a POST of what is manual or dismissed")
+
+    def judge_history(self):
+        """A run's report rests on the history: it must not call `deferred` what may have arrived."""
+        entry = self.worklist.read(*self.key)
+        for owner in {sent.owner for sent in self.sent if sent.post.processed}:
+            last = entry.entry_of(owner)
+            if last and last.answer in NOT_PROCESSED:
+                self.violations.append("a history that calls not processed what was processed")
 
     @invariant()
     def no_post_breaks_the_rules(self):

@@ -295,6 +295,37 @@ def test_a_500_to_a_retry_keeps_the_cool_down_of_an_unanswered_first_try(communi
     assert communications.claim(OTHER, HONOURED) == ClaimRefused(reason="cool_down")
 
 
+def test_a_claim_by_another_run_does_not_end_the_doubt_about_an_earlier_post(communications, clock):
+    """The first POST may still be processed, under the same key, when the other run's is turned away."""
+    attempt(communications, FIRST, "ApplicationError", HONOURED)
+    clock.advance(5000)
+    attempt(communications, OTHER, "ApplicationUnavailable", HONOURED)
+    state = state_of(communications)
+    assert (state.attempts, state.doubt_until) == (1, NOON + HOUR)
+    assert state.entry_of(OTHER.owner).answer == "ApplicationUnavailable"
+
+
+@certainly_not_processed
+def test_an_unknown_try_of_an_owner_stays_unknown_though_another_run_tried_in_between(communications, answer):
+    """Otherwise it would count as not reached, although its first POST may have arrived."""
+    attempt(communications, FIRST, "ApplicationError", HONOURED)
+    attempt(communications, OTHER, "ApplicationUnavailable", HONOURED)
+    attempt(communications, FIRST, answer, HONOURED)
+    assert state_of(communications).entry_of(FIRST.owner).answer == "OutcomeUnknown"
+    assert [entry.owner for entry in state_of(communications).history] == ["first#0", "other#0", "first#0"]
+
+
+@with_and_without_keys
+@certainly_not_processed
+def test_a_second_try_that_dies_is_not_told_as_the_answer_to_the_first(communications, clock, rules, answer):
+    """The second POST may have arrived, and the ledger says `sending`: so must the history."""
+    attempt(communications, FIRST, answer, rules)
+    clock.advance(2000)
+    attempt(communications, FIRST, None, rules)
+    entry = state_of(communications).entry_of(FIRST.owner)
+    assert (entry.answer, entry.at, entry.reason) == ("sending", clock(), None)
+
+
 @pytest.mark.parametrize("answer", ["accepted", "CommunicationRejected"])
 def test_after_a_definite_answer_the_next_claim_has_no_doubt_and_a_new_key(communications, clock, answer):
     """After `accepted` or a rejection, the next POST is a different one."""
@@ -302,6 +333,7 @@ def test_after_a_definite_answer_the_next_claim_has_no_doubt_and_a_new_key(commu
     attempt(communications, FIRST, answer, HONOURED)
     state = state_of(communications)
     assert (state.in_doubt, state.key, state.created, state.created_by) == (False, None, None, None)
+    assert state.doubt_until == 0
     later = communications.claim(later_run(clock), HONOURED)
     assert later.key != first.key
     assert payload(later)["created"] == times.format_iso(clock())

@@ -1,5 +1,8 @@
 """Sending one communication: claim it, POST it, record the answer."""
 
+from types import SimpleNamespace
+
+import msgspec
 import pytest
 
 from chalicelib import times
@@ -14,6 +17,7 @@ from tests.fakes import (
     BEHAVIOURS,
     DAY,
     ERROR_500_AFTER_PROCESSING,
+    HOUR,
     NOON,
     REJECTED,
     UNAVAILABLE,
@@ -73,14 +77,9 @@ class Harness:
         self.application = FakeApplication(clock, *script)
 
     def reprocess(self, task=TASK, send=None, *, honours_key=False):
-        return reprocess_communication(
-            task,
-            self.communications,
-            send or self.application.reprocess,
-            configuration(honours_key=honours_key),
-            SETTINGS,
-            self.clock,
-        )
+        ledger = SimpleNamespace(communications=self.communications, clock=self.clock)
+        configured = configuration(honours_key=honours_key)
+        return reprocess_communication(task, ledger, send or self.application.reprocess, configured, SETTINGS)
 
     @property
     def posts(self):
@@ -275,3 +274,75 @@ def test_the_rules_of_a_claim_come_from_source_application_and_settings():
     """Durations are in milliseconds."""
     rules = rules_for(configuration().source("send.email"), configuration(honours_key=True), SETTINGS)
     assert (rules.cool_down, rules.honours_key, rules.max_attempts, rules.retention) == (3_600_000, True, 5, 90 * DAY)
+
+
+# -- a run that retries what is on the worklist
+
+
+def retrying_task(clock, run="retrying"):
+    """Return the task of a run with `includeManual` that lists the communication now."""
+    listed = msgspec.structs.replace(TASK.communication, listed_at=clock(), since=clock(), retry=True)
+    return Task(run_id=run, index=0, communication=listed, requested_by="olga")
+
+
+def reprocess_with(ledger, task, application):
+    """Send a task's communication with the real ledger, whose worklist matters here."""
+    return reprocess_communication(task, ledger, application.reprocess, configuration(), SETTINGS)
+
+
+@pytest.fixture
+def on_worklist(ledger, clock):
+    """A communication that was rejected an hour and more ago."""
+    with pytest.raises(ReprocessError):
+        reprocess_with(ledger, TASK, FakeApplication(clock, REJECTED))
+    assert ledger.communications.move_to_worklist(TASK.communication, TASK.owner, "no_such_address")
+    clock.advance(HOUR + 1)
+
+
+@pytest.mark.usefixtures("on_worklist")
+def test_a_run_retries_what_is_on_the_worklist_when_it_claims_it(ledger, clock):
+    """The decision is its requester's; a repetition of the task sends nothing."""
+    application, task = FakeApplication(clock), retrying_task(clock)
+    clock.advance(HOUR)
+    assert reprocess_with(ledger, task, application) == SENT
+    entry = ledger.worklist.read(*task.communication.key)
+    assert [(each.action, each.by) for each in entry.decisions] == [("retry", "olga")]
+    assert (entry.status, entry.attempts) == ("accepted", 1)
+    assert reprocess_with(ledger, task, application) == outcome("accepted")
+    assert len(application.posts) == 1
+
+
+@pytest.mark.usefixtures("on_worklist")
+def test_a_run_leaves_alone_what_somebody_decided_after_it_listed(ledger, clock):
+    """Dismissed since, or dismissed and restored: the run knows nothing of that."""
+    application, task = FakeApplication(clock), retrying_task(clock)
+    clock.advance(1)
+    ledger.worklist.dismiss(*task.communication.key, "olga", "gone")
+    assert reprocess_with(ledger, task, application) == outcome("skipped", "dismissed")
+    ledger.worklist.restore(*task.communication.key, "olga")
+    assert reprocess_with(ledger, task, application) == outcome("skipped", "manual")
+    assert application.posts == []
+
+
+@pytest.mark.usefixtures("on_worklist")
+def test_two_runs_that_retry_the_same_communication_send_it_once(ledger, clock):
+    """Both have listed it on the worklist."""
+    application = FakeApplication(clock)
+    first, second = retrying_task(clock, "first"), retrying_task(clock, "second")
+    clock.advance(1)
+    assert reprocess_with(ledger, first, application) == SENT
+    assert reprocess_with(ledger, second, application) == outcome("skipped", "cool_down")
+    assert len(application.posts) == 1
+
+
+@pytest.mark.usefixtures("on_worklist")
+def test_what_a_run_retried_and_could_not_send_is_back_on_the_worklist_once_recorded(ledger, clock):
+    """A late repetition of its task finds it there, and must not retry it once more."""
+    application, task = FakeApplication(clock, REJECTED), retrying_task(clock)
+    clock.advance(1)
+    with pytest.raises(ReprocessError):
+        reprocess_with(ledger, task, application)
+    assert ledger.communications.move_to_worklist(task.communication, task.owner, "no_such_address")
+    clock.advance(3 * HOUR)
+    assert reprocess_with(ledger, task, application) == outcome("rejected", "no_such_address")
+    assert len(application.posts) == 1

@@ -10,10 +10,11 @@ from chalicelib.api.parsing import parse_body
 from chalicelib.api.schemas import BulkSelection
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import Conflict, InvalidRequest, NotFound
+from chalicelib.ledger import Worklist
 from chalicelib.ledger.claims import ACCEPTED, ClaimRefused, Rules, State
 from chalicelib.models import Communication, Task
 from chalicelib.runs import worklist
-from tests.fakes import DAY, HOUR, attempt
+from tests.fakes import DAY, HOUR, InterruptedTable, attempt
 
 RULES = Rules(cool_down=HOUR, honours_key=True, max_attempts=5, retention=90 * DAY)
 KEY = ("send.email", "1#/\n🙂")
@@ -59,6 +60,19 @@ def test_a_retry_after_a_post_in_doubt_is_refused_for_a_whole_cool_down(ledger, 
     assert ledger.worklist.retry(*KEY, "olga", HOUR) is None
 
 
+def test_a_retry_is_refused_while_a_post_is_in_doubt_though_another_run_tried_since(ledger, clock):
+    """That other run was turned away, which says nothing about the first run's POST."""
+    attempt(ledger.communications, task(clock, "r-1"), "ApplicationError", RULES)
+    clock.advance(HOUR // 2)
+    put_on_worklist(ledger, clock, answer="ApplicationUnavailable")
+    assert ledger.worklist.read(*KEY).until < clock()
+    assert ledger.worklist.retry(*KEY, "olga", HOUR) == "cool_down"
+    clock.advance(HOUR // 2)
+    assert ledger.worklist.retry(*KEY, "olga", HOUR) == "cool_down"
+    clock.advance(1)
+    assert ledger.worklist.retry(*KEY, "olga", HOUR) is None
+
+
 def test_a_retry_resets_attempts_and_key_and_keeps_history_and_decisions(ledger, clock):
     """The next POST is a new one, and the communication is off the worklist."""
     _, claim = put_on_worklist(ledger, clock, answer="ApplicationError")
@@ -83,6 +97,61 @@ def test_a_late_delivery_of_an_earlier_run_cannot_use_a_retry(ledger, clock):
     assert isinstance(ledger.communications.claim(late_task, RULES), ClaimRefused)
     ledger.communications.record_answer(claim, ACCEPTED, None, RULES)
     assert ledger.worklist.read(*KEY).status == "open"
+
+
+def test_a_retry_as_of_a_listing_is_refused_if_it_came_to_the_worklist_later(ledger, clock):
+    """The run does not know what has happened since it listed."""
+    own = task(clock, "r-2")
+    clock.advance(1)
+    put_on_worklist(ledger, clock, answer="ApplicationUnavailable")
+    assert ledger.worklist.retry(*KEY, "olga", HOUR, listed_at=own.communication.listed_at) == "not_on_worklist"
+
+
+def test_only_the_last_twenty_decisions_are_kept_and_the_others_counted(ledger, clock):
+    """Somebody may dismiss and restore a communication again and again, and a DynamoDB item has 400 KB."""
+    put_on_worklist(ledger, clock)
+    for number in range(12):
+        clock.advance(1)
+        assert ledger.worklist.dismiss(*KEY, "olga", f"note {number}") is None
+        assert ledger.worklist.restore(*KEY, "olga") is None
+    entry = ledger.worklist.read(*KEY)
+    assert (len(entry.decisions), entry.decisions_forgotten) == (20, 4)
+    assert (entry.decisions[0].note, entry.decisions[-1].action) == ("note 2", "restore")
+
+
+class RepeatingTable:
+    """A table that gets every write twice, as if the SDK had not heard that the first one succeeded."""
+
+    def __init__(self, table):
+        self._table = table
+
+    def update(self, *arguments):
+        self._table.update(*arguments)
+        self._table.update(*arguments)
+
+    def __getattr__(self, name):
+        return getattr(self._table, name)
+
+
+def test_a_decision_that_is_written_twice_is_done_once(ledger, table, clock):
+    """The repetition finds a communication that was retried, dismissed or restored already: by this very call."""
+    worklist = Worklist(RepeatingTable(table), clock, DAY)
+    put_on_worklist(ledger, clock)
+    clock.advance(2 * HOUR)
+    assert worklist.dismiss(*KEY, "olga", "gone") is None
+    assert worklist.restore(*KEY, "olga") is None
+    assert worklist.retry(*KEY, "olga", HOUR) is None
+    assert [decision.action for decision in ledger.worklist.read(*KEY).decisions] == ["dismiss", "restore", "retry"]
+
+
+def test_a_decision_is_judged_anew_if_the_communication_changed_meanwhile(ledger, table, clock):
+    """It was read as dismissed, and somebody else has restored it since."""
+    put_on_worklist(ledger, clock)
+    ledger.worklist.dismiss(*KEY, "olga", "gone")
+    interrupted = InterruptedTable(table)
+    interrupted.before_update(1, lambda: ledger.worklist.restore(*KEY, "bert"))
+    assert Worklist(interrupted, clock, DAY).restore(*KEY, "olga") == "not_dismissed"
+    assert [decision.by for decision in ledger.worklist.read(*KEY).decisions] == ["olga", "bert"]
 
 
 def test_a_retry_as_of_a_listing_allows_claims_by_it_but_not_by_an_older_one(ledger, clock):

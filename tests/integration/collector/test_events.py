@@ -40,6 +40,19 @@ def test_skipped_communications_are_counted_by_skip_reason(deployment):
     assert (run.matched, run.skipped) == (4, {"too_fresh": 1, "manual": 1})
 
 
+def test_a_run_with_include_manual_leaves_the_worklist_as_it_is_until_it_sends(deployment):
+    """It may be rejected, stopped, or unable to list everything: then nothing may be off the worklist."""
+    manual = Communication(operation="send.sms", primary_id="manual", listed_at=deployment.clock())
+    assert deployment.ledger.communications.move_to_worklist(manual, "somebody", "rejected")
+    before = deployment.ledger.worklist.read(*manual.key)
+    deployment.clock.advance(1)
+    deployment.add_failed("send.sms", "manual", "new")
+    run = deployment.request(include_manual=True)
+    (batch,) = deployment.manifests.read(run.manifest)
+    assert [(each.primary_id, each.retry) for each in batch.communications] == [("manual", True), ("new", False)]
+    assert deployment.ledger.worklist.read(*manual.key) == before
+
+
 def test_only_one_scheduled_run_is_under_way_at_a_time(deployment):
     """A requested run may overlap with it."""
     deployment.add_failed("send.sms", "1")
