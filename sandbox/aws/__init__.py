@@ -67,7 +67,7 @@ class EmbeddedAws(CompositeService):
 
     def _endpoints(self) -> dict[str, str]:
         """Return the environment variables that say where AWS is. The one endpoint would do, but costs more time."""
-        return {"AWS_ENDPOINT_URL": self.endpoint, "AWS_ENDPOINT_URL_DYNAMODB": self._dynamodb.url}
+        return {"AWS_ENDPOINT_URL": self.endpoint, "AWS_ENDPOINT_URL_DYNAMODB": self.dynamodb.url}
 
     def api_url(self, rest_api_id: str, stage: str = "api") -> str:
         """Return the URL of a deployed REST API."""
@@ -79,7 +79,7 @@ class EmbeddedAws(CompositeService):
 
     def check(self) -> None:
         """Raise DynamoDbEnded if a part has ended that nothing can go on without."""
-        self._dynamodb.check()
+        self.dynamodb.check()
 
     def fire(self, rule: str) -> None:
         """Fire an EventBridge rule now, in the same way as its schedule does."""
@@ -91,7 +91,7 @@ class EmbeddedAws(CompositeService):
 
     def iam_requests(self) -> Counter[IamRequest]:
         """Return the requests so far, as IAM sees them."""
-        return self._requests.counts + self._dynamodb.requests()
+        return self._requests.counts + self.dynamodb.requests()
 
     def _start_all(self, stack: ExitStack) -> None:
         """Build and start everything; `stack` stops it in the opposite order."""
@@ -103,7 +103,7 @@ class EmbeddedAws(CompositeService):
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="embedded-aws-")))
         self._logs = FunctionLogs(self._log)
         stack.callback(self._logs.close)
-        self._dynamodb = stack.enter_context(DynamoDb(self._logs))
+        self.dynamodb = stack.enter_context(DynamoDb(self._logs))
         apis = Apis()
         servers = ForkServers(Packages(directory), self._endpoints(), self._logs)
         self.lambdas = Lambdas(servers, self._concurrency, self._logs, self._timings)
@@ -111,8 +111,8 @@ class EmbeddedAws(CompositeService):
         self._schedule = Schedule(self.lambdas, self._timings)
         self._email = stack.enter_context(EmailDelivery(self._smtp, confirmed=self._confirm))
         invocations = Invocations(self.lambdas)
-        dispatcher = Dispatcher(self._dynamodb, invocations, gateway, apis, self._schedule, self._email)
-        self._requests = RequestRecorder(dispatcher)
+        self.dispatcher = Dispatcher(self.dynamodb, invocations, gateway, apis, self._schedule, self._email)
+        self._requests = RequestRecorder(self.dispatcher)
         server.serve(self._requests)
         stack.callback(server.stop)
         stack.callback(executions.join_threads)

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import json
 import re
 import threading
 from collections.abc import Callable, Iterable
@@ -57,6 +58,8 @@ class Dispatcher:
         self._email = email
         self._bucket_policies = BucketPolicies()
         self._start_lock = threading.Lock()
+        # Returns whether to throttle a request, by its target such as `AWSStepFunctions.SendTaskSuccess`.
+        self.throttle: Callable[[str], bool] = lambda _target: False
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         """Answer a request, as a WSGI application."""
@@ -69,6 +72,7 @@ class Dispatcher:
         path, signature = environ["PATH_INFO"], environ.get("HTTP_AUTHORIZATION", "")
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         handlers: tuple[tuple[object, Handler], ...] = (
+            (target and self.throttle(target), _throttled),
             (target.startswith("DynamoDB_"), self._dynamodb),
             (path.startswith(PREFIX), self._gateway),
             (INVOCATIONS.fullmatch(path), self._invocations),
@@ -130,3 +134,8 @@ class Dispatcher:
         except DisabledRuleError as error:
             return Response(f"{error}\n", status=409)
         return Response(status=204)
+
+
+def _throttled(_request: Request) -> Response:
+    body = json.dumps({"__type": "ThrottlingException", "message": "Rate exceeded"})
+    return Response(body, status=400, content_type="application/x-amz-json-1.0")

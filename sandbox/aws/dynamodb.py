@@ -75,6 +75,14 @@ class DynamoDb(BackgroundService):
                 f"DynamoDB's process has ended with status {status}, and its tables are gone: start again"
             )
 
+    def disturb(self, *, throttled: float = 0, answer_lost: float = 0) -> None:
+        """Throttle this share of all requests from now on, and lose the answers to another share that is carried out.
+
+        What AWS's SDK does then is to repeat the request.
+        """
+        shares = {"throttled": throttled, "answer_lost": answer_lost}
+        self._http.request("PUT", f"{self.url}/_sandbox/faults", json=shares)
+
     def requests(self) -> Counter[IamRequest]:
         """Return the requests so far, as IAM sees them."""
         counted = self._http.request("GET", f"{self.url}/_sandbox/requests").json()

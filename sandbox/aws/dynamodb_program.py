@@ -1,12 +1,14 @@
 """The program of the embedded AWS's DynamoDB: that of MiniStack, on a socket that it inherits.
 
 `python dynamodb_program.py <number of the listening socket>`. It ends when its stdin closes. `GET /_sandbox/requests`
-counts the requests so far by access key, operation, table and index.
+counts the requests so far by access key, operation, table and index. `PUT /_sandbox/faults` sets the shares of the
+requests that are throttled, and whose answer is lost although they were carried out.
 """
 
 import asyncio
 import json
 import os
+import random
 import re
 import sys
 import threading
@@ -22,11 +24,18 @@ _CREDENTIAL = re.compile(rb"Credential=([^/]+)/")
 
 _requests: Counter[tuple[str, str, str, str]] = Counter()
 
+# Each fault's share of the requests.
+_shares = {"throttled": 0.0, "answer_lost": 0.0}
+_random = random.Random(20261122)  # noqa: S311 (no secret)
+
 
 async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
     """Answer a request, as an ASGI application."""
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
+    elif scope["type"] == "http" and scope["path"] == "/_sandbox/faults":
+        _shares.update(json.loads(await _body(receive)))
+        await _answer(send, b"{}")
     elif scope["type"] == "http" and scope["path"] == "/_sandbox/requests":
         await _answer(send, json.dumps([[*key, count] for key, count in _requests.items()]).encode())
     elif scope["type"] == "http":
@@ -43,19 +52,38 @@ async def _lifespan(receive: ASGIReceiveCallable, send: ASGISendCallable) -> Non
 
 
 async def _pass_on(scope: Any, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    """Record a request and pass it on to MiniStack."""
-    body = b""
-    while True:
-        message: Any = await receive()
-        body += message.get("body", b"")
-        if not message.get("more_body"):
-            break
+    """Record a request and pass it on to MiniStack, unless it is hit by a fault."""
+    body = await _body(receive)
     _record(dict(scope["headers"]), body)
+    if _random.random() < _shares["throttled"]:
+        await _answer(send, _error("ThrottlingException"), 400)
+        return
 
     async def replay() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    await ministack(scope, replay, send)
+    if _random.random() < _shares["answer_lost"]:
+        await ministack(scope, replay, _forget)
+        await _answer(send, _error("InternalServerError"), 500)
+    else:
+        await ministack(scope, replay, send)
+
+
+async def _body(receive: ASGIReceiveCallable) -> bytes:
+    body = b""
+    while True:
+        message: Any = await receive()
+        body += bytes(message.get("body", b""))
+        if not message.get("more_body"):
+            return body
+
+
+async def _forget(_message: Any) -> None:
+    """Drop a part of an answer."""
+
+
+def _error(name: str) -> bytes:
+    return json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{name}", "message": "a fault"}).encode()
 
 
 def _record(headers: dict[bytes, bytes], body: bytes) -> None:
@@ -67,9 +95,9 @@ def _record(headers: dict[bytes, bytes], body: bytes) -> None:
             _requests[signed[1].decode(), operation, table, request.get("IndexName", "")] += 1
 
 
-async def _answer(send: ASGISendCallable, body: bytes) -> None:
+async def _answer(send: ASGISendCallable, body: bytes, status: int = 200) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": False})
+    await send({"type": "http.response.start", "status": status, "headers": headers, "trailers": False})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 

@@ -70,6 +70,8 @@ class Lambdas:
         # Returns whether to invoke a function a second time at the same time. Lambda and Step Functions may deliver an
         # event twice; tests replace this to see what happens then.
         self.deliver_twice: Callable[[str], bool] = lambda _name: False
+        # Returns whether to throttle a call of a function, as Lambda does above a concurrency limit.
+        self.throttle: Callable[[str], bool] = lambda _name: False
         # Called with a function's name and payload before each invocation.
         self.observe: Callable[[str, bytes], None] = lambda _name, _payload: None
 
@@ -85,6 +87,8 @@ class Lambdas:
 
     def _invoke_once(self, function: Function, payload: bytes, request_id: str | None) -> InvocationResult:
         _check_size(payload, SYNCHRONOUS_LIMIT)
+        if self.throttle(function.name):
+            raise LambdaError(429, "TooManyRequestsException", "Rate Exceeded.")
         self.observe(function.name, payload)
         request_id = request_id or str(uuid.uuid4())
         with self._reserved_concurrency(function), self._process(function) as process:

@@ -41,12 +41,15 @@ def main() -> int:
         _let_fail(system, console)
         console.print(f"Breaking everything at once for {_FAULT_SECONDS:.0f} s:")
         console.print("  the application returns errors, answers late and cuts connections;")
-        console.print("  Lambda functions are killed, and some are invoked twice; runs overlap ...")
+        console.print(
+            "  Lambda functions are killed, and some are invoked twice; AWS throttles calls and loses answers;"
+        )
+        console.print("  runs of two people and the schedule overlap, are approved, and lose a manifest ...")
         counts = faults.inject(system, _FAULT_SECONDS, _COOL_DOWN)
-        console.print(f"  {counts['killed']} functions were killed, {counts['invoked twice']} were invoked twice.")
+        console.print("  " + ", ".join(f"{count} {fault}" for fault, count in sorted(counts.items())) + ".")
         console.print("Everything works again. The schedule fires until nothing is left to send ...")
         _recover(system)
-        kept = verdict.show(system, COMMUNICATIONS, console)
+        kept = verdict.show(system, COMMUNICATIONS, counts, console)
     logs = f"Logs: {FOLDER.relative_to(ROOT)}"
     console.print(
         f"Nothing was lost or sent twice. {logs}" if kept else f"A promise was BROKEN: see WRONG above. {logs}"

@@ -1,4 +1,8 @@
-"""The faults of the experiment: a broken application, killed functions and duplicate invocations, all under load."""
+"""The faults of the experiment, all under load.
+
+A broken application, killed functions, duplicate invocations, throttled calls of AWS, lost answers of DynamoDB, and a
+manifest that somebody deletes.
+"""
 
 import random
 import threading
@@ -8,7 +12,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from itertools import cycle
 from typing import Any
 
-from sandbox.chaos.load import approve_waiting_runs, request_run
+from sandbox.chaos.load import WorklistUser, approve_waiting_runs, pause_for_a_while, request_run, waiting_runs
 from sandbox.deployed import PREFIX
 from sandbox.system import System
 
@@ -31,23 +35,31 @@ _RUN_INTERVAL = 7.0
 
 _REPROCESS, _RECORD = f"{PREFIX}-reprocess", f"{PREFIX}-record"
 _DUPLICATES = 0.1  # the share of invocations that are duplicated
+_THROTTLED = 0.05  # the share of the calls of each AWS service that are throttled
+_ANSWERS_LOST = 0.02  # the share of DynamoDB's answers that are lost
+_APPROVALS_THROTTLED = 0.5
+_SEND_TASK = ("AWSStepFunctions.SendTaskSuccess", "AWSStepFunctions.SendTaskFailure")
 
 _SEED = 20261120
 
 
 def inject(system: System, seconds: float, cool_down: float) -> Counter[str]:
-    """Break what can break while runs overlap; return how many functions were killed and invoked twice."""
+    """Break what can break while runs overlap; return how often each fault has hit."""
     counts: Counter[str] = Counter()
-    system.aws.lambdas.deliver_twice = _duplicates(counts)
     operator, approver = system.token("operator", "chaos"), system.token("approver", "order")
-    switches = cycle(_FAULTS)
-    stopping = threading.Event()
+    second, switches, stopping = system.token("operator", "entropy"), cycle(_FAULTS), threading.Event()
+    worklist = WorklistUser(system, second)
+    _disturb(system, counts)
     actions = [
         (_FAULT_INTERVAL, lambda: _break_application(system, next(switches))),
-        (_KILL_INTERVAL, lambda: counts.update(killed=system.aws.lambdas.kill_one(_REPROCESS))),
+        (_KILL_INTERVAL, lambda: counts.update({"functions killed": system.aws.lambdas.kill_one(_REPROCESS)})),
         (_RUN_INTERVAL, system.fire),
         (_RUN_INTERVAL * 1.5, system.fire),
-        (1.0, lambda: request_run(system, operator, stopping)),
+        (1.0, lambda: request_run(system, operator, stopping, operation="send.sms")),
+        (2.0, lambda: request_run(system, second, stopping, operation="send.email", includeManual=True, limit=400)),
+        (2.0, worklist.decide),
+        (_RUN_INTERVAL * 3, lambda: pause_for_a_while(system, operator, stopping)),
+        (cool_down / 2, lambda: _delete_manifest(system, operator, counts)),
         # Later than the cool-down of what other runs have sent meanwhile.
         (cool_down + 1, lambda: approve_waiting_runs(system, approver)),
     ]
@@ -59,9 +71,48 @@ def inject(system: System, seconds: float, cool_down: float) -> Counter[str]:
             stopping.set()
     for repetition in repetitions:
         repetition.result()  # An action that failed has tested nothing since.
-    system.aws.lambdas.deliver_twice = lambda _name: False
-    system.application.reset_switches()
+    _calm_down(system)
     return counts
+
+
+def _disturb(system: System, counts: Counter[str]) -> None:
+    """Make AWS unreliable: it invokes functions twice, throttles calls, and loses answers."""
+    system.aws.lambdas.deliver_twice = _duplicates(counts)
+    system.aws.lambdas.throttle = _sometimes(_THROTTLED, "calls of Lambda throttled", counts)
+    rarely = _sometimes(_APPROVALS_THROTTLED, "decisions throttled", counts)
+    system.aws.dispatcher.throttle = lambda target: target in _SEND_TASK and rarely(target)
+    system.aws.dynamodb.disturb(throttled=_THROTTLED, answer_lost=_ANSWERS_LOST)
+
+
+def _calm_down(system: System) -> None:
+    system.aws.lambdas.deliver_twice = system.aws.lambdas.throttle = lambda _name: False
+    system.aws.dispatcher.throttle = lambda _target: False
+    system.aws.dynamodb.disturb()
+    system.application.reset_switches()
+
+
+def _sometimes(share: float, name: str, counts: Counter[str]) -> Callable[[str], bool]:
+    """Return a function that is true for a share of its calls, and counts them."""
+    generator = random.Random(_SEED)  # noqa: S311 (no secret)
+
+    def hits(_subject: str) -> bool:
+        hit = generator.random() < share
+        counts[name] += hit
+        return hit
+
+    return hits
+
+
+def _delete_manifest(system: System, token: str, counts: Counter[str]) -> None:
+    """Delete the manifest of one run that waits for approval: it can neither send nor be reported as usual."""
+    for run_id in waiting_runs(system, token):
+        if counts["manifests deleted"]:
+            return
+        s3 = system.client("s3")
+        for bucket in s3.list_buckets()["Buckets"]:
+            for item in s3.list_objects_v2(Bucket=bucket["Name"], Prefix=f"runs/{run_id}/").get("Contents", []):
+                s3.delete_object(Bucket=bucket["Name"], Key=item["Key"])
+                counts["manifests deleted"] += 1
 
 
 def _duplicates(counts: Counter[str]) -> Callable[[str], bool]:
@@ -70,7 +121,7 @@ def _duplicates(counts: Counter[str]) -> Callable[[str], bool]:
 
     def is_duplicated(name: str) -> bool:
         duplicated = name in (_REPROCESS, _RECORD) and generator.random() < _DUPLICATES
-        counts["invoked twice"] += duplicated
+        counts["functions invoked twice"] += duplicated
         return duplicated
 
     return is_duplicated

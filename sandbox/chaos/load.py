@@ -1,26 +1,66 @@
-"""What people do during the experiment: they request runs and approve them."""
+"""What people do during the experiment: they request runs and approve them, work on the worklist, and pause."""
 
+import random
 import threading
+from http import HTTPStatus
+from typing import Any
 
 from chalicelib.models import CLOSED, RunStatus
 from sandbox.system import System
 
+_PAUSE_SECONDS = 3.0
+_DECISIONS_AT_ONCE = 5
 
-def request_run(system: System, token: str, stopping: threading.Event) -> None:
-    """Request a run for all SMS, and wait until it has ended.
 
-    It overlaps with the scheduled runs, and it needs no approval. So it sends communications that are also in the
-    manifest of a run that waits for approval.
+def request_run(system: System, token: str, stopping: threading.Event, **selection: Any) -> None:
+    """Request a run of a selection, and wait until it has ended.
+
+    It overlaps with other runs. If it needs no approval, it sends communications that are also in the manifest of a run
+    that waits for one.
     """
-    run_id = system.call("POST", "/reprocess", token, json={"operation": "send.sms"}).json().get("runId")
+    run_id = system.call("POST", "/reprocess", token, json=selection).json().get("runId")
     while not stopping.wait(1.0):
         # An API that is too busy answers 504, which has no status: ask again.
         if system.call("GET", f"/runs/{run_id}", token).json().get("status") in CLOSED:
             return
 
 
+def waiting_runs(system: System, token: str) -> list[str]:
+    """Return the ids of the runs that wait for approval."""
+    runs = system.call("GET", "/runs", token).json().get("runs", [])
+    return [run["runId"] for run in runs if run["status"] == RunStatus.AWAITING_APPROVAL]
+
+
 def approve_waiting_runs(system: System, token: str) -> None:
     """Approve every run that waits for approval."""
-    for run in system.call("GET", "/runs", token).json().get("runs", []):
-        if run["status"] == RunStatus.AWAITING_APPROVAL:
-            system.call("POST", f"/runs/{run['runId']}/approve", token)
+    for run_id in waiting_runs(system, token):
+        system.call("POST", f"/runs/{run_id}/approve", token)
+
+
+def pause_for_a_while(system: System, token: str, stopping: threading.Event) -> None:
+    """Pause the schedule, and resume it seconds later."""
+    system.call("POST", "/schedule/pause", token)
+    stopping.wait(_PAUSE_SECONDS)
+    while system.call("POST", "/schedule/resume", token).status_code != HTTPStatus.OK:
+        pass  # An API that is too busy answers 504, and nothing would be sent any more: ask again.
+
+
+class WorklistUser:
+    """A person who works on the worklist: retries and dismisses what is on it, and restores what was dismissed."""
+
+    def __init__(self, system: System, token: str) -> None:
+        self._system = system
+        self._token = token
+        self._sample = random.Random(1).sample  # noqa: S311 (no secret)
+
+    def decide(self) -> None:
+        """Decide about some communications. That some cannot be changed now (409) is part of the job."""
+        self._apply("restore", "dismissed", None)
+        self._apply("dismiss", "manual", {"note": "chaos"})
+        self._apply("retry", "manual", {})
+
+    def _apply(self, action: str, status: str, body: dict[str, str] | None) -> None:
+        page = self._system.call("GET", f"/communications?status={status}", self._token).json()
+        ids = [each["id"] for each in page.get("communications", [])]
+        for each in self._sample(ids, min(_DECISIONS_AT_ONCE, len(ids))):
+            self._system.call("POST", f"/communications/{each}/{action}", self._token, json=body)

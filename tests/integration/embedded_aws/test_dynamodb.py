@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from botocore.exceptions import ClientError
 
 
 def test_failed_transactions_do_not_undo_other_writes(app):
@@ -35,3 +36,23 @@ def _fail_transactions(client, done):
         with pytest.raises(client.exceptions.TransactionCanceledException):
             client.transact_write_items(TransactItems=[{"Put": write}])
         time.sleep(0.001)
+
+
+def test_requests_can_be_throttled_and_answers_lost(app):
+    """What is throttled is not carried out; what lost its answer is. AWS's SDK would repeat both."""
+    client = app.client("dynamodb")
+    key = {"AttributeName": "id", "AttributeType": "S"}
+    client.create_table(
+        TableName="faults",
+        AttributeDefinitions=[key],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    app.aws.dynamodb.disturb(throttled=1)
+    with pytest.raises(ClientError, match="ThrottlingException"):
+        client.put_item(TableName="faults", Item={"id": {"S": "throttled"}})
+    app.aws.dynamodb.disturb(answer_lost=1)
+    with pytest.raises(ClientError, match="InternalServerError"):
+        client.put_item(TableName="faults", Item={"id": {"S": "lost"}})
+    app.aws.dynamodb.disturb()
+    assert [item["id"]["S"] for item in client.scan(TableName="faults")["Items"]] == ["lost"]

@@ -139,8 +139,8 @@ def test_the_end_of_dynamodb_is_noticed(tmp_path):
     """Everything in its tables is gone. When the embedded AWS itself stops, that is no error."""
     with EmbeddedAws(log=tmp_path / "log") as aws:
         aws.check()
-        os.kill(aws._dynamodb._process.pid, signal.SIGKILL)
-        aws._dynamodb._printer.join()
+        os.kill(aws.dynamodb._process.pid, signal.SIGKILL)
+        aws.dynamodb._printer.join()
         with pytest.raises(DynamoDbEnded, match="ended with status -9"):
             aws.check()
     assert "[dynamodb] DynamoDB's process has ended with status -9" in (tmp_path / "log").read_text()
