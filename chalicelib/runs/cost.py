@@ -31,6 +31,23 @@ _SMALL_FUNCTION, _LARGE_FUNCTION, _CHILD_MEMORY = 0.25, 0.5, 0.0625
 # Bytes that a call logs: our line, and Lambda's START, END and REPORT; `record` also writes metrics.
 _REPROCESS_LOG, _RECORD_LOG = 800, 1600
 
+# Bytes that stay: a communication's item and a batch's item in the table, with the 100 bytes that each item costs
+# beside its content (Amazon DynamoDB pricing page, "Data storage"), and a manifest's entry.
+_COMMUNICATION_ITEM, _BATCH_ITEM, _MANIFEST_ENTRY = 600, 3100, 200
+
+# How long S3 keeps manifests, and CloudWatch keeps log lines (see deployment): months of 30 days.
+_BUCKET_MONTHS, _LOG_MONTHS, _MONTH_MS = 3, 1, 30 * 86_400_000
+
+# Calls of the API for a run: somebody starts it, looks how it goes, and reads about it.
+_API_CALLS = 20
+
+# Who uses the table in a run: collector, state machine, `reprocess`, `record`, `report`. DynamoDB asks KMS for the
+# table's key once in five minutes for each (Amazon DynamoDB Developer Guide, "DynamoDB encryption at rest: How it
+# works", "Table key caching"); SNS twice for each mail.
+_TABLE_USERS, _KEY_CACHE_S, _KMS_PER_MAIL = 5, 300, 2
+
+_MAILS = 3
+
 # X-Ray's default rule traces one request each second and 5% of the others (X-Ray Developer Guide, "Configuring sampling
 # rules").
 _TRACED_SHARE = 0.05
@@ -116,7 +133,9 @@ def usage(communications: int, settings: Settings, post_ms: float) -> dict[str, 
     sending = communications * _reprocess_seconds(post_ms) + number * _RECORD_S
     collecting = _pages(communications) * _PAGE_S
     reporting = number * _REPORT_S_PER_BATCH
-    return {
+    duration = seconds(communications, settings, post_ms)
+    logged = (communications * _REPROCESS_LOG + number * _RECORD_LOG) / 1e9
+    return _storage(communications, number, settings) | {
         # The collector is the one call that `calls` does not list.
         "lambda_requests": calls["reprocess"] + calls["record"] + calls["report"] + 1,
         "lambda_gb_seconds": sending * _SMALL_FUNCTION + (collecting + reporting) * _LARGE_FUNCTION,
@@ -132,10 +151,21 @@ def usage(communications: int, settings: Settings, post_ms: float) -> dict[str, 
         "dynamodb_reads": 2 * communications + 4 * number,
         "s3_puts": 10 + number / 1000,
         "s3_gets": 10,
-        "log_gb": (communications * _REPROCESS_LOG + number * _RECORD_LOG) / 1e9,
-        "traces": min(number, number * _TRACED_SHARE + seconds(communications, settings, post_ms)),
-        "mails": 3,
+        "log_gb": logged,
+        "log_gb_months": logged * _LOG_MONTHS,
+        "traces": min(number, number * _TRACED_SHARE + duration),
+        "mails": _MAILS,
+        "api_requests": _API_CALLS,
+        "kms_requests": _TABLE_USERS * math.ceil(duration / _KEY_CACHE_S) + _KMS_PER_MAIL * _MAILS,
     }
+
+
+def _storage(communications: int, batches: int, settings: Settings) -> dict[str, float]:
+    """Return what a run leaves behind until it expires."""
+    months = settings.retention_ms / _MONTH_MS
+    items = (communications * _COMMUNICATION_ITEM + batches * _BATCH_ITEM) / 1e9 * months
+    manifest = communications * _MANIFEST_ENTRY / 1e9 * _BUCKET_MONTHS
+    return {"table_gb_months": items, "backup_gb_months": items, "s3_gb_months": manifest}
 
 
 def bill(used: Mapping[str, float]) -> dict[str, float]:
@@ -145,7 +175,8 @@ def bill(used: Mapping[str, float]) -> dict[str, float]:
 
 def monthly(operations: int) -> dict[str, float]:
     """Return what a month costs in US dollars, whether anything fails or not, for so many operations."""
-    # An outcome of an operation is a metric, and each alarm watches one.
+    # An outcome of an operation is a metric, and each alarm watches one: a formula is billed by the metrics in it, and
+    # that of `worklist-growing` has one (Amazon CloudWatch User Guide, "Metrics concepts", and its pricing page).
     metrics, alarm_metrics = 5 + len(Outcome) * operations, 6
     return {
         f"{metrics} custom metrics": metrics * CUSTOM_METRIC.dollars,

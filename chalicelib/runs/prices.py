@@ -30,6 +30,12 @@ PRICES = {
     "log_gb": Price(0.50, "GB ingested", "aws.amazon.com/cloudwatch/pricing"),
     "traces": Price(5e-6, "trace", "aws.amazon.com/xray/pricing"),
     "mails": Price(2e-5, "mail", "aws.amazon.com/sns/pricing"),
+    "api_requests": Price(3.50e-6, "REST API request", "aws.amazon.com/api-gateway/pricing"),
+    "kms_requests": Price(3e-6, "request", "aws.amazon.com/kms/pricing"),
+    "table_gb_months": Price(0.25, "GB and month", "aws.amazon.com/dynamodb/pricing/on-demand"),
+    "backup_gb_months": Price(0.20, "GB and month", "aws.amazon.com/dynamodb/pricing/on-demand"),
+    "s3_gb_months": Price(0.023, "GB and month", "aws.amazon.com/s3/pricing"),
+    "log_gb_months": Price(0.03, "GB and month", "aws.amazon.com/cloudwatch/pricing"),
 }
 
 # Each month, whether anything fails or not.

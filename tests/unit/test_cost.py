@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import cost as benchmark
+from chalicelib import __version__
 from chalicelib.names import AwsLocation, Names
 from chalicelib.runs import cost
 from chalicelib.runs.prices import PRICES
@@ -35,9 +36,31 @@ def test_a_full_batch_takes_as_long_as_one_communication():
     assert extra_seconds == pytest.approx(50 * 1.0)
 
 
-def test_a_million_communications_cost_less_than_five_dollars():
-    """With CONCURRENCY at 100, as docs/operate.md advises for so many."""
-    assert cost.estimate(1_000_000, FAST).dollars < 5
+def test_a_million_communications_cost_less_than_six_dollars():
+    """With CONCURRENCY at 100, as docs/operate.md advises for so many, and with what is kept of them."""
+    assert cost.estimate(1_000_000, FAST).dollars < 6
+
+
+def test_storage_is_billed_for_as_long_as_the_ledger_remembers():
+    """Items are kept for RETENTION, manifests for 90 days."""
+    short = Settings(resource_prefix="mail-dev", retention="30d")
+    long_kept, kept = (cost.usage(1_000, settings, 200) for settings in (SETTINGS, short))
+    for name in ("table_gb_months", "backup_gb_months"):
+        assert long_kept[name] == pytest.approx(3 * kept[name])
+    assert long_kept["s3_gb_months"] == kept["s3_gb_months"] > 0
+
+
+def test_the_items_of_a_run_take_the_space_that_the_model_bills():
+    """The sizes are those of the items that a run of this version has really written."""
+    items = json.loads((ROOT / "tests" / "data" / __version__ / "items.json").read_text())
+    sizes = {kind: [_size(item) for item in items if item["sk"]["S"].startswith(kind)] for kind in ("COMM", "BATCH")}
+    assert min(sizes["COMM"]) < cost._COMMUNICATION_ITEM < 2 * min(sizes["COMM"])
+    assert max(sizes["BATCH"]) < cost._BATCH_ITEM
+
+
+def _size(item: dict) -> int:
+    """The bytes of an item's names and values, and 100 more, as DynamoDB bills them."""
+    return 100 + sum(len(name) + len(str(*value.values())) for name, value in item.items())
 
 
 def test_an_estimate_uses_the_measured_time_of_a_post_or_says_that_it_is_assumed():
