@@ -16,8 +16,8 @@ from sandbox.aws.apis import Apis, preserve_stage_settings
 from sandbox.aws.bucket_policies import BucketPolicies
 from sandbox.aws.dynamodb import DynamoDb
 from sandbox.aws.gateway import PREFIX, Gateway
+from sandbox.aws.invocations import ACCOUNT_SETTINGS, Invocations
 from sandbox.aws.invocations import PATH as INVOCATIONS
-from sandbox.aws.invocations import Invocations
 from sandbox.aws.notifications import EmailDelivery
 from sandbox.aws.schedule import DisabledRuleError, Schedule, UnknownRuleError
 from sandbox.aws.server import Environ, Wsgi
@@ -75,7 +75,7 @@ class Dispatcher:
             (target and self.throttle(target), _throttled),
             (target.startswith("DynamoDB_"), self._dynamodb),
             (path.startswith(PREFIX), self._gateway),
-            (INVOCATIONS.fullmatch(path), self._invocations),
+            (INVOCATIONS.fullmatch(path) or path.rstrip("/") == ACCOUNT_SETTINGS, self._invocations),
             (FIRE.fullmatch(path), self._fire),
             (REST_API.fullmatch(path) and "/apigateway/" in signature, self._rest_api),
             ("/sns/" in signature, self._sns),

@@ -1,8 +1,8 @@
 """The program of the embedded AWS's DynamoDB: that of MiniStack, on a socket that it inherits.
 
 `python dynamodb_program.py <number of the listening socket>`. It ends when its stdin closes. `GET /_sandbox/requests`
-counts the requests so far by access key, operation, table and index. `PUT /_sandbox/faults` sets the shares of the
-requests that are throttled, and whose answer is lost although they were carried out.
+counts the requests so far by access key, operation, table, index and partitions. `PUT /_sandbox/faults` sets the shares
+of the requests that are throttled, and whose answer is lost although they were carried out.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from ministack.app import app as ministack
 
 _CREDENTIAL = re.compile(rb"Credential=([^/]+)/")
 
-_requests: Counter[tuple[str, str, str, str]] = Counter()
+_requests: Counter[tuple[str, str, str, str, str]] = Counter()
 
 # Each fault's share of the requests.
 _shares = {"throttled": 0.0, "answer_lost": 0.0}
@@ -91,8 +91,18 @@ def _record(headers: dict[bytes, bytes], body: bytes) -> None:
     if signed:
         request = json.loads(body)
         operation = headers[b"x-amz-target"].decode().rpartition(".")[2]
-        for table in request.get("RequestItems", [request.get("TableName", "*")]):
-            _requests[signed[1].decode(), operation, table, request.get("IndexName", "")] += 1
+        for table, part in request.get("RequestItems", {request.get("TableName", "*"): request}).items():
+            _requests[signed[1].decode(), operation, table, request.get("IndexName", ""), _partitions(part)] += 1
+
+
+def _partitions(request: Any) -> str:
+    """Return the partitions that a request names, without what follows `#`, sorted and separated by commas."""
+    if not isinstance(request, dict):
+        return ""  # BatchWriteItem, which nothing here uses
+    keys = [*request.get("Keys", []), request.get("Key", {}), request.get("Item", {})]
+    keys.append({"pk": request.get("ExpressionAttributeValues", {}).get(":pk", {})})
+    names = {key.get("pk", {}).get("S", "").partition("#")[0] for key in keys} - {""}
+    return ",".join(sorted(names))
 
 
 async def _answer(send: ASGISendCallable, body: bytes, status: int = 200) -> None:

@@ -60,6 +60,7 @@ class Lambdas:
     """Invokes functions, each in its own process; refuses more than `limit` invocations at once."""
 
     def __init__(self, servers: ForkServers, limit: int, logs: FunctionLogs, timings: Timings) -> None:
+        self._limit = limit
         self._timings = timings
         self._servers = servers
         self._pool = Pool(limit, lambda function: FunctionProcess(servers.of(function), logs))
@@ -74,6 +75,12 @@ class Lambdas:
         self.throttle: Callable[[str], bool] = lambda _name: False
         # Called with a function's name and payload before each invocation.
         self.observe: Callable[[str, bytes], None] = lambda _name, _payload: None
+
+    def account_limit(self) -> dict[str, int]:
+        """Return the account's limits of executions at once, as GetAccountSettings does."""
+        functions = lambda_backends[ACCOUNT][REGION].list_functions()
+        reserved = sum(int(each.reserved_concurrency or 0) for each in functions)
+        return {"ConcurrentExecutions": self._limit, "UnreservedConcurrentExecutions": self._limit - reserved}
 
     def invoke(self, function: Function, payload: bytes, request_id: str | None = None) -> InvocationResult:
         """Invoke a function and wait for its result."""

@@ -1,4 +1,4 @@
-"""The Invoke call of the Lambda API, which moto would need Docker for."""
+"""The calls of the Lambda API that moto cannot answer: Invoke, for which it needs Docker, and GetAccountSettings."""
 
 import json
 import re
@@ -13,14 +13,19 @@ from sandbox.aws.model import INTERPRETER, REGION, InvocationResult, LambdaError
 PATH = re.compile(r"/2015-03-31/functions/(?P<function>.+)/invocations/?")
 
 
+ACCOUNT_SETTINGS = "/2016-08-19/account-settings"
+
+
 class Invocations:
-    """Answers `POST /2015-03-31/functions/{name or ARN}/invocations`."""
+    """Answers `POST /2015-03-31/functions/{name or ARN}/invocations`, and `GET /2016-08-19/account-settings`."""
 
     def __init__(self, lambdas: Lambdas) -> None:
         self._lambdas = lambdas
 
     def __call__(self, request: Request) -> Response:
         """Answer a call."""
+        if request.path.rstrip("/") == ACCOUNT_SETTINGS:
+            return Response(json.dumps({"AccountLimit": self._lambdas.account_limit()}), mimetype="application/json")
         request_id = str(uuid.uuid4())
         try:
             response = self._invoke(request, request_id)

@@ -182,6 +182,19 @@ def test_calls_above_the_reserved_concurrency_are_throttled(app, tmp_path):
     client.delete_function_concurrency(FunctionName="small-dev-work")
 
 
+def test_the_account_settings_name_the_limits_of_executions_at_once(app):
+    """What is reserved for a function is no longer there for the others."""
+    client = app.client("lambda")
+    limit = client.get_account_settings()["AccountLimit"]
+    assert limit["UnreservedConcurrentExecutions"] == limit["ConcurrentExecutions"]
+    client.put_function_concurrency(FunctionName="small-dev-work", ReservedConcurrentExecutions=2)
+    try:
+        changed = client.get_account_settings()["AccountLimit"]
+    finally:
+        client.delete_function_concurrency(FunctionName="small-dev-work")
+    assert changed == limit | {"UnreservedConcurrentExecutions": limit["ConcurrentExecutions"] - 2}
+
+
 def test_a_changed_configuration_starts_a_new_process(app):
     """The next call already has the new variables."""
     client = app.client("lambda")
