@@ -79,6 +79,13 @@ class Names(msgspec.Struct, frozen=True):
         """Return the ARN of a Lambda function."""
         return self.arn("lambda", f"function:{self.function(name)}")
 
+    def log_group_arn(self, group: str) -> str:
+        """Return the ARN of a log group with its streams.
+
+        Policies and Step Functions expect this form, with `:*` (CloudWatch Logs User Guide, "Log group ARNs").
+        """
+        return self.arn("logs", f"log-group:{group}:*")
+
     def role_arn(self, name: str) -> str:
         """Return the ARN of an IAM role; IAM is global, so the ARN names no region."""
         return f"arn:{self.location.partition}:iam::{self.location.account}:role/{name}"

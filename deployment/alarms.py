@@ -115,10 +115,15 @@ def schedule_period(expression: str) -> int:
     return min(seconds, 2 * _DAY)
 
 
+def full_name(alarm: Alarm, names: Names) -> str:
+    """Return what an alarm is called in CloudWatch."""
+    return f"{names.prefix}-{alarm.name}"
+
+
 def request(alarm: Alarm, names: Names) -> dict[str, Any]:
     """Return an alarm as PutMetricAlarm accepts it."""
     common = {
-        "AlarmName": f"{names.prefix}-{alarm.name}",
+        "AlarmName": full_name(alarm, names),
         "AlarmDescription": f"{alarm.meaning} What to do: docs/operate.md, {alarm.name}.",
         "AlarmActions": [names.alarms_topic_arn],
         "OKActions": [names.alarms_topic_arn],
@@ -167,7 +172,7 @@ def _plain(value: Any) -> Any:
 
 def remove(client: Any, names: Names, alarm: Alarm) -> bool:
     """Remove an alarm; return whether it existed."""
-    name = f"{names.prefix}-{alarm.name}"
+    name = full_name(alarm, names)
     if not client.describe_alarms(AlarmNames=[name])["MetricAlarms"]:
         return False
     client.delete_alarms(AlarmNames=[name])

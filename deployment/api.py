@@ -5,10 +5,14 @@ the file (it was interrupted, or another checkout deployed) it would create a se
 """
 
 import json
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from deployment.aws_wait import answers, retry_until_ready
 from deployment.stage import Stage
-from deployment.steps import StepResult
+from deployment.steps import Missing, StepResult
 
 # Calls a second, and in a burst, for all routes together: far more than people and scripts need, far less than an
 # account has for all its APIs (10,000 a second; API Gateway Developer Guide, "Quotas").
@@ -37,21 +41,24 @@ def url(api_id: str, stage: Stage) -> str:
 
 
 def adopt(client: Any, stage: Stage) -> None:
-    """Make an existing API known to Chalice, so that it updates that one and does not create a second."""
+    """Make the stage's API in AWS the one that Chalice knows, so that it updates that one and does not create a second.
+
+    What Chalice noted may be out of date: another checkout may have deployed the stage again, or destroyed it.
+    """
     noted = _noted(stage)
-    if any(each["resource_type"] == "rest_api" for each in noted["resources"]):
-        return
-    api_id = find(client, stage)
-    if api_id:
-        found = {
-            "name": "rest_api",
-            "resource_type": "rest_api",
-            "rest_api_id": api_id,
-            "rest_api_url": url(api_id, stage) + "/",
-        }
-        noted["resources"].append(found)
+    others = [each for each in noted["resources"] if each["resource_type"] != "rest_api"]
+    wanted = noted | {"resources": others + _resources(find(client, stage), stage)}
+    if wanted != noted:
         stage.deployed.parent.mkdir(parents=True, exist_ok=True)
-        stage.deployed.write_text(json.dumps(noted), encoding="utf-8")
+        stage.deployed.write_text(json.dumps(wanted), encoding="utf-8")
+
+
+def _resources(api_id: str | None, stage: Stage) -> list[dict[str, Any]]:
+    """Return an API as Chalice notes it; nothing if there is none."""
+    if api_id is None:
+        return []
+    found = {"name": "rest_api", "resource_type": "rest_api", "rest_api_id": api_id}
+    return [found | {"rest_api_url": url(api_id, stage) + "/"}]
 
 
 def _noted(stage: Stage) -> dict[str, Any]:
@@ -65,7 +72,7 @@ def ensure_limits(client: Any, stage: Stage) -> StepResult:
     """Set the API's rate limits."""
     api_id = find(client, stage)
     if api_id is None:
-        return StepResult.CREATED  # a plan before the first deployment: nothing is there yet
+        raise Missing(f"limits: AWS does not list the API of stage {stage.name} yet: run the same command again")
     found = client.get_stage(restApiId=api_id, stageName=stage.api_stage).get("methodSettings", {}).get("*/*", {})
     if (found.get("throttlingRateLimit"), found.get("throttlingBurstLimit")) == (RATE, BURST):
         return StepResult.UNCHANGED
@@ -80,10 +87,14 @@ def ensure_limits(client: Any, stage: Stage) -> StepResult:
     return StepResult.CHANGED if found else StepResult.CREATED
 
 
-def remove(client: Any, stage: Stage) -> bool:
-    """Remove the API, and any that an interrupted deployment of this stage has left; return whether one existed."""
+def remove(client: Any, stage: Stage, sleep: Callable[[float], None] = time.sleep) -> bool:
+    """Remove the API, and any that an interrupted deployment of this stage has left; return whether one existed.
+
+    An account may delete one API in 30 seconds (API Gateway Developer Guide, "Amazon API Gateway quotas").
+    """
     found = False
     while api_id := find(client, stage):
-        client.delete_rest_api(restApiId=api_id)
+        delete = partial(client.delete_rest_api, restApiId=api_id)
+        retry_until_ready(delete, answers("TooManyRequestsException"), sleep)
         found = True
     return found

@@ -17,7 +17,11 @@ from botocore.exceptions import (
 _EXPIRED = "the AWS session has expired: log in again (for example with aws sso login)."
 _UNKNOWN = "AWS does not know these credentials: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."
 _MISSING = "no AWS credentials: set AWS_PROFILE, or log in (for example with aws sso login)."
-_DENIED = "The deploying identity lacks this permission: ask for it (docs/operate.md lists them all)."
+_DENIED = "The deploying identity lacks this permission: ask for it (.chalice/<stage>/deployer.json lists them all)."
+_NOT_OURS = (
+    "Either another account has a bucket of this name: choose another app_name. Or the deploying identity lacks "
+    "s3:ListBucket: ask for it."
+)
 _BUSY = "AWS is still busy with an earlier call for it: wait a minute."
 _THROTTLED = "AWS is not accepting more calls right now: wait a minute."
 _OTHER = "Fix what AWS reports."
@@ -29,6 +33,8 @@ _BY_CODE = {
     "InvalidClientTokenId": _UNKNOWN,
     "UnrecognizedClientException": _UNKNOWN,
     "SignatureDoesNotMatch": _UNKNOWN,
+    # HeadBucket's answer has no body, so its code is the bare status.
+    "403": _NOT_OURS,
     "AccessDenied": _DENIED,
     "AccessDeniedException": _DENIED,
     "AuthorizationError": _DENIED,
@@ -54,10 +60,15 @@ _BY_KIND: tuple[tuple[type[BotoCoreError], str], ...] = (
 )
 
 
+def code(error: ClientError) -> str:
+    """Return AWS's code for an error."""
+    return error.response["Error"]["Code"]
+
+
 def advice(error: ClientError | BotoCoreError) -> str:
     """Return what to do about an error."""
     if isinstance(error, ClientError):
-        return _BY_CODE.get(error.response["Error"]["Code"], _OTHER)
+        return _BY_CODE.get(code(error), _OTHER)
     return next((text for kind, text in _BY_KIND if isinstance(error, kind)), _OTHER)
 
 

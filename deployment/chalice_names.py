@@ -5,6 +5,9 @@ from chalicelib.names import Names
 # The functions of app.py; the one of the HTTP API has the app's own name.
 FUNCTIONS = ("", "authorizer", "collector", "reprocess", "record", "report", "request_approval")
 
+# What config.json, and the file of its policy, call each function.
+POLICY_FILES = tuple(function or "api_handler" for function in FUNCTIONS)
+
 
 def functions(names: Names) -> dict[str, str]:
     """Return each function's name in app.py (`""`: the HTTP API) by its name in AWS."""

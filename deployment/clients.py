@@ -8,6 +8,8 @@ from chalicelib import aws_clients
 
 # Methods with these prefixes change nothing. `exceptions` and `meta` are attributes of a client.
 _READS = ("describe_", "get_", "list_", "head_", "exceptions", "meta")
+# A step waits for what these have changed, so its plan ends here.
+_AWAITED = ("update_table",)
 # Nobody uses the answers of these, so a plan can go on as if the call had been made.
 _SETS = ("put_", "set_", "update_", "subscribe")
 
@@ -18,6 +20,10 @@ Make = Callable[[str], Any]
 
 class WouldCreate(Exception):
     """The step would create something, and needs it for what comes next: its plan ends here."""
+
+
+class WouldChange(Exception):
+    """The step would change something, and wait for it: its plan ends here."""
 
 
 class ReadOnlyClient:
@@ -33,6 +39,8 @@ class ReadOnlyClient:
 
         def note(**arguments: Any) -> None:
             self._noted.append((name, arguments))
+            if name in _AWAITED:
+                raise WouldChange
             if not name.startswith(_SETS):
                 raise WouldCreate
 

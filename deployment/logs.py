@@ -22,11 +22,6 @@ def children(names: Names) -> str:
     return f"/aws/vendedlogs/states/{names.prefix}"
 
 
-def children_arn(names: Names) -> str:
-    """Return the ARN of the child workflows' log group with all its streams, as Step Functions expects it."""
-    return names.arn("logs", f"log-group:{children(names)}:*")
-
-
 def groups(names: Names) -> list[str]:
     """Return the names of all log groups."""
     return [*(f"/aws/lambda/{function}" for function in functions(names)), children(names)]

@@ -9,8 +9,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from chalicelib import aws_clients
-from deployment.clients import Clients, Make, ReadOnlyClient, WouldCreate
-from deployment.steps import Step, StepResult, announce, guarded, summary
+from deployment.clients import Clients, Make, ReadOnlyClient, WouldChange, WouldCreate
+from deployment.steps import Missing, Step, StepResult, announce, guarded, summary
 
 # How AWS's services say that something does not exist yet.
 _NOT_FOUND = ("NotFound", "NotFoundException", "ResourceNotFoundException", "NoSuchEntity", "NoSuchBucket", "404")
@@ -49,8 +49,10 @@ def _foresee(step: Step) -> StepResult:
     """Return what a step would do."""
     try:
         return step.ensure()
-    except WouldCreate:
+    except (WouldCreate, Missing):
         return StepResult.CREATED
+    except WouldChange:
+        return StepResult.CHANGED
     except ClientError as error:
         if error.response["Error"]["Code"] not in _NOT_FOUND:
             raise

@@ -84,7 +84,7 @@ def _alarms(stage: Stage, clients: Clients) -> list[Step]:
     return [
         Step(
             "alarm",
-            f"{names.prefix}-{each.name}",
+            alarms.full_name(each, names),
             partial(alarms.ensure, cloudwatch, each, names),
             partial(alarms.remove, cloudwatch, names, each),
         )

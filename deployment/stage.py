@@ -12,19 +12,29 @@ from chalicelib.names import AwsLocation, Names
 from chalicelib.settings import Settings
 from deployment import aws_errors
 
+# For what does not depend on an account: the policies of a stage.
+ANYWHERE = AwsLocation("*", "*", "*")
+
 
 class Stage:
-    """A stage's configuration: its settings, and the names that derive from them and from `location`."""
+    """A stage's configuration: its settings, and the names that derive from them and from `location`.
 
-    def __init__(self, project: Path, name: str, location: AwsLocation) -> None:
+    `config` is the content of config.json, None to read it.
+    """
+
+    def __init__(self, project: Path, name: str, location: AwsLocation, config: dict[str, Any] | None = None) -> None:
         self.project = project
         self.name = name
-        config = _config(project)
+        config = config or read_config(project)
         self.environment = _environment(config, name)
         self.app_name = str(config["app_name"])
         self.api_stage = str(config["stages"][name].get("api_gateway_stage", config.get("api_gateway_stage", "api")))
         self.traced = bool(config["stages"][name].get("xray", config.get("xray", False)))
-        self.timeouts = _timeouts(config, name)
+        functions = _functions(config, name)
+        # In seconds; Chalice's default is 60.
+        self.timeouts = {each: int(function.get("lambda_timeout", 60)) for each, function in functions.items()}
+        self.reserved = {each for each, function in functions.items() if "reserved_concurrency" in function}
+        self.policy_files = {each: function.get("iam_policy_file") for each, function in functions.items()}
         self.settings = Settings.read(self.environment)
         self.names = Names(self.settings.resource_prefix, location)
 
@@ -32,6 +42,11 @@ class Stage:
     def deployed(self) -> Path:
         """The file in which Chalice notes what it has deployed. It is not committed, so other checkouts lack it."""
         return self.project / ".chalice" / "deployed" / f"{self.name}.json"
+
+    @property
+    def application_toml(self) -> Path:
+        """The description of the application that is deployed with the stage."""
+        return self.project / "chalicelib" / "application.toml"
 
 
 def _environment(config: dict[str, Any], stage: str) -> dict[str, str]:
@@ -53,16 +68,16 @@ def _environment(config: dict[str, Any], stage: str) -> dict[str, str]:
     return environment
 
 
-def _timeouts(config: dict[str, Any], stage: str) -> dict[str, int]:
-    """Return each function's timeout in seconds; Chalice's default is 60."""
+def _functions(config: dict[str, Any], stage: str) -> dict[str, dict[str, Any]]:
+    """Return the settings of each function: the stage's come before those of all stages."""
     functions: dict[str, dict[str, Any]] = config.get("lambda_functions", {})
     of_stage: dict[str, dict[str, Any]] = config["stages"][stage].get("lambda_functions", {})
     names = {*functions, *of_stage}
-    merged = {name: functions.get(name, {}) | of_stage.get(name, {}) for name in names}
-    return {name: int(function.get("lambda_timeout", 60)) for name, function in merged.items()}
+    return {name: functions.get(name, {}) | of_stage.get(name, {}) for name in names}
 
 
-def _config(project: Path) -> dict[str, Any]:
+def read_config(project: Path) -> dict[str, Any]:
+    """Return the content of `.chalice/config.json`. ConfigurationError if it cannot be read."""
     file = project / ".chalice" / "config.json"
     try:
         config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))

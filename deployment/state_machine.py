@@ -2,23 +2,22 @@
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from chalicelib.names import Names
 from deployment import logs, roles
+from deployment.aws_errors import code
 from deployment.aws_wait import retry_until_ready
-from deployment.steps import StepResult
-
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"},
-    ],
-}
+from deployment.iam_policy import OWN_ACCOUNT, Json, allow, document, log_streams
+from deployment.steps import StepFailed, StepResult
 
 POLICY = "state-machine"
 
-_LOG_DELIVERY = (
+# What CreateStateMachine and UpdateStateMachine need for a machine that logs; these actions have no resources.
+LOG_DELIVERY = (
     "CreateLogDelivery",
     "GetLogDelivery",
     "UpdateLogDelivery",
@@ -28,10 +27,8 @@ _LOG_DELIVERY = (
     "DescribeResourcePolicies",
     "DescribeLogGroups",
 )
-_TRACING = ("PutTraceSegments", "PutTelemetryRecords", "GetSamplingRules", "GetSamplingTargets")
 
-# What Step Functions answers until a new role, or its policy, is visible.
-_ROLE_UNKNOWN = "AccessDeniedException"
+DELETING = "DELETING"
 
 # AWS deletes a state machine asynchronously, and none with its name can be created until that is done.
 _DELETION_TRIES, _DELETION_WAIT_S = 40, 3.0
@@ -42,7 +39,23 @@ def role_name(names: Names) -> str:
     return f"{names.prefix}-state-machine"
 
 
-def policy(names: Names) -> dict[str, Any]:
+def trust(names: Names) -> Json:
+    """Return who may use the role: Step Functions, for a state machine of this account.
+
+    From AWS Step Functions Developer Guide, "Creating an IAM role for your state machine", "Prevent cross-service
+    confused deputy issue".
+    """
+    condition = {
+        "StringEquals": {"aws:SourceAccount": names.location.account},
+        "ArnLike": {"aws:SourceArn": names.arn("states", "stateMachine:*")},
+    }
+    service = {"Service": "states.amazonaws.com"}
+    return document(
+        {"Effect": "Allow", "Principal": service, "Action": "sts:AssumeRole", "Condition": condition},
+    )
+
+
+def policy(names: Names) -> Json:
     """Return the role's policy: what the states do, and what a distributed Map needs for itself.
 
     The latter is from AWS Step Functions Developer Guide, "IAM policies for using Distributed Map states".
@@ -50,47 +63,48 @@ def policy(names: Names) -> dict[str, Any]:
     bucket = names.bucket_arn
     functions = [names.function_arn(name) for name in ("reprocess", "record", "report", "request_approval")]
     executions = names.arn("states", f"execution:{names.prefix}")
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            _allow(["lambda:InvokeFunction"], *functions),
-            _allow(["dynamodb:GetItem"], names.table_arn),
-            _allow(["s3:GetObject"], f"{bucket}/runs/*"),
-            _allow(
-                ["s3:PutObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"],
-                f"{bucket}/results/*",
-            ),
-            _allow(["sns:Publish"], names.succeeded_topic_arn, names.failed_topic_arn),
-            _allow(["states:StartExecution"], names.state_machine_arn),
-            # The first is what AWS documents; the second is what the children of a Map Run are really called.
-            _allow(["states:DescribeExecution", "states:StopExecution"], f"{executions}:*", f"{executions}/*"),
-            # Log delivery and tracing have no resources: AWS accepts only "*" here (AWS Step Functions
-            # Developer Guide, "Using CloudWatch Logs to log execution history in Step Functions" and "Trace Step
-            # Functions request data in AWS X-Ray").
-            _allow([f"logs:{action}" for action in _LOG_DELIVERY], "*"),
-            _allow([f"xray:{action}" for action in _TRACING], "*"),
-        ],
-    }
-
-
-def _allow(actions: list[str], *resources: str) -> dict[str, Any]:
-    return {"Effect": "Allow", "Action": actions, "Resource": list(resources)}
+    return document(
+        allow("lambda:InvokeFunction", *functions),
+        allow("dynamodb:GetItem", names.table_arn),
+        allow("s3:GetObject", f"{bucket}/runs/*", condition=OWN_ACCOUNT),
+        allow(
+            "s3:PutObject GetObject ListMultipartUploadParts AbortMultipartUpload",
+            f"{bucket}/results/*",
+            condition=OWN_ACCOUNT,
+        ),
+        allow("sns:Publish", names.succeeded_topic_arn, names.failed_topic_arn),
+        allow("states:StartExecution", names.state_machine_arn),
+        # The first is what AWS documents; the second is what the children of a Map Run are really called.
+        allow("states:DescribeExecution StopExecution", f"{executions}:*", f"{executions}/*"),
+        # Log delivery and tracing have no resources: AWS accepts only "*" here. All that follows is from AWS Step
+        # Functions Developer Guide, "Using CloudWatch Logs to log execution history in Step Functions" and "Trace Step
+        # Functions request data in AWS X-Ray".
+        allow(f"logs:{' '.join(LOG_DELIVERY)}", "*"),
+        log_streams(names, logs.children(names)),
+        allow("xray:PutTraceSegments PutTelemetryRecords GetSamplingRules GetSamplingTargets", "*"),
+    )
 
 
 def ensure_role(client: Any, names: Names) -> StepResult:
     """Create or update the role, with exactly its policy."""
-    name = role_name(names)
-    try:
-        client.get_role(RoleName=name)
-        result = StepResult.UNCHANGED
-    except client.exceptions.NoSuchEntityException:
-        client.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
-        result = StepResult.CREATED
-    wanted = policy(names)
+    result, name, wanted = _ensure_trust(client, names), role_name(names), policy(names)
     if roles.inline_policy(client, name, POLICY) == wanted:
         return result
     client.put_role_policy(RoleName=name, PolicyName=POLICY, PolicyDocument=json.dumps(wanted))
     return StepResult.CREATED if result is StepResult.CREATED else StepResult.CHANGED
+
+
+def _ensure_trust(client: Any, names: Names) -> StepResult:
+    name, wanted = role_name(names), trust(names)
+    try:
+        found = client.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+    except client.exceptions.NoSuchEntityException:
+        client.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(wanted))
+        return StepResult.CREATED
+    if found == wanted:
+        return StepResult.UNCHANGED
+    client.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(wanted))
+    return StepResult.CHANGED
 
 
 def settings(names: Names, *, traced: bool) -> dict[str, Any]:
@@ -103,7 +117,7 @@ def settings(names: Names, *, traced: bool) -> dict[str, Any]:
         "loggingConfiguration": {
             "level": "ERROR",
             "includeExecutionData": False,
-            "destinations": [{"cloudWatchLogsLogGroup": {"logGroupArn": logs.children_arn(names)}}],
+            "destinations": [{"cloudWatchLogsLogGroup": {"logGroupArn": names.log_group_arn(logs.children(names))}}],
         },
         "tracingConfiguration": {"enabled": traced},
     }
@@ -112,12 +126,11 @@ def settings(names: Names, *, traced: bool) -> dict[str, Any]:
 def ensure_machine(client: Any, names: Names, definition: str, *, traced: bool) -> StepResult:
     """Create or update the state machine. Executions under way finish with the definition that they started with."""
     wanted = settings(names, traced=traced)
-    try:
-        found = client.describe_state_machine(stateMachineArn=names.state_machine_arn)
-    except client.exceptions.StateMachineDoesNotExist:
+    found = find(client, names)
+    if found is None or found["status"] == DELETING:
         retry_until_ready(
             lambda: client.create_state_machine(name=names.prefix, type="STANDARD", definition=definition, **wanted),
-            _ROLE_UNKNOWN,
+            is_too_early,
         )
         return StepResult.CREATED
     same = all(found.get(key) == value for key, value in wanted.items())
@@ -125,9 +138,27 @@ def ensure_machine(client: Any, names: Names, definition: str, *, traced: bool) 
         return StepResult.UNCHANGED
     retry_until_ready(
         lambda: client.update_state_machine(stateMachineArn=names.state_machine_arn, definition=definition, **wanted),
-        _ROLE_UNKNOWN,
+        is_too_early,
     )
     return StepResult.CHANGED
+
+
+def is_too_early(error: ClientError) -> bool:
+    """Whether an earlier machine of the name is not gone yet, or Step Functions cannot use a new role yet.
+
+    It has the same code for a caller who lacks a permission, but then it names the caller.
+    """
+    unusable = code(error) == "AccessDeniedException" and "User: " not in str(error)
+    return unusable or code(error) == "StateMachineDeleting"
+
+
+def find(client: Any, names: Names) -> dict[str, Any] | None:
+    """Return the state machine, None if it does not exist. While AWS deletes it, its `status` is DELETING."""
+    try:
+        found: dict[str, Any] = client.describe_state_machine(stateMachineArn=names.state_machine_arn)
+    except client.exceptions.StateMachineDoesNotExist:
+        return None
+    return found
 
 
 def running(client: Any, names: Names) -> list[str]:
@@ -141,19 +172,23 @@ def running(client: Any, names: Names) -> list[str]:
         return []
 
 
-def remove_machine(client: Any, names: Names) -> bool:
-    """Stop all executions and delete the state machine. Returns when it is gone: whether it existed."""
+def remove_machine(client: Any, names: Names, sleep: Callable[[float], None] = time.sleep) -> bool:
+    """Stop all executions and delete the state machine. Returns when it is gone: whether it existed.
+
+    StepFailed if AWS has not deleted it after two minutes: its executions end only with their next transition.
+    """
     for execution in running(client, names):
         client.stop_execution(executionArn=execution, error="Destroyed", cause="deploy.py destroy")
-    try:
-        client.describe_state_machine(stateMachineArn=names.state_machine_arn)
-    except client.exceptions.StateMachineDoesNotExist:
+    found = find(client, names)
+    if found is None:
         return False
-    client.delete_state_machine(stateMachineArn=names.state_machine_arn)
+    if found["status"] != DELETING:
+        client.delete_state_machine(stateMachineArn=names.state_machine_arn)
     for _ in range(_DELETION_TRIES):
-        try:
-            client.describe_state_machine(stateMachineArn=names.state_machine_arn)
-        except client.exceptions.StateMachineDoesNotExist:
-            break
-        time.sleep(_DELETION_WAIT_S)
-    return True
+        if find(client, names) is None:
+            return True
+        sleep(_DELETION_WAIT_S)
+    raise StepFailed(
+        f"state machine {names.prefix}: AWS is still deleting it. Wait a few minutes, then run the same command again; "
+        "it continues where it stopped."
+    )

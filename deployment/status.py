@@ -45,7 +45,7 @@ def show(stage: Stage, clients: Clients) -> None:
     rows = [
         ("functions", _functions(clients("lambda"), stage)),
         ("version", _version(clients("lambda"), stage.names)),
-        ("API", _api(clients("apigateway"), stage)),
+        ("API", api_url(clients("apigateway"), stage)),
         ("machine", _state_machine(clients("stepfunctions"), stage.names)),
         ("schedule", _schedule(clients, stage.names)),
         *(("mail", line) for line in _mails(clients("sns"), stage.names)),
@@ -86,16 +86,18 @@ def _version(client: Any, names: Names) -> str:
     return f"{deployed}{'' if deployed == __version__ else f'; this checkout is {__version__}'}"
 
 
-def _api(client: Any, stage: Stage) -> str:
+def api_url(client: Any, stage: Stage) -> str:
+    """Return the API's URL, or that it is missing."""
     api_id = api.find(client, stage)
     return api.url(api_id, stage) if api_id else _MISSING
 
 
 def _state_machine(client: Any, names: Names) -> str:
-    try:
-        found = client.describe_state_machine(stateMachineArn=names.state_machine_arn)
-    except client.exceptions.StateMachineDoesNotExist:
+    found = state_machine.find(client, names)
+    if found is None:
         return _MISSING
+    if found["status"] == state_machine.DELETING:
+        return "BEING DELETED: wait a few minutes, then run deploy again"
     return f"{found['name']}, executions under way: {len(state_machine.running(client, names))}"
 
 
@@ -134,7 +136,7 @@ def _mails(client: Any, names: Names) -> Iterator[str]:
 
 
 def _alarms(client: Any, stage: Stage) -> str:
-    wanted = [f"{stage.names.prefix}-{each.name}" for each in alarms.alarms(stage.names, stage.settings)]
+    wanted = [alarms.full_name(each, stage.names) for each in alarms.alarms(stage.names, stage.settings)]
     found = {
         each["AlarmName"]: each["StateValue"] for each in client.describe_alarms(AlarmNames=wanted)["MetricAlarms"]
     }

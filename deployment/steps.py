@@ -45,6 +45,10 @@ class StepFailed(Exception):
     """A step failed. The message names it, AWS's error, and what to do."""
 
 
+class Missing(StepFailed):
+    """Something that an earlier step creates is not there. In a plan that is no failure: it is created later."""
+
+
 def take(steps: Sequence[Step]) -> list[StepResult]:
     """Take the steps in order and print a line for each as it happens."""
     results = []
@@ -66,6 +70,9 @@ def guarded(label: str, call: Callable[[], T], afterwards: str) -> T:
     """Return what a call returns. AWS's errors become a StepFailed that says what to do."""
     try:
         return call()
+    except StepFailed:
+        print("failed")
+        raise
     except (ClientError, BotoCoreError) as error:
         print("failed")
         raise StepFailed(f"{label}: {error}\n{aws_errors.advice(error)} {afterwards}") from None

@@ -114,7 +114,7 @@ def _state_machine(names: Names, stage: Stage) -> Json:
     text = definition.render(stage.project / "statemachine.json", definition.placeholders(names))
     role = {
         "RoleName": state_machine.role_name(names),
-        "AssumeRolePolicyDocument": state_machine.TRUST,
+        "AssumeRolePolicyDocument": state_machine.trust(names),
         "Policies": [{"PolicyName": state_machine.POLICY, "PolicyDocument": state_machine.policy(names)}],
     }
     settings: Json = _capitalized(state_machine.settings(names, traced=stage.traced))
