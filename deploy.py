@@ -9,11 +9,14 @@
 .venv/bin/python deploy.py token list --stage dev
 .venv/bin/python deploy.py token revoke --stage dev --id 0123456789ab
 .venv/bin/python deploy.py destroy --stage dev
+.venv/bin/python deploy.py stage add prod
+.venv/bin/python deploy.py stage update prod
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +24,20 @@ from chalicelib import __version__
 from chalicelib.application import config_file
 from chalicelib.errors import ConfigurationError
 from chalicelib.ledger.tokens import ROLES
-from deployment import api, check, definition, destroy, functions, resources, status, template, tokens, worst_case
+from deployment import (
+    check,
+    concurrency,
+    definition,
+    destroy,
+    functions,
+    policies,
+    resources,
+    stages,
+    status,
+    template,
+    tokens,
+    worst_case,
+)
 from deployment.clients import Clients
 from deployment.functions import ChaliceFailed
 from deployment.plan import Plan
@@ -38,8 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 refused or failed, with the reason on standard error."""
     options = _parser().parse_args(arguments)
     try:
-        stage = Stage(options.project, options.stage, current_location())
-        options.run(stage, options)
+        options.run(options)
     except _REFUSALS as error:
         print(f"deploy.py: {error}", file=sys.stderr)
         return 1
@@ -49,19 +64,26 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _on_stage(run: Callable[[Stage, argparse.Namespace], None]) -> Callable[[argparse.Namespace], None]:
+    """Return a command that works on a stage in the account of the caller's credentials."""
+    return lambda options: run(Stage(options.project, options.stage, current_location()), options)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="deploy.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"comms-reprocess {__version__}")
-    common = argparse.ArgumentParser(add_help=False)
+    checkout = argparse.ArgumentParser(add_help=False)
+    checkout.add_argument("--project", type=Path, default=Path(__file__).parent, help="the checkout to deploy")
+    common = argparse.ArgumentParser(add_help=False, parents=[checkout])
     common.add_argument("--stage", required=True, help="a stage in .chalice/config.json")
-    common.add_argument("--project", type=Path, default=Path(__file__).parent, help="the checkout to deploy")
     commands = parser.add_subparsers(required=True, metavar="command")
     checked = commands.add_parser("check", parents=[common], help="show what the application lists; changes nothing")
-    checked.set_defaults(run=_check)
+    checked.set_defaults(run=_on_stage(_check))
     _add_deployment(commands, common)
     _add_tokens(commands, common)
+    _add_stages(commands, checkout)
     return parser
 
 
@@ -75,19 +97,19 @@ def _add_deployment(commands: "_Commands[argparse.ArgumentParser]", common: argp
         help="the type of the child workflows (default: EXPRESS, far cheaper; the sandbox needs STANDARD)",
     )
     plan = commands.add_parser("plan", parents=[common, wanted], help="show what deploy would do; changes nothing")
-    plan.set_defaults(run=_plan)
+    plan.set_defaults(run=_on_stage(_plan))
     deploy = commands.add_parser("deploy", parents=[common, wanted], help="create or update everything; repeatable")
-    deploy.set_defaults(run=_deploy)
+    deploy.set_defaults(run=_on_stage(_deploy))
     show = commands.add_parser("status", parents=[common], help="show what is deployed, and how it is doing")
-    show.set_defaults(run=lambda stage, _: status.show(stage, Clients()))
+    show.set_defaults(run=_on_stage(lambda stage, _: status.show(stage, Clients())))
     cloud = commands.add_parser("template", parents=[common], help="write a CloudFormation template")
     cloud.add_argument("--notify", action="append", default=[], metavar="EMAIL", help="who gets the mails; repeatable")
     cloud.add_argument("--out", type=Path, default=Path("template.json"), help="the file (default: template.json)")
-    cloud.set_defaults(run=_template)
+    cloud.set_defaults(run=_on_stage(_template))
     remove = commands.add_parser("destroy", parents=[common], help="remove everything, after asking")
     remove.add_argument("--with-data", action="store_true", help="also remove the table and the bucket")
     remove.add_argument("--yes", action="store_true", help="do not ask")
-    remove.set_defaults(run=_destroy)
+    remove.set_defaults(run=_on_stage(_destroy))
 
 
 def _add_tokens(commands: "_Commands[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
@@ -99,56 +121,73 @@ def _add_tokens(commands: "_Commands[argparse.ArgumentParser]", common: argparse
         "--role", required=True, choices=ROLES, help="viewers read, operators also act, approvers also approve"
     )
     add.add_argument("--days", type=int, default=90, help="how long it is valid (default: 90)")
-    add.set_defaults(run=tokens.add)
+    add.set_defaults(run=_on_stage(tokens.add))
     listed = verbs.add_parser("list", parents=[common], help="list the tokens by id, without showing them")
-    listed.set_defaults(run=tokens.show)
+    listed.set_defaults(run=_on_stage(tokens.show))
     revoke = verbs.add_parser("revoke", parents=[common], help="revoke a token, with immediate effect")
     revoke.add_argument("--id", required=True, help="as shown by `token list`")
-    revoke.set_defaults(run=tokens.revoke)
+    revoke.set_defaults(run=_on_stage(tokens.revoke))
+
+
+def _add_stages(commands: "_Commands[argparse.ArgumentParser]", checkout: argparse.ArgumentParser) -> None:
+    stage = commands.add_parser("stage", help="add a stage, or write its policies; needs no AWS account")
+    verbs = stage.add_subparsers(required=True, metavar="verb")
+    add = verbs.add_parser("add", parents=[checkout], help="add a stage to .chalice/config.json, with its policies")
+    add.add_argument("name", help="the name of the new stage")
+    add.add_argument("--like", help="the stage whose settings it gets (default: the first one)")
+    add.set_defaults(run=stages.add)
+    update = verbs.add_parser(
+        "update", parents=[checkout], help="write the policies that follow from application.toml and config.json"
+    )
+    update.add_argument("name", help="a stage in .chalice/config.json")
+    update.set_defaults(run=stages.update)
 
 
 def _deploy(stage: Stage, options: argparse.Namespace) -> None:
-    _check_files(stage, options)
+    _check_files(stage)
     location = stage.names.location
     print(f"Deploying {stage.names.prefix} {__version__} to account {location.account}, {location.region}")
     clients = Clients()
+    _warn(concurrency.warning(clients("lambda"), stage))
     chalice = partial(functions.ensure, clients, stage)
     steps = resources.steps(stage, clients, options.notify, options.child_execution_type, chalice)
     print(f"Done: {summary(take(steps))}.")
-    print(f"API: {api.url(api.find(clients('apigateway'), stage) or '', stage)}")
+    print(f"API: {status.api_url(clients('apigateway'), stage)}")
 
 
 def _plan(stage: Stage, options: argparse.Namespace) -> None:
-    _check_files(stage, options)
+    _check_files(stage)
     location = stage.names.location
     print(f"What deploy would do to {stage.names.prefix} in account {location.account}, {location.region}")
     plan = Plan()
+    _warn(concurrency.warning(plan.clients("lambda"), stage))
     compare = partial(functions.compare, plan.clients, stage)
     plan.show(resources.steps(stage, plan.clients, options.notify, options.child_execution_type, compare))
 
 
+def _warn(warning: str | None) -> None:
+    if warning:
+        print(warning)
+
+
 def _template(stage: Stage, options: argparse.Namespace) -> None:
-    _check_files(stage, options)
+    _check_files(stage)
     template.write(stage, options.notify, options.out.write_text)
 
 
-def _check_files(stage: Stage, options: argparse.Namespace) -> None:
-    """Refuse mistakes in application.toml, and timeouts that cannot hold, before anything is changed."""
-    application = config_file.read(stage.environment, _file(options), stage.settings.retention_ms)
+def _check_files(stage: Stage) -> None:
+    """Refuse mistakes in application.toml, timeouts that cannot hold and outdated policies: nothing is changed yet."""
+    application = config_file.read(stage.environment, stage.application_toml, stage.settings.retention_ms)
     machine = definition.render(stage.project / "statemachine.json", definition.placeholders(stage.names))
     worst_case.check(json.loads(machine), stage.timeouts, application.reprocess.timeout)
+    policies.check(stage)
 
 
-def _check(stage: Stage, options: argparse.Namespace) -> None:
-    problems = check.check(stage, _file(options))
+def _check(stage: Stage, _: argparse.Namespace) -> None:
+    problems = check.check(stage)
     if problems:
         raise StepFailed(f"{problems} problem(s) found; nothing was changed")
     print("\nNo problem found; nothing was changed.")
-
-
-def _file(options: argparse.Namespace) -> Path:
-    file: Path = options.project / "chalicelib" / "application.toml"
-    return file
 
 
 def _destroy(stage: Stage, options: argparse.Namespace) -> None:

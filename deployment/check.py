@@ -4,7 +4,6 @@ import functools
 import json
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,7 +23,7 @@ from chalicelib.ledger.table import Table
 from chalicelib.models import Communication, Selection, SkipReason
 from chalicelib.runs.eligibility import judge
 from chalicelib.settings import Settings
-from deployment import request_preview
+from deployment import policies, request_preview
 from deployment.clients import Clients
 from deployment.stage import Stage
 from deployment.steps import StepFailed
@@ -49,8 +48,9 @@ _EXPLANATIONS = {
 }
 
 
-def check(stage: Stage, file: Path) -> int:
+def check(stage: Stage) -> int:
     """Check `application.toml` for a stage against the real endpoints; return the number of problems."""
+    file = stage.application_toml
     try:
         configuration = config_file.read(stage.environment, file, stage.settings.retention_ms)
     except ConfigurationError as error:
@@ -60,9 +60,20 @@ def check(stage: Stage, file: Path) -> int:
     credentials = Credentials(configuration.auth, lambda name: secret_reader.read(name, clients), times.now)
     listing = Listing(configuration, credentials, times.now)
     text = file.read_text(encoding="utf-8")
-    return Check(configuration, text, listing, stage.settings).run(
+    problems = Check(configuration, text, listing, stage.settings).run(
         functools.partial(_read_states, clients, stage), times.now
     )
+    return problems + _check_policies(stage)
+
+
+def _check_policies(stage: Stage) -> int:
+    """Print a problem if the stage's policies do not match its configuration; return how many there are."""
+    try:
+        policies.check(stage)
+    except ConfigurationError as error:
+        print(f"\nPROBLEM: {error}")
+        return 1
+    return 0
 
 
 def _read_states(

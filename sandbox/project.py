@@ -5,6 +5,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from deployment import policies
+from deployment.stage import ANYWHERE, Stage
+
 ROOT = Path(__file__).parents[1]
 STAGE = "dev"
 
@@ -15,17 +18,26 @@ APPLICATION_TOML = ROOT / "sandbox" / "application" / "application.toml"
 _DEPLOYABLE = ("app.py", "chalicelib", "requirements.txt", "statemachine.json", ".chalice")
 
 
+_NOT_COPIED = shutil.ignore_patterns("__pycache__", "deployed", "deployments")
+
+
 def copy(folder: Path, environment: Mapping[str, str], application_toml: str) -> None:
-    """Copy the project to `folder`, with this application.toml and these environment variables added to the stage."""
+    """Copy the project to `folder`, with this application.toml and these environment variables added to the stage.
+
+    The stage's policies follow from both.
+    """
     for name in _DEPLOYABLE:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "deploy*"))
+            shutil.copytree(
+                source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "deployed", "deployments")
+            )
         else:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, folder / name)
     (folder / "chalicelib" / "application.toml").write_text(application_toml, encoding="utf-8")
     _add_variables(folder / ".chalice" / "config.json", environment)
+    policies.write(Stage(folder, STAGE, ANYWHERE))
 
 
 def stage_variables() -> dict[str, str]:

@@ -139,7 +139,8 @@ class Auth(_Table, frozen=True):
 
     `secret` is a Secrets Manager name or ARN, or `ssm:` and the name of a parameter. `header` is the header's name for
     type `header`. Type `oauth2` (client credentials, RFC 6749, section 4.4) exchanges the secret's `client_id` and
-    `client_secret` for a token at `token_url`; they are sent in the Authorization header or in the `body`.
+    `client_secret` for a token at `token_url`; they are sent in the Authorization header or in the `body`. `kms_key` is
+    the ARN of the key that encrypts the secret, if it is not AWS's own: only policies use it.
     """
 
     type: Literal["bearer", "basic", "header", "oauth2", "none"] = "none"
@@ -148,6 +149,7 @@ class Auth(_Table, frozen=True):
     token_url: str | None = None
     scope: str | None = None
     client_in: Literal["header", "body"] = "header"
+    kms_key: str | None = None
 
 
 class Configuration(_Table, frozen=True):

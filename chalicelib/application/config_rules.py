@@ -142,6 +142,10 @@ def _check_auth(auth: Auth) -> None:
         raise ValueError(f"auth.secret: is missing; type {auth.type!r} needs the name of a secret")
     if auth.type == "none" and auth.secret is not None:
         raise ValueError("auth.type: must be bearer, basic, header or oauth2, because auth.secret is set")
+    # An alias would not do: policies know a key by its id only (AWS KMS Developer Guide, "Specifying KMS keys in IAM
+    # policy statements").
+    if auth.kms_key is not None and not (auth.secret and re.fullmatch(r"arn:[\w-]+:kms:.+:key/[\w-]+", auth.kms_key)):
+        raise ValueError("auth.kms_key: must be the ARN of the KMS key of auth.secret, which ends in key/ and its id")
     if (auth.type == "oauth2") != (auth.token_url is not None):
         raise ValueError("auth.token_url: is required for type oauth2, and only for it")
     if auth.token_url is not None:

@@ -15,20 +15,31 @@ OTHER_PREFIX = f"comms-reprocess-{STAGE}"
 COMMAND = [sys.executable, str(ROOT / "deploy.py")]
 
 
+# The access key with which the stage is deployed, so that its requests can be told from all others.
+DEPLOYER = "deployer"
+
+
 class OtherStage:
-    """A copy of the system's project with one stage, `other`, set up as README says."""
+    """A copy of the system's project with a second stage, `other`, added as README says."""
 
     def __init__(self, system, folder: Path) -> None:
         self.system = system
         self.project = folder / "project"
         shutil.copytree(system.folder / "project", self.project, ignore=shutil.ignore_patterns("deployed"))
-        settings = self.project / ".chalice"
-        shutil.move(settings / "dev", settings / STAGE)
-        for file in [settings / "config.json", *(settings / STAGE).iterdir()]:
-            text = file.read_text().replace(PREFIX, OTHER_PREFIX)
-            text = text.replace('"dev/', f'"{STAGE}/').replace('"dev"', f'"{STAGE}"')
-            # Both stages use the same secret of the application.
-            file.write_text(text.replace(f'"APPLICATION_SECRET": "{OTHER_PREFIX}', f'"APPLICATION_SECRET": "{PREFIX}'))
+        self.stage("add")
+        # Both stages use the same secret of the application.
+        self.change(lambda config: config["environment_variables"].update(APPLICATION_SECRET=f"{PREFIX}-application"))
+        self.stage("update")
+
+    def stage(self, verb: str) -> None:
+        """Add the stage, or update its policies. That needs no AWS."""
+        command = [*COMMAND, "stage", verb, STAGE, "--project", str(self.project)]
+        subprocess.run(command, env={"PATH": os.environ["PATH"]}, check=True, capture_output=True, timeout=100)
+
+    def policy(self, name: str) -> dict:
+        """A policy of the stage."""
+        file = self.project / ".chalice" / STAGE / f"{name}.json"
+        return json.loads(file.read_text())
 
     def change(self, change) -> None:
         """Change the stage's settings in config.json."""
@@ -41,7 +52,7 @@ class OtherStage:
         """Start deploy.py for the stage, with an empty standard input."""
         return subprocess.Popen(
             [*COMMAND, *arguments, "--stage", STAGE, "--project", str(self.project)],
-            env=self.system.environment(),
+            env=self.system.environment() | {"AWS_ACCESS_KEY_ID": DEPLOYER},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

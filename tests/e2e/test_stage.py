@@ -16,14 +16,27 @@ from werkzeug.serving import make_server
 from chalicelib import __version__
 from chalicelib.ledger.schedule import Schedule
 from chalicelib.ledger.table import Table
-from chalicelib.names import AwsLocation
-from deployment import destroy, resources
+from chalicelib.names import AwsLocation, Names
+from deployment import destroy, resources, state_machine
 from deployment.clients import Clients
 from deployment.plan import Plan
 from deployment.stage import Stage
 from deployment.steps import StepResult, take
 from sandbox.aws import ACCOUNT, REGION
-from tests.e2e.other_stage import OTHER_PREFIX, STAGE, OtherStage, run_plan, snapshot
+from tests.e2e import iam
+from tests.e2e.driver import PREFIX, create_failed
+from tests.e2e.other_stage import DEPLOYER, OTHER_PREFIX, STAGE, OtherStage, run_plan, snapshot
+
+# What the policy of the deploying identity allows, and nothing uses in the sandbox. Each needs its reason.
+UNUSED_HERE = {
+    "iam:CreateServiceLinkedRole": "API Gateway asks for it when it first traces a stage of the account",
+    "lambda:PutFunctionConcurrency": "any function may be given a reserved concurrency",
+    "lambda:TagResource": "Lambda asks for it when a function is created with tags, as Chalice does",
+    **dict.fromkeys(
+        [f"logs:{action}" for action in state_machine.LOG_DELIVERY],
+        "Step Functions asks for it when a state machine with logging is created",
+    ),
+}
 
 
 @pytest.fixture
@@ -37,7 +50,12 @@ def stage(system, tmp_path):
 def test_a_stage_can_be_planned_deployed_changed_and_destroyed_without_a_trace(system, stage):
     """plan changes nothing and predicts deploy, deploy can be repeated, and destroy removes what deploy has created."""
     before = snapshot(system)
-    assert "Plan: 20 created." in stage.plan()
+    printed = stage.plan()
+    assert "Plan: 20 created." in printed
+    assert "Warning" not in printed
+    stage.change(lambda config: config["environment_variables"].update(CONCURRENCY="1000"))
+    assert "this account runs 200 functions at once, but a run needs up to 1005" in stage.plan()
+    stage.change(lambda config: config["environment_variables"].pop("CONCURRENCY"))
     assert "is not deployed here: run .venv/bin/python deploy.py deploy --stage other" in stage.run("status", status=1)
     assert snapshot(system) == before
 
@@ -47,12 +65,19 @@ def test_a_stage_can_be_planned_deployed_changed_and_destroyed_without_a_trace(s
 
     # Each of these counts what is to be changed: one, so that nothing is left of the change before.
     _change_a_setting_and_the_reserved_concurrency(system, stage)
-    _change_a_policy(system, stage)
+    _change_the_secret(system, stage)
     _change_the_state_machine(stage)
     _deploy_over_another_handler(system, stage)
     _fail_before_and_in_the_middle(system, stage)
     _change_the_runtime(system, stage)
     _check_the_status(system, stage)
+    create_failed(system, "emails", 1)
+    assert "1 would be sent" in stage.run("check")
+
+    _correct_what_an_earlier_version_left(system, stage)
+    _use_tokens(stage)
+    _leave_data(system)
+    policy = stage.policy("deployer")
 
     assert "deploy.py: nothing was removed" in stage.run("destroy", status=1)
     assert "state machine comms-reprocess-other ... removed" in _plain(stage.run("destroy", "--yes"))
@@ -60,6 +85,43 @@ def test_a_stage_can_be_planned_deployed_changed_and_destroyed_without_a_trace(s
     assert set(left["tables"]) - set(before["tables"]) == {OTHER_PREFIX}
     assert "Done: 2 removed." in stage.run("destroy", "--yes", "--with-data")
     assert snapshot(system) == before
+    requested = {request for request in system.aws.iam_requests() if request.caller == DEPLOYER}
+    assert iam.compare("the deploying identity", [policy], requested, UNUSED_HERE) == []
+
+
+def _correct_what_an_earlier_version_left(system, stage) -> None:
+    """An index, the table's protection, what topics need, and a role's condition and policy are missing."""
+    table = system.client("dynamodb")
+    table.update_table(TableName=OTHER_PREFIX, GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "open"}}])
+    table.update_table(TableName=OTHER_PREFIX, DeletionProtectionEnabled=False)
+    for topic, attribute in (("succeeded", "KmsMasterKeyId"), ("failed", "KmsMasterKeyId"), ("alarms", "Policy")):
+        system.client("sns").set_topic_attributes(
+            TopicArn=f"arn:aws:sns:{REGION}:{ACCOUNT}:{OTHER_PREFIX}-{topic}",
+            AttributeName=attribute,
+            AttributeValue="" if attribute == "KmsMasterKeyId" else "{}",
+        )
+    trust = state_machine.trust(Names(OTHER_PREFIX, AwsLocation("aws", REGION, ACCOUNT)))
+    del trust["Statement"][0]["Condition"]
+    role = f"{OTHER_PREFIX}-state-machine"
+    system.client("iam").update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(trust))
+    system.client("iam").delete_role_policy(RoleName=role, PolicyName="state-machine")
+    assert "Plan: 5 changed." in stage.plan()
+    assert "Done: 5 changed." in stage.deploy()
+    assert "Plan: nothing to change." in stage.plan()
+
+
+def _use_tokens(stage) -> None:
+    stage.run("token", "add", "--name", "olga", "--role", "viewer")
+    listed = stage.run("token", "list").split()
+    assert "revoked" in stage.run("token", "revoke", "--id", listed[0])
+
+
+def _leave_data(system) -> None:
+    """Leave a manifest and a running execution, which `destroy` has to remove."""
+    system.client("s3").put_object(Bucket=f"{OTHER_PREFIX}-{ACCOUNT}-{REGION}", Key="runs/x", Body=b"")
+    system.client("stepfunctions").start_execution(
+        stateMachineArn=f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{OTHER_PREFIX}", name="x", input="{}"
+    )
 
 
 def _plain(printed: str) -> str:
@@ -78,15 +140,19 @@ def _change_a_setting_and_the_reserved_concurrency(system, stage) -> None:
     assert concurrency["ReservedConcurrentExecutions"] == 7
 
 
-def _change_a_policy(system, stage) -> None:
-    file = stage.project / ".chalice" / STAGE / "record.json"
-    policy = json.loads(file.read_text())
-    policy["Statement"].pop()
-    file.write_text(json.dumps(policy))
+def _change_the_secret(system, stage) -> None:
+    """The policies follow from its name. Until they are updated, the stage is neither planned nor deployed."""
+    secret = system.client("secretsmanager").describe_secret(SecretId=f"{PREFIX}-application")["ARN"]
+    stage.change(lambda config: config["environment_variables"].update(APPLICATION_SECRET=secret))
+    for command in ("plan", "deploy", "check", "template"):
+        assert "Run .venv/bin/python deploy.py stage update other" in stage.run(command, status=1)
+    stage.stage("update")
     assert "Plan: 1 changed." in stage.plan()
     assert "Done: 1 changed." in stage.deploy()
-    role = f"{OTHER_PREFIX}-record"
-    assert system.client("iam").get_role_policy(RoleName=role, PolicyName=role)["PolicyDocument"] == policy
+    role = f"{OTHER_PREFIX}-reprocess"
+    deployed = system.client("iam").get_role_policy(RoleName=role, PolicyName=role)["PolicyDocument"]
+    assert secret in str(deployed)
+    assert deployed == stage.policy("reprocess")
 
 
 def _change_the_state_machine(stage) -> None:

@@ -230,11 +230,11 @@ def test_check_raises_a_configuration_error_with_its_line(tmp_path):
         '{"app_name": "app", "stages": {"dev": {"environment_variables": '
         '{"RESOURCE_PREFIX": "app-dev", "RETENTION": "5d", "URL": "https://app.example.com"}}}}'
     )
-    file = tmp_path / "application.toml"
-    file.write_text(FILE)
+    (tmp_path / "chalicelib").mkdir()
+    (tmp_path / "chalicelib" / "application.toml").write_text(FILE)
     stage = Stage(tmp_path, "dev", AwsLocation(partition="aws", region="eu-central-1", account="1"))
     with pytest.raises(ConfigurationError) as caught:
-        check.check(stage, file)
+        check.check(stage)
     assert str(caught.value) == (
         "application.toml: sources[0].max_age: 7d must be shorter than the setting RETENTION (5 d): "
         "what the ledger has forgotten may be sent again (line 11)"

@@ -285,6 +285,7 @@ def test_a_mistake_in_a_source_is_an_error_that_names_its_key_and_rule(read, lin
         ),
         ('secret = "${APPLICATION_SECRET}"', "", "auth.secret: is missing; type 'bearer' needs the name of a secret"),
         ("${APPLICATION_SECRET}", "", "auth.secret: is missing; type 'bearer' needs the name of a secret"),
+        ('type = "bearer"', 'type = "bearer"\nkms_key = "alias/app"', "auth.kms_key: must be the ARN of the KMS key"),
     ],
 )
 def test_a_mistake_anywhere_in_the_file_is_an_error_that_names_its_key_and_rule(read, old, new, message):

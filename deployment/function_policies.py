@@ -1,0 +1,79 @@
+"""What each function may do: exactly what it does. A test compares it with the requests that they make."""
+
+from chalicelib.application.config import Auth
+from chalicelib.ledger.tokens import PARTITION as TOKENS
+from chalicelib.names import AwsLocation, Names
+from deployment import chalice_names, secret_policy
+from deployment.iam_policy import OWN_ACCOUNT, Json, allow, deny, document, log_streams, x_ray
+
+_EVERYTHING = "GetItem PutItem UpdateItem DeleteItem BatchGetItem Query"
+
+
+def documents(names: Names, auth: Auth) -> dict[str, Json]:
+    """Return the policy of each function, by its name in app.py (`api_handler`: the HTTP API)."""
+    secret = secret_policy.statements(auth)
+    collector = allow("lambda:InvokeFunction", names.function_arn("collector"))
+    decide = allow("states:SendTaskSuccess SendTaskFailure", names.state_machine_arn)
+    statements = {
+        "api_handler": [
+            *_ledger(names, _EVERYTHING, "runs", "worklist", reads_tokens=True),
+            _runs(names, "PutObject"),
+            collector,
+            *secret,
+            decide,
+        ],
+        "authorizer": _ledger(names, "GetItem", reads_tokens=True),
+        "collector": [
+            *_ledger(names, _EVERYTHING, "open", "worklist"),
+            _runs(names, "GetObject PutObject"),
+            allow("states:StartExecution", names.state_machine_arn),
+            allow("states:DescribeExecution", names.execution_arn("*")),
+            allow("sns:Publish", names.succeeded_topic_arn, names.failed_topic_arn),
+            collector,
+            *secret,
+        ],
+        "record": _ledger(names, "PutItem UpdateItem BatchGetItem"),
+        "report": [*_ledger(names, _EVERYTHING), _runs(names, "GetObject")],
+        "reprocess": [*_ledger(names, "UpdateItem"), *secret],
+        "request_approval": [
+            *_ledger(names, "GetItem UpdateItem"),
+            allow("sns:Publish", names.failed_topic_arn),
+            decide,
+        ],
+    }
+    return {name: document(_logs(names, name), x_ray(), *own) for name, own in statements.items()}
+
+
+def _logs(names: Names, function: str) -> Json:
+    functions = {chalice_names.role(names, each): name for name, each in chalice_names.functions(names).items()}
+    return log_streams(names, f"/aws/lambda/{functions[names.function(function)]}")
+
+
+def _ledger(names: Names, actions: str, *indexes: str, reads_tokens: bool = False) -> list[Json]:
+    """Return the statements for the table and its indexes.
+
+    Tokens are out of reach: whoever could write one could give itself any role. `reads_tokens` lets a function look one
+    up. The key is the partition key of every item that a call names (Amazon DynamoDB Developer Guide, "Using IAM policy
+    conditions for fine-grained access control").
+    """
+    found = [allow(f"dynamodb:{actions}", names.table_arn)]
+    if indexes:
+        found.append(allow("dynamodb:Query", *(f"{names.table_arn}/index/{index}" for index in indexes)))
+    denied = [action for action in actions.split() if not (reads_tokens and action == "GetItem")]
+    if denied:
+        tokens = {"ForAnyValue:StringEquals": {"dynamodb:LeadingKeys": [TOKENS]}}
+        found.append(deny(f"dynamodb:{' '.join(denied)}", names.table_arn, condition=tokens))
+    return found
+
+
+def _runs(names: Names, actions: str) -> Json:
+    return allow(f"s3:{actions}", f"{callers_bucket_arn(names)}/runs/*", condition=OWN_ACCOUNT)
+
+
+def callers_bucket_arn(names: Names) -> str:
+    """Return the ARN of the bucket in the region and the account of whoever makes the request.
+
+    With `*` it would cover the buckets of stages whose name begins with this one's (for variables: IAM User Guide, "IAM
+    policy elements: Variables and tags").
+    """
+    return Names(names.prefix, AwsLocation("*", "${aws:RequestedRegion}", "${aws:PrincipalAccount}")).bucket_arn
