@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, field
 
-# The application's ids are opaque to us. In bytes; the bound keeps a batch of 40 within a payload of Step Functions.
-MAX_ID = 512
+# The longest id and author of the application's, in bytes of JSON: so a batch of 40 with its results always fits into
+# the 262,144 bytes of a state of Step Functions, and an id into the 2,048 bytes of a key of DynamoDB.
+MAX_ID, MAX_AUTHOR = 512, 1024
 
-PrimaryId = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
+PrimaryId = Annotated[str, Meta(min_length=1, max_length=MAX_ID, description="at most 512 bytes in JSON")]
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 # A person's own words: kept in the ledger, never mailed or logged.
 Note = Annotated[str, Meta(min_length=1, max_length=300)]
@@ -300,6 +301,16 @@ class Notification(Record, frozen=True):
     topic: Topic
     subject: str
     message: str
+
+
+def json_size(text: str) -> int:
+    """Return how many bytes a text takes in JSON, without its quotes."""
+    return len(msgspec.json.encode(text)) - 2
+
+
+def is_primary_id(text: str) -> bool:
+    """Whether a text may be an id of the application's. The ids are opaque to us; only their length is bounded."""
+    return 0 < json_size(text) <= MAX_ID
 
 
 def as_json(record: msgspec.Struct) -> dict[str, Any]:

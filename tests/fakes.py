@@ -3,12 +3,13 @@
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 
 from chalicelib import times
-from chalicelib.application.config import Source
+from chalicelib.application.config import Configuration, Source
 from chalicelib.application.list_pages import Page
 from chalicelib.application.list_requests import PageRequest
 from chalicelib.errors import (
@@ -20,7 +21,7 @@ from chalicelib.errors import (
     OutcomeUnknown,
     ReprocessError,
 )
-from chalicelib.ledger import claims
+from chalicelib.ledger import Ledger, claims
 from chalicelib.ledger.claims import AlreadySettled, ClaimRefused, HistoryEntry, Rules, State
 from chalicelib.ledger.table import Table
 from chalicelib.ledger.worklist import Decision, Refusal, Refuse, Worklist, WorklistEntry, with_decision
@@ -295,6 +296,20 @@ class FakeExecutions:
         self.waiting.remove(token)
         self.ended.append((token, decision))
         return True
+
+
+class FakeCall:
+    """A call of a route, as its handler gets it: by `Jo`, with this query or body. `audit` are the details logged."""
+
+    def __init__(self, ledger: Ledger, configuration: Configuration | None = None, **request: Any) -> None:
+        self.deps = SimpleNamespace(ledger=ledger, configuration=configuration)
+        self.caller = "Jo"
+        self.query = request.get("query")
+        self.body = request.get("body")
+        self.audit: list[dict[str, object]] = []
+
+    def log_change(self, **details: object) -> None:
+        self.audit.append(details)
 
 
 class InterruptedTable:

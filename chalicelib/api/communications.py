@@ -4,6 +4,7 @@ from chalice.app import Response
 
 from chalicelib.api import cursors, ids, routes
 from chalicelib.api.blueprint import Call, handles
+from chalicelib.api.parsing import check_primary_id
 from chalicelib.api.runs import start
 from chalicelib.api.schemas import BulkResult, BulkSelection, CommunicationDetail, CommunicationsPage, RetryResult
 from chalicelib.api.serializers import communication_detail, communication_view, csv_file
@@ -23,6 +24,7 @@ def list_communications(call: Call) -> CommunicationsPage:
 
 def _by_primary_id(call: Call) -> tuple[list[WorklistEntry], None]:
     query = call.query
+    check_primary_id(query.primary_id, "primaryId")
     if query.operation:
         operations = [query.operation]
     else:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from chalicelib.errors import NotFound
+from chalicelib.models import is_primary_id
 
 # Base64 makes 4 characters of 3, and JSON up to 6 of 1: no id or cursor of ours is longer.
 _MAX_LENGTH = 8192
@@ -27,7 +28,8 @@ def decode_id(text: str) -> tuple[str, str]:
         operation, primary_id = decode(text, tuple[str, str])
     except ValueError:
         operation, primary_id = "", ""
-    if not re.fullmatch(OPERATION, operation) or not primary_id or encode_id(operation, primary_id) != text:
+    is_valid = re.fullmatch(OPERATION, operation) and is_primary_id(primary_id)
+    if not is_valid or encode_id(operation, primary_id) != text:
         raise NotFound("there is no communication with this id; take ids from a listing")
     return operation, primary_id
 

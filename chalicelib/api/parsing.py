@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from chalicelib.errors import InvalidRequest
+from chalicelib.models import MAX_ID, is_primary_id
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -31,6 +32,12 @@ def parse_query(parameters: Mapping[str, str], kind: type[T]) -> T:
         return msgspec.convert(dict(parameters), kind, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidRequest(_readable(str(error), kind, "parameter")) from None
+
+
+def check_primary_id(text: str, field: str) -> None:
+    """Raise InvalidRequest, with the field's name, if a text is too long to be an id of the application's."""
+    if not is_primary_id(text):
+        raise InvalidRequest(f"{field}: must take 1 to {MAX_ID} bytes in JSON")
 
 
 def _readable(error: str, kind: Any, what: str) -> str:

@@ -9,11 +9,11 @@ from chalicelib import __version__
 from chalicelib.api.ids import OPERATION
 from chalicelib.ledger.worklist import Action
 from chalicelib.models import (
-    MAX_ID,
     ApprovalDecision,
     CommunicationStatus,
     Note,
     Outcome,
+    PrimaryId,
     RunStatus,
     Trigger,
 )
@@ -167,7 +167,7 @@ class CommunicationsQuery(RequestModel, frozen=True):
     status: Literal["manual", "dismissed"] = "manual"
     operation: Operation | None = None
     reason: Reason | None = None
-    primary_id: Annotated[str, Meta(min_length=1, max_length=MAX_ID)] | None = None
+    primary_id: PrimaryId | None = None
     limit: PageSize = 50
     cursor: Cursor | None = None
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from chalicelib import times
-from chalicelib.api.parsing import parse_body
+from chalicelib.api.parsing import check_primary_id, parse_body
 from chalicelib.application.config import Configuration, Source
 from chalicelib.errors import InvalidRequest
 from chalicelib.models import Selection
@@ -13,6 +13,8 @@ from chalicelib.runs.collection import FILTER_FIELDS
 def parse_selection(body: bytes, configuration: Configuration) -> Selection:
     """Return the selection in a JSON body; no body selects everything. InvalidRequest names the field at fault."""
     selection = _with_normal_times(parse_body(body, Selection))
+    for number, primary_id in enumerate(selection.primary_ids or ()):
+        check_primary_id(primary_id, f"primaryIds[{number}]")
     _check_sources(selection, configuration)
     return selection
 

@@ -10,7 +10,7 @@ from chalicelib.application.config import Source
 from chalicelib.application.expressions import evaluate
 from chalicelib.application.list_requests import PageRequest
 from chalicelib.errors import ListingFailed
-from chalicelib.models import MAX_ID, Communication
+from chalicelib.models import MAX_AUTHOR, MAX_ID, Communication, is_primary_id, json_size
 
 # A number outside of these years is in another unit than `times` says: no time is within them in both units.
 _EARLIEST, _LATEST = times.parse_iso("2000-01-01"), times.parse_iso("2200-01-01")
@@ -129,7 +129,7 @@ def _communication(source: Source, record: Any, listed_at: int) -> Communication
 def _id(source: Source, record: Any) -> str:
     found = evaluate(source, "id", source.id, record)
     text = str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
-    if not 0 < len(text.encode()) <= MAX_ID:
+    if not is_primary_id(text):
         raise ListingFailed(
             f"{source.operation}: id = {source.id!r} finds neither a text of 1 to {MAX_ID} bytes nor a whole number",
             "id",
@@ -139,7 +139,10 @@ def _id(source: Source, record: Any) -> str:
 
 def _author(source: Source, record: Any) -> str | None:
     found = evaluate(source, "created_by", source.created_by, record)
-    return str(found)[:256] or None if isinstance(found, str | int) and not isinstance(found, bool) else None
+    author = str(found)[:256] if isinstance(found, str | int) and not isinstance(found, bool) else ""
+    while json_size(author) > MAX_AUTHOR:
+        author = author[:-1]
+    return author or None
 
 
 def _moment(source: Source, record: Any, key: str, expression: str | None) -> int | None:

@@ -97,6 +97,12 @@ def test_every_task_has_a_timeout_and_retries(machine):
     assert all(task["Retry"] for task in tasks.values())
 
 
+def test_a_batch_reads_of_its_runs_switch_only_whether_it_is_halted(by_name):
+    """The rest of the item grows with the unsuccessful batches, and would travel in the batch's payload."""
+    assert by_name["CheckSwitch"]["Parameters"]["ProjectionExpression"] == "halted"
+    assert by_name["IsHalted"]["Choices"][0]["Variable"] == "$.switch.Item.halted"
+
+
 class FakeStepFunctions:
     """Step Functions' client, which keeps the inputs of the executions that it starts."""
 
