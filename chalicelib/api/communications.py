@@ -9,10 +9,11 @@ from chalicelib.api.runs import start
 from chalicelib.api.schemas import BulkResult, BulkSelection, CommunicationDetail, CommunicationsPage, RetryResult
 from chalicelib.api.serializers import communication_detail, communication_view, csv_file
 from chalicelib.errors import InvalidRequest, NotFound
-from chalicelib.ledger.worklist import WorklistEntry
+from chalicelib.ledger.worklist import Refusal, WorklistEntry
 from chalicelib.models import CommunicationStatus, Selection
 from chalicelib.runs import worklist
 from chalicelib.runs.worklist import Action, BulkOutcome
+from chalicelib.telemetry import logs
 
 
 @handles(routes.COMMUNICATIONS)
@@ -87,9 +88,20 @@ def restore_communication(call: Call, communication_id: str) -> CommunicationDet
 
 
 def _apply(call: Call, communication_id: str, action: Action) -> CommunicationDetail:
-    entry = worklist.apply(action, *ids.decode_id(communication_id), call.deps.ledger)
-    call.log_change(id=communication_id)
+    entry = worklist.apply(_audited(call, action), *ids.decode_id(communication_id), call.deps.ledger)
     return communication_detail(entry)
+
+
+def _audited(call: Call, action: Action) -> Action:
+    """Return an action that writes the audit line of each change at once: whatever comes after it may fail."""
+
+    def audited(operation: str, primary_id: str) -> Refusal | None:
+        refusal = action(operation, primary_id)
+        if refusal is None:
+            call.log_change(id=ids.encode_id(operation, primary_id))
+        return refusal
+
+    return audited
 
 
 @handles(routes.BULK_RETRY)
@@ -97,7 +109,7 @@ def retry_communications(call: Call) -> BulkResult:
     """Retry a list of communications, or the next ones with a reason."""
     body = call.body
     outcome = _apply_to_many(call, body, worklist.retry_action(call.caller, call.deps.ledger, call.deps.configuration))
-    return _bulk_result(call, body, outcome, _start_runs(call, outcome.changed) if body.start_run else [])
+    return _bulk_result(body, outcome, _start_runs(call, outcome.changed) if body.start_run else [])
 
 
 @handles(routes.BULK_DISMISS)
@@ -105,15 +117,17 @@ def dismiss_communications(call: Call) -> BulkResult:
     """Dismiss a list of communications, or the next ones with a reason."""
     body = call.body
     outcome = _apply_to_many(call, body, worklist.dismiss_action(call.caller, body.note, call.deps.ledger))
-    return _bulk_result(call, body, outcome, [])
+    return _bulk_result(body, outcome, [])
 
 
 def _apply_to_many(call: Call, body: BulkSelection, action: Action) -> BulkOutcome:
+    action = _audited(call, action)
     if body.reason is not None:
         after = cursors.decode_page_key(body.cursor, *_listing(body))
         return worklist.apply_to_reason(action, body.reason, body.operation, after, call.deps.ledger)
     # Each once, in the given order.
-    return worklist.apply_to_keys(action, [_known_key(each) for each in dict.fromkeys(body.ids or ())])
+    keys = [_known_key(each) for each in dict.fromkeys(body.ids or ())]
+    return worklist.apply_to_keys(action, keys, call.deps.ledger.clock)
 
 
 def _known_key(communication_id: str) -> tuple[str, str]:
@@ -127,11 +141,9 @@ def _listing(body: BulkSelection) -> tuple[object, ...]:
     return "bulk", body.reason, body.operation
 
 
-def _bulk_result(call: Call, body: BulkSelection, outcome: BulkOutcome, run_ids: list[str]) -> BulkResult:
-    changed = [ids.encode_id(*key) for key in outcome.changed]
-    call.log_change(changed=len(changed), ids=changed)
+def _bulk_result(body: BulkSelection, outcome: BulkOutcome, run_ids: list[str]) -> BulkResult:
     return BulkResult(
-        changed=len(changed),
+        changed=len(outcome.changed),
         refused=dict(outcome.refused),
         run_ids=run_ids,
         next_cursor=cursors.encode(outcome.next_key, *_listing(body)),
@@ -139,11 +151,18 @@ def _bulk_result(call: Call, body: BulkSelection, outcome: BulkOutcome, run_ids:
 
 
 def _start_runs(call: Call, keys: list[tuple[str, str]]) -> list[str]:
-    """Start a run for each operation of some communications. A bulk change is never larger than a selection may be."""
+    """Start a run for each operation of some communications. A bulk change is never larger than a selection may be.
+
+    They have been retried already. So if a run cannot be started, the caller gets an answer without it, and the next
+    run takes them.
+    """
     by_operation: dict[str, list[str]] = {}
     for operation, primary_id in keys:
         by_operation.setdefault(operation, []).append(primary_id)
-    return [
-        start(call, Selection(operation=operation, primary_ids=primary_ids)).run_id
-        for operation, primary_ids in by_operation.items()
-    ]
+    run_ids = []
+    for operation, primary_ids in by_operation.items():
+        try:
+            run_ids.append(start(call, Selection(operation=operation, primary_ids=primary_ids)).run_id)
+        except Exception as error:  # noqa: BLE001 (whatever it is: the caller has to learn what was retried)
+            logs.log_error(error)
+    return run_ids

@@ -271,14 +271,19 @@ class BulkDismissal(BulkSelection, frozen=True, kw_only=True):
 
 
 class RetryResult(ResponseModel, frozen=True):
-    """A retried communication, and the run that was started for it, if the call asked for one."""
+    """A retried communication, and the run that was started for it; null if none was asked for or could be started."""
 
     communication: CommunicationDetail
     run_id: str | None
 
 
 class BulkResult(ResponseModel, frozen=True):
-    """How many communications were changed, how many could not be and why, and the runs that were started for them."""
+    """How many communications were changed, how many could not be and why, and the runs that were started for them.
+
+    In `refused`, `no_time` counts the last of the `ids`: call again with these. `error`: AWS did not answer, so look at
+    the communications before you call again. A run that could not be started is missing in `runIds`; the next run takes
+    what was retried.
+    """
 
     changed: int
     refused: dict[str, int]

@@ -34,6 +34,10 @@ class Refusal(StrEnum):
     ALREADY_DISMISSED = "already_dismissed"
     # No source lists the operation any more, so nothing says how long its cool-down is.
     NO_SOURCE = "no_source"
+    # A bulk change had no time left for it.
+    NO_TIME = "no_time"
+    # AWS refused a call or did not answer, so the change may or may not have been made.
+    ERROR = "error"
 
 
 # How many decisions a communication keeps.
@@ -152,6 +156,12 @@ class Worklist:
             else:
                 return None
         return Refusal.UNKNOWN
+
+
+def page_key(entry: WorklistEntry) -> PageKey:
+    """Return the key of the page after an entry of the worklist, or of the dismissed ones."""
+    pk, sk = key_of(entry.operation, entry.primary_id)
+    return pk, sk, entry.manual_since or 0
 
 
 # -- the rules, without the table

@@ -1,17 +1,23 @@
 """What people do with communications: look them up, restore them, and retry or dismiss one or many at once."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from chalicelib.application.config import Configuration
 from chalicelib.errors import ConfigurationError, Conflict, NotFound
 from chalicelib.ledger import Ledger
-from chalicelib.ledger.worklist import Refusal, WorklistEntry
+from chalicelib.ledger.worklist import Refusal, WorklistEntry, page_key
 from chalicelib.models import CommunicationStatus, PageKey
+from chalicelib.telemetry import logs
+from chalicelib.times import Clock
 
 # How many communications of a reason one call changes. With two calls to DynamoDB for each, that takes a fraction of
 # API Gateway's 29 seconds.
 BULK_SIZE = 200
+
+# In milliseconds: after that, a bulk change begins with no further communication. The function has 28 s. A call to
+# DynamoDB that hangs may take 10 s of the rest, and starting the runs needs some.
+BULK_MS = 15_000
 
 _EXPLANATIONS = {
     Refusal.SENDING: "it may be in the middle of being sent; try again when its status is no longer sending",
@@ -91,15 +97,19 @@ def apply(action: Action, operation: str, primary_id: str, ledger: Ledger) -> Wo
 class BulkOutcome:
     """What one call did to many communications: which it changed, how many it could not and why, and the next page."""
 
-    def __init__(self, next_key: PageKey | None = None) -> None:
+    def __init__(self) -> None:
         self.changed: list[tuple[str, str]] = []
         self.refused: Counter[str] = Counter()
-        self.next_key = next_key
+        self.next_key: PageKey | None = None
 
 
-def apply_to_keys(action: Action, keys: Iterable[tuple[str, str]]) -> BulkOutcome:
-    """Apply an action to each of the communications."""
-    return _apply(action, keys, BulkOutcome())
+def apply_to_keys(action: Action, keys: Sequence[tuple[str, str]], clock: Clock) -> BulkOutcome:
+    """Apply an action to each of the communications in this order. Without time for the last, they are refused."""
+    outcome = BulkOutcome()
+    tried = _apply(action, keys, clock, outcome)
+    if tried < len(keys):
+        outcome.refused[Refusal.NO_TIME.value] = len(keys) - tried
+    return outcome
 
 
 def apply_to_reason(
@@ -108,14 +118,29 @@ def apply_to_reason(
     """Apply an action to the next communications that are on the worklist for a reason, BULK_SIZE at most."""
     manual = CommunicationStatus.MANUAL
     entries, next_key = list_communications(ledger, manual, operation, reason, BULK_SIZE, after)
-    return _apply(action, [(entry.operation, entry.primary_id) for entry in entries], BulkOutcome(next_key))
+    outcome = BulkOutcome()
+    tried = _apply(action, [(entry.operation, entry.primary_id) for entry in entries], ledger.clock, outcome)
+    outcome.next_key = next_key if tried == len(entries) else page_key(entries[tried - 1])
+    return outcome
 
 
-def _apply(action: Action, keys: Iterable[tuple[str, str]], outcome: BulkOutcome) -> BulkOutcome:
-    for operation, primary_id in keys:
-        refusal = action(operation, primary_id)
+def _apply(action: Action, keys: Sequence[tuple[str, str]], clock: Clock, outcome: BulkOutcome) -> int:
+    """Apply an action to communications until the time is over, at least to the first; return to how many."""
+    deadline = clock() + BULK_MS
+    for tried, key in enumerate(keys):
+        if clock() > deadline:
+            return tried
+        refusal = _refusal(action, *key)
         if refusal:
             outcome.refused[refusal.value] += 1
         else:
-            outcome.changed.append((operation, primary_id))
-    return outcome
+            outcome.changed.append(key)
+    return len(keys)
+
+
+def _refusal(action: Action, operation: str, primary_id: str) -> Refusal | None:
+    try:
+        return action(operation, primary_id)
+    except Exception as error:  # noqa: BLE001 (whatever it is: the caller has to learn what was done to the others)
+        logs.log_error(error)
+        return Refusal.ERROR

@@ -31,6 +31,11 @@ def log_calls(event: Any, get_response: Callable[[Any], Any]) -> Any:
     return response
 
 
+def log_error(error: Exception) -> None:
+    """Log an error, with its traceback, that a call survives."""
+    _logger().error("survived", exc_info=error)
+
+
 def _log(level: str, event: Any, started: float, **more: Any) -> None:
     fields = _identity(event) | {"duration_ms": round((time.monotonic() - started) * 1000)} | more
     getattr(_logger(), level)("called", extra={name: value for name, value in fields.items() if value is not None})

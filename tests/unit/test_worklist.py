@@ -1,20 +1,18 @@
 """What people do with communications: retry, dismiss and restore them, one by one or many at once."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from chalicelib.api import communications
 from chalicelib.api.ids import encode_id
 from chalicelib.api.parsing import parse_body
-from chalicelib.api.schemas import BulkSelection
+from chalicelib.api.schemas import BulkDismissal, BulkRetry, BulkSelection, Retry
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import Conflict, InvalidRequest, NotFound
 from chalicelib.ledger import Worklist
 from chalicelib.ledger.claims import ACCEPTED, ClaimRefused, Rules, State
 from chalicelib.models import Communication, Task
 from chalicelib.runs import worklist
-from tests.fakes import DAY, HOUR, InterruptedTable, attempt
+from tests.fakes import DAY, HOUR, FakeCall, InterruptedTable, attempt
 
 RULES = Rules(cool_down=HOUR, honours_key=True, max_attempts=5, retention=90 * DAY)
 KEY = ("send.email", "1#/\n🙂")
@@ -239,8 +237,7 @@ def test_the_next_page_follows_an_entry_that_has_left_the_worklist(ledger, clock
 
 def apply_to_many(ledger, body, action):
     """Apply an action to many communications, as the API does for the body of a bulk call."""
-    call = SimpleNamespace(deps=SimpleNamespace(ledger=ledger))
-    return communications._apply_to_many(call, body, action)
+    return communications._apply_to_many(FakeCall(ledger), body, action)
 
 
 @pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)  # moto's would take half a minute
@@ -268,6 +265,83 @@ def test_a_bulk_change_by_ids_changes_each_communication_once(ledger, clock):
     assert ledger.worklist.read(*KEY).status == "manual"
     ids = [encode_id(*KEY), encode_id(*KEY), encode_id("send.email", "new")]
     assert apply_to_many(ledger, BulkSelection(ids=ids), action).refused == {"unknown": 1}
+
+
+def put_three_on_worklist(ledger, clock):
+    """Put three communications on the worklist, one after the other; return their ids, for the API."""
+    for number in "012":
+        put_on_worklist(ledger, clock, key=("send.email", number))
+        clock.advance(1)
+    return [encode_id("send.email", number) for number in "012"]
+
+
+def test_a_bulk_change_goes_on_after_an_error_and_audits_what_it_did(ledger, clock):
+    """DynamoDB may refuse a single write; the caller has to know about the others."""
+    ids = put_three_on_worklist(ledger, clock)
+    dismiss = worklist.dismiss_action("Jo", "gone", ledger)
+
+    def refused_once(operation, primary_id):
+        if primary_id == "1":
+            raise ConnectionError("throttled")
+        return dismiss(operation, primary_id)
+
+    call = FakeCall(ledger)
+    outcome = communications._apply_to_many(call, BulkSelection(ids=ids), refused_once)
+    assert (outcome.changed, outcome.refused) == ([("send.email", "0"), ("send.email", "2")], {"error": 1})
+    assert call.audit == [{"id": ids[0]}, {"id": ids[2]}]
+
+
+@pytest.mark.parametrize("by_reason", [True, False])
+def test_a_bulk_change_answers_when_its_time_is_over_and_the_next_call_does_the_rest(ledger, clock, by_reason):
+    """API Gateway waits for 29 seconds; after that, nobody would learn what was changed."""
+    ids = put_three_on_worklist(ledger, clock)
+    dismiss = worklist.dismiss_action("Jo", "gone", ledger)
+
+    def slow(operation, primary_id):
+        clock.advance(worklist.BULK_MS // 2 + 1)
+        return dismiss(operation, primary_id)
+
+    body = BulkSelection(reason="no_such_address") if by_reason else BulkSelection(ids=ids)
+    first = apply_to_many(ledger, body, slow)
+    assert [key[1] for key in first.changed] == ["0", "1"]
+    assert first.refused == ({} if by_reason else {"no_time": 1})
+    cursor = communications._bulk_result(body, first, []).next_cursor
+    body = BulkSelection(reason="no_such_address", cursor=cursor) if by_reason else BulkSelection(ids=ids[-1:])
+    second = apply_to_many(ledger, body, slow)
+    assert ([key[1] for key in second.changed], second.next_key) == (["2"], None)
+
+
+class NoBucket:
+    """S3, which refuses everything."""
+
+    def put_selection(self, *_):
+        raise ConnectionError("no bucket")
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_a_retry_answers_and_is_audited_even_if_its_run_cannot_be_started(ledger, clock, many):
+    """The communication is retried all the same: the next run takes it."""
+    put_on_worklist(ledger, clock)
+    clock.advance(2 * HOUR)
+    body = BulkRetry(ids=[encode_id(*KEY)], start_run=True) if many else Retry(start_run=True)
+    call = FakeCall(ledger, CONFIGURATION, body=body)
+    call.deps.manifests = NoBucket()
+    call.deps.invoke_collector = None
+    if many:
+        answer = communications.retry_communications(call)
+        assert (answer.changed, answer.run_ids) == (1, [])
+    else:
+        answer = communications.retry_communication(call, encode_id(*KEY))
+        assert (answer.communication.status, answer.run_id) == ("open", None)
+    assert call.audit == [{"id": encode_id(*KEY)}]
+
+
+def test_a_bulk_change_audits_each_communication_at_once(ledger, clock):
+    """A function that is killed in the middle has audited what it did."""
+    ids = put_three_on_worklist(ledger, clock)
+    call = FakeCall(ledger, CONFIGURATION, body=BulkDismissal(ids=[*ids, ids[0]], note="gone"))
+    assert communications.dismiss_communications(call).changed == 3
+    assert call.audit == [{"id": each} for each in ids]
 
 
 @pytest.mark.parametrize(
