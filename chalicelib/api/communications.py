@@ -2,14 +2,21 @@
 
 from chalice.app import Response
 
-from chalicelib.api import cursors, ids, routes
+from chalicelib.api import cursors, ids, pages, routes
 from chalicelib.api.blueprint import Call, handles
 from chalicelib.api.parsing import check_primary_id
 from chalicelib.api.runs import start
-from chalicelib.api.schemas import BulkResult, BulkSelection, CommunicationDetail, CommunicationsPage, RetryResult
+from chalicelib.api.schemas import (
+    BulkResult,
+    BulkSelection,
+    CommunicationDetail,
+    CommunicationsPage,
+    CommunicationView,
+    RetryResult,
+)
 from chalicelib.api.serializers import communication_detail, communication_view, csv_file
 from chalicelib.errors import InvalidRequest, NotFound
-from chalicelib.ledger.worklist import Refusal, WorklistEntry
+from chalicelib.ledger.worklist import Refusal, page_key
 from chalicelib.models import CommunicationStatus, Selection
 from chalicelib.runs import worklist
 from chalicelib.runs.worklist import Action, BulkOutcome
@@ -19,21 +26,22 @@ from chalicelib.telemetry import logs
 @handles(routes.COMMUNICATIONS)
 def list_communications(call: Call) -> CommunicationsPage:
     """Return a page of the worklist, or what is known about one of the application's ids."""
-    entries, next_cursor = _by_primary_id(call) if call.query.primary_id is not None else _page(call)
-    return CommunicationsPage(communications=[communication_view(each) for each in entries], next_cursor=next_cursor)
+    views, next_cursor = _by_primary_id(call) if call.query.primary_id is not None else _page(call)
+    return CommunicationsPage(communications=views, next_cursor=next_cursor)
 
 
-def _by_primary_id(call: Call) -> tuple[list[WorklistEntry], None]:
+def _by_primary_id(call: Call) -> tuple[list[CommunicationView], None]:
     query = call.query
     check_primary_id(query.primary_id, "primaryId")
     if query.operation:
         operations = [query.operation]
     else:
         operations = [source.operation for source in call.deps.configuration.sources]
-    return worklist.find_communications(call.deps.ledger, query.primary_id, operations), None
+    entries = worklist.find_communications(call.deps.ledger, query.primary_id, operations)
+    return [communication_view(entry) for entry in entries], None
 
 
-def _page(call: Call) -> tuple[list[WorklistEntry], str | None]:
+def _page(call: Call) -> tuple[list[CommunicationView], str | None]:
     """Return a page of the worklist and the cursor of the next one."""
     query = call.query
     listing = (query.status, query.operation, query.reason)
@@ -42,20 +50,21 @@ def _page(call: Call) -> tuple[list[WorklistEntry], str | None]:
     entries, next_key = worklist.list_communications(
         call.deps.ledger, status, query.operation, query.reason, query.limit, after
     )
-    return entries, cursors.encode(next_key, *listing)
+    views, next_key = pages.fit(entries, next_key, communication_view, page_key)
+    return views, cursors.encode(next_key, *listing)
 
 
 @handles(routes.EXPORT)
 def export_communications(call: Call) -> Response:
     """Return the worklist as a CSV file. If it is longer, the header `X-Next-Cursor` has the cursor of the rest."""
-    entries, next_cursor = _page(call)
+    views, next_cursor = _page(call)
     headers: dict[str, str | list[str]] = {
         "Content-Type": "text/csv; charset=utf-8",
         "Content-Disposition": 'attachment; filename="worklist.csv"',
     }
     if next_cursor:
         headers["X-Next-Cursor"] = next_cursor
-    return Response(csv_file(entries), headers=headers)
+    return Response(csv_file(views), headers=headers)
 
 
 @handles(routes.COMMUNICATION)

@@ -4,7 +4,7 @@ from typing import Any
 
 from chalice.app import Response
 
-from chalicelib.api import cursors, routes
+from chalicelib.api import cursors, pages, routes
 from chalicelib.api.blueprint import Call, handles, respond
 from chalicelib.api.schemas import OutcomesPage, RunsPage, RunView, StartedRun
 from chalicelib.api.selections import parse_selection
@@ -44,7 +44,8 @@ def list_runs(call: Call) -> RunsPage:
     """Return a page of runs."""
     after = cursors.decode_page_key(call.query.cursor, "runs")
     runs, next_key = queries.list_runs(call.deps.ledger, call.query.limit, after)
-    return RunsPage(runs=[run_view(run) for run in runs], next_cursor=cursors.encode(next_key, "runs"))
+    views, next_key = pages.fit(runs, next_key, run_view, queries.page_key)
+    return RunsPage(runs=views, next_cursor=cursors.encode(next_key, "runs"))
 
 
 @handles(routes.RUN)

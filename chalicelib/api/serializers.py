@@ -137,13 +137,12 @@ def _common(entry: WorklistEntry) -> dict[str, Any]:
     }
 
 
-def csv_file(entries: Iterable[WorklistEntry]) -> str:
+def csv_file(views: Iterable[CommunicationView]) -> str:
     """Return communications as a CSV file (RFC 4180) with a header line."""
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(_COLUMNS)
-    for entry in entries:
-        view = communication_view(entry)
+    for view in views:
         row = (view.id, view.operation, view.primary_id, view.status.value, view.attempts, view.reason, view.since)
         writer.writerow([_escape_formula(cell) for cell in row])
     return file.getvalue()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from chalicelib.ledger import Ledger
+from chalicelib.ledger.runs import run_key
 from chalicelib.models import Outcome, OutcomeRecord, PageKey, Run
 
 # Where a page of outcomes begins: a batch's index, and a communication's index in that batch.
@@ -15,6 +16,11 @@ _MAX_SCANNED = 10_000
 def list_runs(ledger: Ledger, size: int, after: PageKey | None) -> tuple[list[Run], PageKey | None]:
     """Return at most `size` runs, newest first, and the key of the next page (None: this is the last)."""
     return ledger.runs.page(size, after)
+
+
+def page_key(run: Run) -> PageKey:
+    """Return the key of the page after a run."""
+    return *run_key(run.run_id), run.requested_at
 
 
 def get_run(ledger: Ledger, run_id: str) -> Run:

@@ -1,24 +1,29 @@
 """The bounds of ids and names: what the application calls a communication fits wherever it has to go."""
 
+import csv
+import io
 import json
 
 import msgspec
 import pytest
 
-from chalicelib.api import ids, selections
-from chalicelib.api.communications import list_communications
+from chalicelib.api import ids, runs, selections
+from chalicelib.api.communications import export_communications, list_communications
 from chalicelib.api.parsing import parse_query
-from chalicelib.api.schemas import CommunicationsQuery
+from chalicelib.api.schemas import CommunicationsQuery, ExportQuery, OutcomesQuery, RunsQuery
 from chalicelib.application import list_pages
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import InvalidRequest, ListingFailed, NotFound
 from chalicelib.ledger.communications import key_of
-from chalicelib.models import MAX_ID, Batch, Outcome, TaskResult, as_json
-from tests.fakes import NOON, FakeCall
+from chalicelib.models import MAX_ID, Batch, BatchRecord, Communication, Outcome, OutcomeRecord, TaskResult, as_json
+from tests.fakes import NOON, FakeCall, make_run
 
 # In bytes of UTF-8: the most that a state of Step Functions may get or return (AWS Step Functions API Reference,
 # LambdaFunctionSucceededEventDetails), and the longest partition key (Amazon DynamoDB Developer Guide, "Constraints").
 MAX_PAYLOAD, MAX_KEY = 262_144, 2048
+
+# In bytes: the most that a function may answer (AWS Lambda Developer Guide, "Lambda quotas").
+MAX_ANSWER = 6 * 1024 * 1024
 
 OPERATION = "o" * 100
 SOURCE = Source(operation=OPERATION, list="https://a.example", cool_down="1h", created_by="author", created="at")
@@ -112,3 +117,60 @@ def test_an_authors_name_of_256_characters_is_kept_whole_unless_json_escapes_it(
     """What is longer is cut off: the payload of the POST has the same text in every repetition."""
     author = listed("1", author=character * 300).created_by
     assert author == character * (170 if character == "\x01" else 256)
+
+
+def answered(page):
+    """Check that a function may answer with this page; return the page."""
+    body = page.body if hasattr(page, "body") else msgspec.json.encode(page).decode()
+    assert len(json.dumps({"statusCode": 200, "headers": {}, "body": body})) <= MAX_ANSWER
+    return page
+
+
+# The ids that earlier versions accepted in a request: 512 characters, whatever they were.
+EARLIER_ID = "🙂" * 512
+
+
+@pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)  # one is enough to read what was written
+def test_pages_of_runs_end_before_an_answer_is_too_large_and_lead_to_all_runs(ledger, clock):
+    """Each run may keep 20 ids that no list contains."""
+    for number in range(60):
+        ledger.runs.create(make_run(f"r-{number}", requested_at=clock.advance(1), not_found=[EARLIER_ID] * 20))
+    seen, cursor = [], None
+    while True:
+        page = answered(runs.list_runs(FakeCall(ledger, query=RunsQuery(limit=200, cursor=cursor))))
+        assert page.runs
+        seen += [run.run_id for run in page.runs]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert seen == [f"r-{number}" for number in reversed(range(60))]
+
+
+@pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)  # as above
+def test_pages_of_the_worklist_end_before_an_answer_is_too_large_and_lead_to_all_rows(ledger, clock):
+    """A CSV file may have 2,000 rows."""
+    for number in range(750):
+        primary_id = f"{number:03}{EARLIER_ID[3:]}"
+        communication = Communication(operation="o", primary_id=primary_id, listed_at=NOON)
+        ledger.communications.move_to_worklist(communication, "r#0", "r" * 100)
+        clock.advance(1)
+    seen, cursor = [], None
+    while True:
+        call = FakeCall(ledger, query=ExportQuery(limit=2_000, cursor=cursor))
+        page = answered(export_communications(call))
+        seen += [row["primaryId"][:3] for row in csv.DictReader(io.StringIO(page.body))]
+        cursor = page.headers.get("X-Next-Cursor")
+        if cursor is None:
+            break
+    assert seen == [f"{number:03}" for number in range(750)]
+
+
+@pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)  # as above
+def test_the_largest_page_of_outcomes_fits_into_an_answer(ledger):
+    """Each outcome is small, so the number of them in a page is bound enough."""
+    ledger.runs.create(make_run("r"))
+    record = OutcomeRecord(operation=OPERATION, primary_id=EARLIER_ID, outcome=Outcome.NOT_ATTEMPTED, reason="r" * 100)
+    for index in range(5):
+        ledger.runs.record_batch("r", BatchRecord(index=index, outcomes=[record] * 40, at=NOON))
+    page = answered(runs.list_outcomes(FakeCall(ledger, query=OutcomesQuery(limit=200)), "r"))
+    assert len(page.communications) == 200
