@@ -5,7 +5,6 @@ from typing import Any
 
 from chalice.app import AuthRequest, AuthResponse, AuthRoute, ForbiddenError, UnauthorizedError
 
-from chalicelib import times
 from chalicelib.api import routes
 from chalicelib.ledger.tokens import ROLES, Role, Token, Tokens
 
@@ -24,8 +23,7 @@ def authorize(request: AuthRequest, tokens: Tokens) -> AuthResponse:
         # API Gateway turns exactly this message into a 401 (Developer Guide, "Output from an API Gateway Lambda
         # authorizer").
         raise Exception("Unauthorized")  # noqa: TRY002
-    context = {"role": token.role, "validUntil": str(token.valid_until)}
-    return AuthResponse(routes=_allowed_routes(token), principal_id=token.name, context=context)
+    return AuthResponse(routes=_allowed_routes(token), principal_id=token.name, context={"role": token.role})
 
 
 def find_token(header: str, tokens: Tokens) -> Token | None:
@@ -35,28 +33,22 @@ def find_token(header: str, tokens: Tokens) -> Token | None:
 
 
 def check_caller(role: Role, request_context: dict[str, Any], header: str, tokens: Tokens) -> str:
-    """Return the caller's name if it has the role and its token is still valid: a cached policy may be older."""
-    caller = check_role(role, request_context)
-    if find_token(header, tokens) is None:
+    """Return the caller's name if its token is still valid, is the one of API Gateway's policy, and has the role.
+
+    API Gateway caches policies for minutes. So name and role are those of the token itself; a policy of another token
+    may belong to a revoked one.
+    """
+    token = find_token(header, tokens)
+    if token is None:
         raise UnauthorizedError("the token has been revoked or has expired; ask for a new one")
-    return caller
+    policy = request_context.get("authorizer") or {}
+    if (policy.get("principalId"), policy.get("role")) != (token.name, token.role):
+        raise UnauthorizedError("this is not the token that API Gateway checked; send one Authorization header only")
+    if not token.may(role):
+        raise ForbiddenError(f"this needs the role {role}; the token has the role {token.role}")
+    return token.name
 
 
 def _allowed_routes(token: Token) -> list[str | AuthRoute]:
     allowed = [route for role in ROLES if token.may(role) for route in ROUTES[role]]
     return [AuthRoute(path, [method]) for method, path in allowed]
-
-
-def check_role(role: Role, request_context: dict[str, Any]) -> str:
-    """Return the caller's name if API Gateway's context says that it has the role and that its token is valid."""
-    caller = request_context.get("authorizer") or {}
-    token = Token(
-        name=str(caller.get("principalId", "")),
-        role=caller.get("role", "viewer"),
-        valid_until=int(caller.get("validUntil", 0)),
-    )
-    if token.valid_until <= times.now():
-        raise UnauthorizedError("the token has expired; ask for a new one")
-    if not token.may(role):
-        raise ForbiddenError(f"this needs the role {role}; the token has the role {token.role}")
-    return token.name

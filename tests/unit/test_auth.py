@@ -7,7 +7,6 @@ import pytest
 from chalice.app import AuthRequest, ForbiddenError, UnauthorizedError
 
 import app
-from chalicelib import times
 from chalicelib.api import auth, routes
 from chalicelib.ledger.tokens import ROLES, Token
 from tests.fakes import HOUR
@@ -79,12 +78,10 @@ def test_an_approver_may_call_every_route_and_only_health_needs_no_token(authori
     assert [route for route in guarded if not allows(policy, *route)] == []
 
 
-def test_the_authorizer_passes_name_role_and_expiry_to_the_handlers(authorize_as):
-    """All of them are strings, as API Gateway requires."""
+def test_the_authorizer_passes_name_and_role_to_the_handlers(authorize_as):
+    """They compare both with the token. What has expired, the ledger tells them."""
     answer = authorize_as("operator")
-    assert answer["principalId"] == "Jo"
-    assert answer["context"]["role"] == "operator"
-    assert answer["context"]["validUntil"].isdecimal()
+    assert (answer["principalId"], answer["context"]) == ("Jo", {"role": "operator"})
 
 
 @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER  "])
@@ -131,35 +128,57 @@ def test_an_expired_token_is_unauthorized(ledger, clock):
         authorize(ledger, f"Bearer {secret}")
 
 
-def context(role="operator", valid_for=HOUR):
-    """Return the context of a request, as API Gateway passes it to a handler."""
-    return {"authorizer": {"principalId": "Jo", "role": role, "validUntil": str(times.now() + valid_for)}}
+@pytest.fixture
+def check(ledger):
+    """Return a function that checks a call of a new token, whose policy API Gateway may have of another."""
+
+    def check(required, role="operator", name="Jo", policy=None, lifetime=HOUR):
+        header = f"Bearer {ledger.tokens.add(name, role, lifetime)}"
+        policy = {"principalId": name, "role": role} if policy is None else policy
+        return auth.check_caller(required, {"authorizer": policy}, header, ledger.tokens)
+
+    return check
 
 
 @pytest.mark.parametrize("required", ROLES)
 @pytest.mark.parametrize("role", ROLES)
-def test_a_handler_refuses_a_caller_whose_role_does_not_include_the_required_role(role, required):
+def test_a_handler_refuses_a_caller_whose_role_does_not_include_the_required_role(check, role, required):
     """The policy that let the call through may be an old one from API Gateway's cache."""
     if ROLES.index(role) >= ROLES.index(required):
-        assert auth.check_role(required, context(role)) == "Jo"
+        assert check(required, role) == "Jo"
         return
     with pytest.raises(ForbiddenError, match=f"this needs the role {required}; the token has the role {role}"):
-        auth.check_role(required, context(role))
+        check(required, role)
 
 
-def test_a_handler_refuses_an_expired_token():
+def test_a_handler_refuses_an_expired_token(check):
     """API Gateway's cached policy outlives the token by minutes."""
-    with pytest.raises(UnauthorizedError, match="the token has expired; ask for a new one"):
-        auth.check_role("viewer", context(valid_for=-1))
+    with pytest.raises(UnauthorizedError, match="the token has been revoked or has expired; ask for a new one"):
+        check("viewer", lifetime=0)
+
+
+@pytest.mark.parametrize("policy", [{}, {"role": "operator"}, {"principalId": "Jo"}])
+def test_a_handler_refuses_a_call_without_an_authorizers_context(check, policy):
+    """A route that was deployed without its authorizer stays closed."""
+    with pytest.raises(UnauthorizedError):
+        check("viewer", policy=policy)
+
+
+def test_a_handler_refuses_a_call_without_any_context(ledger):
+    """As above."""
+    header = f"Bearer {ledger.tokens.add('Jo', 'viewer', HOUR)}"
+    for context in ({}, {"authorizer": None}):
+        with pytest.raises(UnauthorizedError):
+            auth.check_caller("viewer", context, header, ledger.tokens)
 
 
 @pytest.mark.parametrize(
-    "request_context", [{}, {"authorizer": None}, {"authorizer": {}}, {"authorizer": {"role": "approver"}}]
+    "policy", [{"principalId": "Ann", "role": "operator"}, {"principalId": "Jo", "role": "approver"}]
 )
-def test_a_handler_refuses_a_call_without_an_authorizers_context(request_context):
-    """A route that was deployed without its authorizer stays closed."""
-    with pytest.raises(UnauthorizedError):
-        auth.check_role("viewer", request_context)
+def test_a_handler_refuses_a_token_that_is_not_the_one_of_the_policy(check, policy):
+    """Otherwise a revoked token could go on under its cached policy, beside another one that is valid."""
+    with pytest.raises(UnauthorizedError, match="send one Authorization header"):
+        check("viewer", policy=policy)
 
 
 def test_routes_are_assigned_to_exactly_the_roles_that_a_token_may_have():
