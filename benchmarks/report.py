@@ -68,7 +68,7 @@ def measure_dry_run(url: str, _: int) -> int:
     """Return how many communications a dry run would send. Its time does not pass: otherwise it stops after 12 s."""
     source = Source(operation=OPERATION, list=url, cool_down="1h", created="created")
     configuration = Configuration(sources=[source], reprocess=Reprocess(url=url))
-    return DryRun(_Lists(), _ledger(url), configuration, _SETTINGS).preview(Selection()).eligible
+    return DryRun(_Lists(), _ledger(url), configuration, _SETTINGS).preview(Selection(), "bench").eligible
 
 
 def measure_worklist(url: str, pages: int) -> int:

@@ -25,7 +25,7 @@ def start_run(call: Call) -> Response:
     selection = parse_selection(call.raw_body, call.deps.configuration)
     key = _idempotency_key(call.request.headers)
     if selection.dry_run:
-        return respond(preview_view(call.deps.dry_run().preview(selection)), 200)
+        return respond(preview_view(call.deps.dry_run().preview(selection, call.caller)), 200)
     run = start(call, selection, key)
     return respond(StartedRun(run_id=run.run_id, status=run.status), 202, Location=call.path_to(f"/runs/{run.run_id}"))
 

@@ -4,6 +4,7 @@ The table holds what must not be forgotten while it matters: who claimed which c
 the runs and their batches, and the API's tokens. Nothing here uses transactions: every rule is one conditional write.
 """
 
+from chalicelib.ledger.allowances import Allowances
 from chalicelib.ledger.approvals import Approvals
 from chalicelib.ledger.checkpoints import Checkpoints
 from chalicelib.ledger.communications import Communications
@@ -26,6 +27,7 @@ class Ledger:
         self.incidents = Incidents(table)
         self.checkpoints = Checkpoints(table)
         self.tokens = Tokens(table, clock)
+        self.allowances = Allowances(table, clock)
         self.approvals = Approvals(table, clock, retention)
         self.schedule = Schedule(table, clock)
         self.worklist = Worklist(table, clock, retention)

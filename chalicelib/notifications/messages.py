@@ -97,8 +97,7 @@ def never_started(run: Run, error: str) -> Notification:
 def approval_request(run: Run, timeout: int) -> Notification:
     """Return the mail that asks for approval; `timeout` in milliseconds. Its topic is the one whose readers act."""
     message = (
-        f"Run {run.run_id} ({_started_by(run)}) would send {run.eligible} communications. "
-        "A run of this size needs approval.\n\n"
+        f"Run {run.run_id} ({_started_by(run)}) would send {run.eligible} communications. {_why_approval(run)}\n\n"
         "Nothing is sent until somebody with the role approver, other than the requester, decides:\n\n"
         f"  POST /runs/{run.run_id}/approve   sends them\n"
         f"  POST /runs/{run.run_id}/reject    sends nothing\n\n"
@@ -106,6 +105,12 @@ def approval_request(run: Run, timeout: int) -> Notification:
     )
     subject = _subject(f"approve or reject a run of {run.eligible}")
     return Notification(topic=Topic.FAILED, subject=subject, message=message)
+
+
+def _why_approval(run: Run) -> str:
+    if run.trigger == Trigger.SCHEDULE:
+        return "That is more than APPROVAL_THRESHOLD."
+    return "That, with what its requester has started without approval within an hour, is more than APPROVAL_THRESHOLD."
 
 
 def _result_subject(run: Run) -> str:

@@ -161,9 +161,20 @@ class Collector:
             counts = {Outcome.SKIPPED.value: sum(collection.skipped.values())}
             return self._move(run, status=RunStatus.EMPTY, counts=counts, **counted)
         key = self._manifests.upload(run.run_id, manifest)
-        needs_approval = manifest.communications > self._settings.approval_threshold
+        needs_approval = self._needs_approval(run, manifest.communications)
         status = RunStatus.AWAITING_APPROVAL if needs_approval else RunStatus.RUNNING
         return self._move(run, status=status, manifest=key, batches=manifest.batches, **counted)
+
+    def _needs_approval(self, run: Run, communications: int) -> bool:
+        """Whether a run may not start by itself.
+
+        What its requester has started without approval within the last hour counts too, otherwise many small runs would
+        do what one large run may not. A scheduled run takes all that is eligible, so it counts by itself.
+        """
+        threshold = self._settings.approval_threshold
+        if communications > threshold or run.trigger == Trigger.SCHEDULE:
+            return communications > threshold
+        return not self._ledger.allowances.take(run, communications, threshold)
 
     def _next_checkpoint(self, collection: Collection) -> Checkpoint | None:
         if collection.stopped_at is None:

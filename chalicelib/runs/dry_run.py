@@ -68,14 +68,16 @@ class DryRun:
         self._sample: list[tuple[str, str]] = []
         self._ages: tuple[int, int] | None = None  # since when the oldest and the newest have been waiting
 
-    def preview(self, selection: Selection) -> Preview:
-        """Return what a run of this selection would do. If a list cannot be read, `error` says why."""
+    def preview(self, selection: Selection, requested_by: str) -> Preview:
+        """Return what a run of this selection would do for a requester. If a list cannot be read, `error` says why."""
         collection, error = Collection(selection), None
         try:
             self._look(collection)
         except (ListingFailed, ConfigurationError) as failure:
             error = str(failure)
-        return self._preview(collection, error)
+        used = self._ledger.allowances.used(requested_by)
+        needs_approval = collection.taken > 0 and collection.taken + used > self._settings.approval_threshold
+        return self._preview(collection, error, needs_approval=needs_approval)
 
     def _look(self, collection: Collection) -> None:
         deadline = self._clock() + LISTING_MS
@@ -106,7 +108,7 @@ class DryRun:
         if len(self._sample) < _SAMPLE:
             self._sample.append(communication.key)
 
-    def _preview(self, collection: Collection, error: str | None) -> Preview:
+    def _preview(self, collection: Collection, error: str | None, *, needs_approval: bool) -> Preview:
         incomplete = collection.out_of_time or error is not None
         # An id that was not found may be on a page that was not read.
         not_found = [] if incomplete else collection.not_found
@@ -118,7 +120,7 @@ class DryRun:
             by_operation=dict(self._operations),
             oldest=oldest,
             newest=newest,
-            needs_approval=collection.taken > self._settings.approval_threshold,
+            needs_approval=needs_approval,
             estimate=self._estimate(),
             not_found=not_found[:NOT_FOUND_KEPT],
             not_found_count=len(not_found),

@@ -1,10 +1,11 @@
 """Collecting for a run: its status, its one manifest, and the age of what people have retried."""
 
+import msgspec
 import pytest
 
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.ledger.claims import Rules
-from chalicelib.models import Communication, RunStatus, Selection, Task
+from chalicelib.models import Communication, RunStatus, Selection, Task, Trigger
 from chalicelib.runs.collect import Collector
 from chalicelib.runs.eligibility import is_expired
 from chalicelib.settings import Settings
@@ -55,6 +56,36 @@ def test_a_run_above_the_approval_threshold_starts_as_awaiting_approval(
     collected = collector(FakeLists(clock, pages)).collect(run, Selection())
     assert collected.status == status
     assert [(each.status, each.manifest) for each in executions.started] == [(status, "runs/r/manifest")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "passed", "status"),
+    [
+        ({}, 0, RunStatus.AWAITING_APPROVAL),
+        ({}, HOUR + 1, "running"),
+        ({"requested_by": "jo"}, 0, "running"),
+        ({"trigger": Trigger.SCHEDULE}, 0, "running"),
+    ],
+)
+def test_what_a_requester_has_started_within_the_last_hour_counts_for_the_approval_threshold(
+    run, ledger, clock, collector, changes, passed, status
+):
+    """Two runs of two are as many as one of four. Scheduled runs take all there is, so each counts by itself."""
+    run = msgspec.structs.replace(run, trigger=changes.get("trigger", run.trigger))
+    assert collector(FakeLists(clock, ["1", "2"])).collect(run, Selection()).status == "running"
+    clock.advance(passed)
+    second = make_run("r-2", status=RunStatus.COLLECTING, **changes)
+    ledger.runs.create(second)
+    assert collector(FakeLists(clock, ["3"])).collect(second, Selection()).status == status
+
+
+def test_a_run_that_waited_for_approval_does_not_count_for_the_next_one(run, ledger, clock, collector):
+    """Somebody else has looked at it."""
+    collected = collector(FakeLists(clock, ["1", "2", "3"])).collect(run, Selection())
+    assert collected.status == RunStatus.AWAITING_APPROVAL
+    second = make_run("r-2", status=RunStatus.COLLECTING)
+    ledger.runs.create(second)
+    assert collector(FakeLists(clock, ["4", "5"])).collect(second, Selection()).status == "running"
 
 
 def test_collecting_again_keeps_the_manifest_and_starts_its_execution_again(run, clock, collector, executions):

@@ -8,7 +8,7 @@ from chalicelib.models import Communication, Selection, Task
 from chalicelib.runs import cost
 from chalicelib.runs.dry_run import LISTING_MS, PAGE_TIMEOUT, DryRun
 from chalicelib.settings import Settings
-from tests.fakes import DAY, HOUR, FakeLists, attempt
+from tests.fakes import DAY, HOUR, FakeLists, attempt, make_run
 
 SOURCE = Source(
     operation="send.email",
@@ -31,7 +31,7 @@ def dry_run(ledger, clock):
     """Return a function that gives the preview of a selection for a list with these pages."""
 
     def dry_run(*pages, selection=EVERYTHING, **options):
-        return DryRun(FakeLists(clock, *pages, **options), ledger, CONFIGURATION, SETTINGS).preview(selection)
+        return DryRun(FakeLists(clock, *pages, **options), ledger, CONFIGURATION, SETTINGS).preview(selection, "olga")
 
     return dry_run
 
@@ -105,7 +105,7 @@ def test_a_dry_run_stops_listing_in_time_and_says_that_it_is_incomplete(dry_run)
 def test_a_dry_run_shortens_the_timeout_of_a_source(ledger, clock):
     """The source's own timeout is meant for the collector, which has minutes."""
     lists = FakeLists(clock, ["1"])
-    DryRun(lists, ledger, CONFIGURATION, SETTINGS).preview(Selection())
+    DryRun(lists, ledger, CONFIGURATION, SETTINGS).preview(Selection(), "olga")
     assert lists.timeouts == [PAGE_TIMEOUT]
 
 
@@ -129,6 +129,15 @@ def test_the_estimate_of_a_preview_is_that_of_the_cost_model(dry_run, clock):
     assert preview.oldest == preview.newest == clock() - DAY
     empty = dry_run()
     assert (empty.estimate.seconds, empty.estimate.dollars, empty.oldest) == (0, 0, None)
+
+
+def test_a_preview_needs_approval_with_what_its_requester_has_started_within_the_last_hour(dry_run, ledger, clock):
+    """As the run itself would."""
+    assert not dry_run(["1"]).needs_approval
+    ledger.allowances.take(make_run(requested_by="olga"), 2, SETTINGS.approval_threshold)
+    assert dry_run(["1"]).needs_approval
+    clock.advance(HOUR + 1)
+    assert not dry_run(["1"]).needs_approval
 
 
 @pytest.mark.parametrize("page_ms", [1000, -1000])
