@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,6 +26,10 @@ from chalicelib.runs.cost import Estimate
 from chalicelib.runs.dry_run import Preview
 from chalicelib.runs.prices import AS_OF
 from chalicelib.runs.schedule import ScheduleState
+
+# Where a cell begins that a spreadsheet might take for a formula: with a tab or a line break; or before a sign, also a
+# full-width one, at the beginning or after what divides cells in some country or in a program that ignores quotes.
+_CELL_START = re.compile(r"""^(?=[\t\r\n])|(?:^|(?<=[\t\r\n,;"']))(?=\s*[=+\-@\uff0b\uff0d\uff1d\uff20])""")
 
 _COLUMNS = ("id", "operation", "primaryId", "status", "attempts", "reason", "since")
 
@@ -149,8 +154,8 @@ def csv_file(views: Iterable[CommunicationView]) -> str:
 
 
 def _escape_formula(cell: object) -> object:
-    """Keep spreadsheets from treating one of the application's ids as a formula (OWASP, "CSV Injection")."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    """Keep spreadsheets from treating a part of one of the application's ids as a formula (OWASP, "CSV Injection")."""
+    return _CELL_START.sub("'", cell) if isinstance(cell, str) else cell
 
 
 def schedule_view(schedule: ScheduleState) -> ScheduleView:
