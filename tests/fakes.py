@@ -24,7 +24,7 @@ from chalicelib.errors import (
 from chalicelib.ledger import Ledger, claims
 from chalicelib.ledger.claims import AlreadySettled, ClaimRefused, HistoryEntry, Rules, State
 from chalicelib.ledger.table import Table
-from chalicelib.ledger.worklist import Decision, Refusal, Refuse, Worklist, WorklistEntry, with_decision
+from chalicelib.ledger.worklist import Change, Decision, Refusal, Refuse, Worklist, WorklistEntry, with_decision
 from chalicelib.manifests import ManifestWriter
 from chalicelib.models import Batch, Communication, CommunicationStatus, Run, RunStatus, Selection, Task, Trigger
 
@@ -145,14 +145,14 @@ class FakeWorklist(Worklist):
         return self._communications._states.get((operation, primary_id))
 
     def _decide(
-        self, operation: str, primary_id: str, decision: Decision, refuse: Refuse, changes: dict[str, Any]
+        self, operation: str, primary_id: str, decision: Decision, refuse: Refuse, change: Change
     ) -> Refusal | None:
         entry = self.read(operation, primary_id)
         if entry is None:
             return Refusal.UNKNOWN
         refusal = refuse(entry)
         if refusal is None:
-            self._communications._change(entry, changes | with_decision(entry, decision))
+            self._communications._change(entry, change(entry) | with_decision(entry, decision))
         return refusal
 
 

@@ -92,7 +92,7 @@ def dismiss_communication(call: Call, communication_id: str) -> CommunicationDet
 
 @handles(routes.RESTORE)
 def restore_communication(call: Call, communication_id: str) -> CommunicationDetail:
-    """Put a dismissed communication back on the worklist."""
+    """Make a dismissed communication what it was before."""
     return _apply(call, communication_id, worklist.restore_action(call.caller, call.deps.ledger))
 
 

@@ -142,7 +142,7 @@ RESTORE = Route(
     "POST",
     "/communications/{communication_id}/restore",
     "operator",
-    "Put a dismissed communication back on the worklist",
+    "Make a dismissed communication what it was before",
     schemas.CommunicationDetail,
     conflicts=True,
 )

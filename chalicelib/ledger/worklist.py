@@ -43,6 +43,9 @@ class Refusal(StrEnum):
 # How many decisions a communication keeps.
 DECISIONS = 20
 
+# The reason of a communication that returns to the worklist without one: version 0.1.0 dismissed it.
+_RESTORED = "restored"
+
 # What belongs to earlier attempts, the key above all: a retry is a new send, with a new key. Without owner and
 # claim, nothing that an earlier run delivers late can go on with its own attempt.
 _FORGOTTEN: dict[str, None] = dict.fromkeys(
@@ -68,9 +71,11 @@ class Decision(Record, frozen=True):
 class WorklistEntry(State, frozen=True):
     """A communication as people see it: its state, and what people have decided about it.
 
-    It keeps the last DECISIONS decisions; `decisions_forgotten` counts the earlier ones.
+    It keeps the last DECISIONS decisions; `decisions_forgotten` counts the earlier ones. `dismissed_from` is the status
+    that a dismissed one had before (None: version 0.1.0 dismissed it).
     """
 
+    dismissed_from: CommunicationStatus | None = None
     decisions: list[Decision] = field(default_factory=list, name="rulings")
     decisions_forgotten: int = 0
 
@@ -82,6 +87,9 @@ class WorklistEntry(State, frozen=True):
 
 # Returns why a decision about a communication is refused, or None if it is not.
 Refuse = Callable[[State], Refusal | None]
+
+# Returns the attributes that change with a decision about a communication (None: the attribute is removed).
+Change = Callable[[WorklistEntry], Item]
 
 
 class Worklist:
@@ -120,24 +128,23 @@ class Worklist:
         decision = Decision(action=Action.RETRY, by=by, at=now)
         changes = changes_of_retry(now, as_of) | {"expiresAt": (now + self._retention) // 1000}
         refuse = partial(retry_refusal, as_of=as_of, cool_down=cool_down)
-        return self._decide(operation, primary_id, decision, refuse, changes)
+        return self._decide(operation, primary_id, decision, refuse, lambda _: changes)
 
     def dismiss(self, operation: str, primary_id: str, by: str, note: str) -> Refusal | None:
         """Keep a communication from ever being sent; return why not, or None if it was done."""
         decision = Decision(action=Action.DISMISS, by=by, at=self._clock(), note=note)
-        dismissed = CommunicationStatus.DISMISSED
-        changes = {"status": dismissed, "worklist": dismissed, "manualSince": decision.at, "expiresAt": None}
-        return self._decide(operation, primary_id, decision, dismissal_refusal, changes)
+        change = partial(changes_of_dismissal, now=decision.at)
+        return self._decide(operation, primary_id, decision, dismissal_refusal, change)
 
     def restore(self, operation: str, primary_id: str, by: str) -> Refusal | None:
-        """Put a dismissed communication back on the worklist; return why not, or None if it was done."""
-        decision = Decision(action=Action.RESTORE, by=by, at=self._clock())
-        manual = CommunicationStatus.MANUAL
-        changes = {"status": manual, "worklist": manual, "manualSince": decision.at}
-        return self._decide(operation, primary_id, decision, restore_refusal, changes)
+        """Make a dismissed communication what it was before; return why not, or None if it was done."""
+        now = self._clock()
+        decision = Decision(action=Action.RESTORE, by=by, at=now)
+        change = partial(changes_of_restore, now=now, expires_at=(now + self._retention) // 1000)
+        return self._decide(operation, primary_id, decision, restore_refusal, change)
 
     def _decide(
-        self, operation: str, primary_id: str, decision: Decision, refuse: Refuse, changes: Item
+        self, operation: str, primary_id: str, decision: Decision, refuse: Refuse, change: Change
     ) -> Refusal | None:
         """Carry out a decision about a communication as it is now; return why not, or None if it was done."""
         key = key_of(operation, primary_id)
@@ -148,7 +155,7 @@ class Worklist:
                 return refusal
             seen = {name: item.get(name) for name in _JUDGED}
             try:
-                self._table.update(key, *change_of(changes | with_decision(entry, decision), seen))
+                self._table.update(key, *change_of(change(entry) | with_decision(entry, decision), seen))
             except ConditionFailed as meanwhile:
                 item = meanwhile.item
                 if item and decision in _entry(item).decisions:
@@ -198,6 +205,30 @@ def restore_refusal(entry: State) -> Refusal | None:
 def changes_of_retry(now: int, as_of: int) -> Item:
     """Return the attributes that change when a communication is retried (None: the attribute is removed)."""
     return {"status": CommunicationStatus.OPEN, "attempts": 0, "until": as_of - 1, "retriedAt": now, **_FORGOTTEN}
+
+
+def changes_of_dismissal(entry: WorklistEntry, now: int) -> Item:
+    """Return the attributes that change when a communication is dismissed."""
+    dismissed = CommunicationStatus.DISMISSED
+    return {
+        "status": dismissed,
+        "worklist": dismissed,
+        "manualSince": now,
+        "dismissedFrom": entry.status,
+        "expiresAt": None,
+    }
+
+
+def changes_of_restore(entry: WorklistEntry, now: int, expires_at: int) -> Item:
+    """Return the attributes that change when a dismissed communication becomes what it was before.
+
+    It returns to the worklist only if it was there: its reason says why, and a retry may send it again.
+    """
+    manual = CommunicationStatus.MANUAL
+    changes: Item = {"status": entry.dismissed_from or manual, "dismissedFrom": None}
+    if changes["status"] == manual:
+        return changes | {"worklist": manual, "manualSince": now, "manualReason": entry.manual_reason or _RESTORED}
+    return changes | {"worklist": None, "manualSince": None, "expiresAt": expires_at}
 
 
 def with_decision(entry: WorklistEntry, decision: Decision) -> Item:

@@ -42,7 +42,10 @@ def _log(level: str, event: Any, started: float, **more: Any) -> None:
 
 
 def _identity(event: Any) -> dict[str, Any]:
-    """Return what identifies a call: function, request, run, and communication or route."""
+    """Return what identifies a call: function, request, run, and communication or route.
+
+    The application's id is logged on purpose: it is what people find in the application's own log.
+    """
     if isinstance(event, Request):
         context, route = event.lambda_context, f"{event.method} {event.context.get('resourcePath', '')}"
         return _call(context) | {"route": route, "run_id": _known_run_id(event)}

@@ -181,6 +181,7 @@ class Interleavings(RuleBasedStateMachine):
         self.runs = 0
         # What people or `record` have made of it (`manual`, `dismissed` or neither), and when.
         self.decided = ""
+        self.before_dismissal = ""
         self.decided_at = 0
         self.retries = 0
         self.violations = []
@@ -326,6 +327,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def dismiss(self):
         if self.no_decisions_before < 0 and self.worklist.dismiss(*self.key, "olga", "gone") is None:
+            self.before_dismissal = self.decided
             self.decided, self.decided_at = "dismissed", self.clock()
 
     def restore(self):
@@ -333,7 +335,7 @@ class Interleavings(RuleBasedStateMachine):
         if (refusal is None) != (self.decided == "dismissed"):
             self.violations.append("a communication was restored that nobody had dismissed, or could not be")
         if refusal is None:
-            self.decided, self.decided_at = "manual", self.clock()
+            self.decided, self.decided_at = self.before_dismissal, self.clock()
 
     def retry(self):
         if self.worklist.retry(*self.key, "olga", COOL_DOWN) is None:

@@ -1,5 +1,6 @@
 """What people do with communications: retry, dismiss and restore them, one by one or many at once."""
 
+import msgspec
 import pytest
 
 from chalicelib.api import communications
@@ -12,6 +13,7 @@ from chalicelib.ledger import Worklist
 from chalicelib.ledger.claims import ACCEPTED, ClaimRefused, Rules, State
 from chalicelib.models import Communication, Task
 from chalicelib.runs import worklist
+from tests.conftest import RETENTION
 from tests.fakes import DAY, HOUR, FakeCall, InterruptedTable, attempt
 
 RULES = Rules(cool_down=HOUR, honours_key=True, max_attempts=5, retention=90 * DAY)
@@ -197,6 +199,43 @@ def test_a_communication_can_be_dismissed_before_it_is_on_the_worklist(ledger, c
     attempt(ledger.communications, task(clock, "r-1"), ACCEPTED, RULES, None)
     assert ledger.worklist.dismiss(*KEY, "olga", "gone") is None
     assert ledger.worklist.read(*KEY).status == "dismissed"
+
+
+@pytest.mark.parametrize("answer", [ACCEPTED, "OutcomeUnknown", "ApplicationError"])
+def test_a_restored_communication_is_what_it_was_before_it_was_dismissed(ledger, clock, table, answer):
+    """It is not on the worklist if it was not there: nobody would know why, and a retry might send it twice."""
+    attempt(ledger.communications, task(clock, "r-1"), answer, RULES, None)
+    before = ledger.worklist.read(*KEY)
+    ledger.worklist.dismiss(*KEY, "olga", "gone")
+    clock.advance(HOUR // 2)
+    assert ledger.worklist.restore(*KEY, "olga") is None
+    after = ledger.worklist.read(*KEY)
+    assert [each.action for each in after.decisions] == ["dismiss", "restore"]
+    assert msgspec.structs.replace(after, decisions=[]) == before
+    assert ledger.worklist.page("manual", 10, None, equal={}) == ([], None)
+    assert ledger.worklist.page("dismissed", 10, None, equal={}) == ([], None)
+    assert table.get(f"COMM#{KEY[0]}#{KEY[1]}", "COMM")["expiresAt"] == (clock() + RETENTION) // 1000
+    assert ledger.worklist.restore(*KEY, "olga") == "not_dismissed"
+
+
+def test_a_communication_returns_to_the_worklist_with_its_reason(ledger, clock):
+    """It can be found by that reason again."""
+    put_on_worklist(ledger, clock)
+    ledger.worklist.dismiss(*KEY, "olga", "gone")
+    clock.advance(1)
+    assert ledger.worklist.restore(*KEY, "olga") is None
+    (entry,), _ = ledger.worklist.page("manual", 10, None, equal={"manualReason": "no_such_address"})
+    assert (entry.status, entry.manual_since, entry.dismissed_from) == ("manual", clock(), None)
+
+
+def test_what_an_earlier_version_dismissed_returns_to_the_worklist_and_has_a_reason(ledger, clock, table):
+    """Nobody knows what it was before."""
+    attempt(ledger.communications, task(clock, "r-1"), ACCEPTED, RULES, None)
+    ledger.worklist.dismiss(*KEY, "olga", "gone")
+    table.update((f"COMM#{KEY[0]}#{KEY[1]}", "COMM"), "REMOVE #dismissedFrom", {})
+    assert ledger.worklist.restore(*KEY, "olga") is None
+    (entry,), _ = ledger.worklist.page("manual", 10, None, equal={})
+    assert (entry.status, entry.manual_reason) == ("manual", "restored")
 
 
 def test_a_decision_about_an_unknown_communication_creates_no_item(ledger):
