@@ -8,7 +8,7 @@ import msgspec
 from chalicelib import __version__
 from chalicelib.api import routes
 from chalicelib.api.routes import Route
-from chalicelib.api.schemas import Problem
+from chalicelib.api.schemas import IDS_OR_REASON, BulkSelection, Problem
 
 Json = dict[str, Any]
 
@@ -16,21 +16,23 @@ OPENAPI_VERSION = "3.1.0"
 
 _REF = "#/components/schemas/{name}"
 
-# What this service refuses, and what API Gateway refuses before it, with Amazon's own bodies (API Gateway Developer
-# Guide, "Gateway response types").
+_REPEAT = "It may have been done all the same: repeat a GET freely, and `POST /reprocess` with its Idempotency-Key."
+
+# What this service refuses, and what API Gateway and Lambda answer instead of it, with Amazon's own bodies (API Gateway
+# Developer Guide, "Gateway response types"; Lambda Developer Guide, "Lambda quotas" and "Handling Lambda errors with an
+# API Gateway API").
 _REFUSALS = {
     400: "The request is wrong; `Message` names the field and its rule.",
     401: "There is no token, or it is unknown, revoked or expired. API Gateway's own body is `{message}`.",
     403: "The token's role or another rule forbids this call. API Gateway's own body is `{Message}`.",
     404: "Nothing has this id.",
     409: "The request contradicts the current state; `Message` says how.",
-    413: "The body is larger than API Gateway's 10 MB. The body of this answer is Amazon's.",
+    413: "The request is larger than the 6 MB that Lambda accepts. The body of this answer is Amazon's.",
     415: "The body is not application/json.",
     429: "More calls than API Gateway lets through (50 a second). The body of this answer is Amazon's.",
-    504: (
-        "No answer within API Gateway's 29 seconds. The body of this answer is Amazon's. Repeat a GET freely, and "
-        "`POST /reprocess` with the same Idempotency-Key."
-    ),
+    500: f"This service or AWS failed. {_REPEAT} API Gateway's own body is `{{message}}`.",
+    502: f"The function died, or its answer was no good. {_REPEAT} The body of this answer is Amazon's.",
+    504: f"No answer within API Gateway's 29 seconds. {_REPEAT} The body of this answer is Amazon's.",
 }
 _GATEWAY = {"type": "object", "properties": {"message": {"type": "string"}, "Message": {"type": "string"}}}
 
@@ -67,6 +69,9 @@ def _types() -> list[Any]:
 
 def _components() -> dict[str, Json]:
     _, found = msgspec.json.schema_components(_types(), ref_template=_REF)
+    for kind in _types():
+        if issubclass(kind, BulkSelection):
+            found[kind.__name__] |= IDS_OR_REASON
     for component in found.values():
         # msgspec keeps the indentation of docstrings, which Markdown would show as code.
         component["description"] = inspect.cleandoc(component["description"])
@@ -146,7 +151,7 @@ def _success(route: Route, kind: Any) -> Json:
 
 
 def _refused(route: Route) -> set[int]:
-    statuses = {400, 413, 429, 504}
+    statuses = {400, 413, 429, 500, 502, 504}
     if route.role:
         statuses |= {401, 403}
     if route.parameters:

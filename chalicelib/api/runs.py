@@ -57,9 +57,10 @@ def get_run(call: Call, run_id: str) -> RunView:
 @handles(routes.OUTCOMES)
 def list_outcomes(call: Call, run_id: str) -> OutcomesPage:
     """Return a page of a run's communications."""
-    query, listing = call.query, ("outcomes", run_id, call.query.outcome and call.query.outcome.value)
+    query, outcome = call.query, call.query.outcome or None
+    listing = ("outcomes", run_id, outcome and outcome.value)
     begin = cursors.decode_outcome_key(query.cursor, *listing)
-    records, next_key = queries.list_outcomes(call.deps.ledger, run_id, query.outcome, query.limit, begin)
+    records, next_key = queries.list_outcomes(call.deps.ledger, run_id, outcome, query.limit, begin)
     return OutcomesPage(
         communications=[outcome_view(record) for record in records], next_cursor=cursors.encode(next_key, *listing)
     )

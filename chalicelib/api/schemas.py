@@ -48,7 +48,8 @@ class RunsQuery(RequestModel, frozen=True):
 class OutcomesQuery(RequestModel, frozen=True):
     """Which page of a run's communications, and with which outcome."""
 
-    outcome: Outcome | None = None
+    # Not None: with it, msgspec would take `null` in a URL for no filter.
+    outcome: Outcome | msgspec.UnsetType = msgspec.UNSET
     limit: PageSize = 100
     cursor: Cursor | None = None
 
@@ -256,6 +257,20 @@ class BulkSelection(RequestModel, frozen=True):
             raise ValueError("give either ids or a reason")
         if self.ids is not None and (self.operation or self.cursor):
             raise ValueError("ids cannot be combined with operation or cursor")
+
+
+_NULL = {"type": "null"}
+
+# What BulkSelection checks, in JSON Schema.
+IDS_OR_REASON = {
+    "oneOf": [
+        {
+            "required": ["ids"],
+            "properties": {"ids": {"type": "array"}, "reason": _NULL, "operation": _NULL, "cursor": _NULL},
+        },
+        {"required": ["reason"], "properties": {"reason": {"type": "string"}, "ids": _NULL}},
+    ]
+}
 
 
 class BulkRetry(BulkSelection, frozen=True):

@@ -90,7 +90,8 @@ def test_a_token_that_expires_while_its_policy_is_cached_is_refused(system):
 
 BODIES = {
     "10 MB and more": (b" " * (10 * 1024 * 1024 + 1), 413),
-    "10 MB": (b'{"createdBy": "' + b"x" * 5_000_000 + b'"}', 400),
+    "6 MB": (b" " * (6 * 1024 * 1024), 413),
+    "5 MB": (b'{"createdBy": "' + b"x" * 5_000_000 + b'"}', 400),
     "100,000 ids": (b'{"primaryIds": [' + b",".join(b'"%d"' % each for each in range(100_000)) + b"]}", 400),
     "nested": (b"[" * 10_000 + b"]" * 10_000, 400),
     "nested in a field": (b'{"x":' * 10_000 + b"1" + b"}" * 10_000, 400),

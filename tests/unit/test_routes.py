@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 import app
-from chalicelib.api import openapi, routes
+from chalicelib.api import openapi, routes, schemas
+from chalicelib.api.parsing import parse_body, parse_query
+from chalicelib.errors import InvalidRequest
 from chalicelib.models import Outcome
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +58,67 @@ def test_the_openapi_document_requires_a_body_where_an_empty_one_is_refused():
     operations = [each for path in openapi.document()["paths"].values() for each in path.values()]
     required = {each["operationId"] for each in operations if each.get("requestBody", {}).get("required")}
     assert required == {"dismissCommunication", "dismissCommunications", "retryCommunications"}
+
+
+def test_the_openapi_document_lists_what_may_go_wrong_with_any_call():
+    """API Gateway or Lambda answers so, whatever the route is."""
+    for path in openapi.document()["paths"].values():
+        for operation in path.values():
+            assert {"413", "429", "500", "502", "504"} <= set(operation["responses"]), operation["operationId"]
+
+
+def test_the_documents_give_the_limit_of_a_body_that_lambda_has():
+    """API Gateway itself would accept 10 MB."""
+    refusal = openapi.document()["paths"]["/reprocess"]["post"]["responses"]["413"]
+    assert "6 MB" in refusal["description"]
+    assert "413 above 6 MB" in " ".join((ROOT / "docs" / "api.md").read_text().split())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"ids": ["x"]},
+        {"reason": "y"},
+        {"reason": "y", "operation": "send.email", "cursor": "z"},
+        {"ids": ["x"], "reason": None, "operation": None, "cursor": None},
+        {"reason": "y", "ids": None},
+        {},
+        {"ids": None},
+        {"ids": None, "reason": None},
+        {"ids": ["x"], "reason": "y"},
+        {"ids": ["x"], "operation": "send.email"},
+        {"ids": ["x"], "cursor": "z"},
+        {"operation": "send.email"},
+        {"ids": []},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", [schemas.BulkRetry, schemas.BulkDismissal])
+def test_the_openapi_document_accepts_exactly_the_bulk_bodies_that_the_api_accepts(kind, body):
+    """Either ids or a reason, not both."""
+    body = body | ({"note": "gone"} if kind is schemas.BulkDismissal else {})
+    described = openapi.document()["components"]["schemas"][kind.__name__]
+    try:
+        parse_body(json.dumps(body).encode(), kind)
+        accepted = True
+    except InvalidRequest:
+        accepted = False
+    assert Draft202012Validator(described).is_valid(body) == accepted
+
+
+QUERIES = [(route, name) for route in routes.ALL if route.query for name in route.query.__struct_encode_fields__]
+
+
+@pytest.mark.parametrize(("route", "name"), QUERIES, ids=lambda value: getattr(value, "name", value))
+def test_null_in_a_url_is_a_text_like_any_other(route, name):
+    """A caller who pastes `null` as a filter must not get everything."""
+    field = dict(zip(route.query.__struct_encode_fields__, route.query.__struct_fields__, strict=True))[name]
+    try:
+        query = parse_query({name: "null"}, route.query)
+    except InvalidRequest as error:
+        assert str(error).startswith(f"{name}: ")  # noqa: PT017 (either may be right)
+        return
+    assert getattr(query, field) == "null"
 
 
 def test_the_openapi_document_names_the_headers_of_answers():
