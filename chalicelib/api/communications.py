@@ -92,7 +92,7 @@ def dismiss_communication(call: Call, communication_id: str) -> CommunicationDet
 
 @handles(routes.RESTORE)
 def restore_communication(call: Call, communication_id: str) -> CommunicationDetail:
-    """Make a dismissed communication what it was before."""
+    """Undo a dismissal."""
     return _apply(call, communication_id, worklist.restore_action(call.caller, call.deps.ledger))
 
 

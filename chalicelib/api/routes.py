@@ -142,7 +142,7 @@ RESTORE = Route(
     "POST",
     "/communications/{communication_id}/restore",
     "operator",
-    "Make a dismissed communication what it was before",
+    "Undo a dismissal: the communication is what it was before",
     schemas.CommunicationDetail,
     conflicts=True,
 )

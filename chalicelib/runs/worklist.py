@@ -82,7 +82,7 @@ def dismiss_action(by: str, note: str, ledger: Ledger) -> Action:
 
 
 def restore_action(by: str, ledger: Ledger) -> Action:
-    """Return the action that makes a dismissed communication what it was before."""
+    """Return the action that undoes a dismissal."""
     return lambda operation, primary_id: ledger.worklist.restore(operation, primary_id, by)
 
 
