@@ -41,9 +41,19 @@ class CommunicationRejected(ReprocessError):
 
 
 class ApplicationMisconfigured(ReprocessError):
-    """Not the communication is at fault, but this service: 401, 403, 405, a redirect, or an unreadable secret."""
+    """Not the communication is at fault, but this service: 401, 403, 405, 307, 308, or an unreadable secret."""
 
     outcome = Outcome.DEFERRED
+
+
+class UnexpectedRedirect(ReprocessError):
+    """A redirect that does not repeat the POST: the application may have processed it, or its URL may be wrong.
+
+    After post/redirect/get, 303 (and in practice 301 and 302) is the answer to a POST that was processed (RFC 9110,
+    section 15.4).
+    """
+
+    outcome = Outcome.UNKNOWN
 
 
 class OutcomeUnknown(ReprocessError):
@@ -59,6 +69,7 @@ REPROCESS_ERRORS = {
         ApplicationError,
         CommunicationRejected,
         ApplicationMisconfigured,
+        UnexpectedRedirect,
         OutcomeUnknown,
     )
 }

@@ -20,6 +20,7 @@ from chalicelib.errors import (
     ListingFailed,
     OutcomeUnknown,
     ReprocessError,
+    UnexpectedRedirect,
 )
 from chalicelib.ledger import Ledger, claims
 from chalicelib.ledger.claims import AlreadySettled, ClaimRefused, HistoryEntry, Rules, State
@@ -187,6 +188,7 @@ UNAVAILABLE = Behaviour(processed=False, error=ApplicationUnavailable("http_503"
 ERROR_500 = Behaviour(processed=False, error=ApplicationError("http_500"))
 ERROR_500_AFTER_PROCESSING = Behaviour(processed=True, error=ApplicationError("http_500"))
 REJECTED = Behaviour(processed=False, error=CommunicationRejected("no_such_address"))
+REDIRECTED = Behaviour(processed=True, error=UnexpectedRedirect("http_303"))
 MISCONFIGURED = Behaviour(processed=False, error=ApplicationMisconfigured("http_401"))
 
 BEHAVIOURS = {
@@ -197,6 +199,7 @@ BEHAVIOURS = {
     "error_500": ERROR_500,
     "error_500_after_processing": ERROR_500_AFTER_PROCESSING,
     "rejected": REJECTED,
+    "redirected": REDIRECTED,
     "misconfigured": MISCONFIGURED,
 }
 

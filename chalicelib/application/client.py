@@ -23,6 +23,7 @@ from chalicelib.errors import (
     OutcomeUnknown,
     ReprocessError,
     TokenUnavailable,
+    UnexpectedRedirect,
 )
 from chalicelib.models import Selection
 
@@ -51,7 +52,7 @@ class ApplicationClient:
         except TokenUnavailable:
             raise ApplicationUnavailable("token_unavailable") from None
         error = statuses.error_for(response.status, self._reprocess)
-        if error is ApplicationMisconfigured:
+        if error in (ApplicationMisconfigured, UnexpectedRedirect):
             # Whoever fixes this needs the status; the application's own code could say anything.
             raise error(f"http_{response.status}")
         if error:

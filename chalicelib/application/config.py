@@ -14,6 +14,7 @@ PostSeconds = Annotated[float, Meta(gt=0, le=12)]
 # In seconds. Two requests for a page fit into the time that the collector reserves.
 ListSeconds = Annotated[float, Meta(gt=0, le=30)]
 Status = Annotated[int, Meta(ge=200, le=499)]
+AnyStatus = Annotated[int, Meta(ge=200, le=599)]
 # An empty text would count as "not given" in one place and as an expression in another.
 Text = Annotated[str, Meta(min_length=1)]
 # How an application writes times: ISO 8601, or seconds or milliseconds since 1970.
@@ -118,8 +119,8 @@ class Source(_Table, frozen=True):
 class Reprocess(_Table, frozen=True):
     """The endpoint that sends a communication again. `timeout` is in seconds, for the whole POST.
 
-    `fields` maps the payload's names to the application's. `accepted` (empty: every 2xx), `already_sent` and
-    `rejected` are statuses. `reason` is JMESPath to a reason code in a refusal.
+    `fields` maps the payload's names to the application's. `accepted` (empty: every 2xx), `already_sent`, `rejected`
+    and `doubtful` (perhaps processed) are statuses. `reason` is JMESPath to a reason code in a refusal.
     """
 
     url: str
@@ -131,6 +132,7 @@ class Reprocess(_Table, frozen=True):
     accepted: list[Status] = []
     already_sent: list[Status] = []
     rejected: list[Status] = []
+    doubtful: list[AnyStatus] = []
     reason: Text | None = None
 
 

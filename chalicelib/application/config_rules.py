@@ -1,5 +1,6 @@
 """The rules of `application.toml` that types cannot express. Each ValueError begins with the key at fault."""
 
+import itertools
 import re
 from urllib.parse import urlsplit
 
@@ -12,6 +13,9 @@ from chalicelib.application.statuses import NOT_PROCESSED, REFUSES_US
 
 # The filters of a Selection that a source may support, under parameter names of its own.
 FILTERS = ("createdAfter", "createdBefore", "createdBy", "primaryIds")
+
+# The keys of [reprocess] that give statuses a meaning.
+_MEANINGS = ("accepted", "already_sent", "rejected", "doubtful")
 
 # The payload's fields; `fields` may rename them.
 PAYLOAD = ("primaryId", "operation", "createdBy", "created")
@@ -93,18 +97,19 @@ def _check_reprocess(reprocess: Reprocess) -> None:
     _check_expression(reprocess.reason, "reprocess.reason")
     _check_headers(reprocess.headers, "reprocess.headers")
     _check_fields(reprocess.fields)
-    for key in ("accepted", "already_sent", "rejected"):
+    for key in _MEANINGS:
         _check_statuses(getattr(reprocess, key), key)
-    for one, other in (("accepted", "already_sent"), ("accepted", "rejected"), ("already_sent", "rejected")):
+    for one, other in itertools.combinations(_MEANINGS, 2):
         for status in sorted(set(getattr(reprocess, one)) & set(getattr(reprocess, other))):
             raise ValueError(f"reprocess.{other}: {status} is in {one} too; a status can have only one meaning")
 
 
 def _check_statuses(statuses: list[int], key: str) -> None:
     for status in statuses:
-        if status in NOT_PROCESSED:
+        if status in NOT_PROCESSED and key != "doubtful":
             raise ValueError(
-                f"reprocess.{key}: {status} always means that it was not processed and is retried; remove it"
+                f"reprocess.{key}: {status} means that it was not processed and is retried; remove it, or move it to "
+                "doubtful if your application may have processed it"
             )
         if status == 401 or (status in REFUSES_US and key != "rejected"):  # noqa: PLR2004 (a status)
             raise ValueError(

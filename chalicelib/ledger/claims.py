@@ -195,7 +195,7 @@ def _relaxed(state: State, answer: str, now: int, rules: Rules) -> dict[str, Any
         return {"status": CommunicationStatus.OPEN, **_DOUBT_ENDS}
     if answer in _NOT_PROCESSED and not state.in_doubt:
         return {"status": _before(state), "until": state.previous_until, "attempts": state.attempts_before}
-    unknown = state.in_doubt or answer == OutcomeUnknown.__name__
+    unknown = state.in_doubt or outcome_of(answer) == Outcome.UNKNOWN
     status = {"status": CommunicationStatus.UNKNOWN if unknown else CommunicationStatus.OPEN}
     if answer in _NOT_PROCESSED:
         return {**status, "until": state.previous_until}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from chalicelib.errors import ApplicationMisconfigured
+from chalicelib.errors import ApplicationMisconfigured, UnexpectedRedirect
 from chalicelib.ledger import Ledger, claims
 from chalicelib.ledger.claims import State
 from chalicelib.ledger.runs import Runs
@@ -24,6 +24,9 @@ from chalicelib.telemetry import metrics
 
 # Skip reasons that put a communication on the worklist, once: nothing else will ever send it.
 _NEEDS_PERSON = (SkipReason.EXPIRED, SkipReason.RELAPSED, SkipReason.ATTEMPTS_USED_UP)
+
+# Answers after which every other communication would be answered in the same way.
+_MISCONFIGURED = (ApplicationMisconfigured.__name__, UnexpectedRedirect.__name__)
 
 # Outcomes without any attempt, which say nothing about the application.
 _NOT_ATTEMPTED = (Outcome.SKIPPED, Outcome.NOT_ATTEMPTED)
@@ -116,7 +119,7 @@ def _hand_over(
 def _misconfigured(states: _States, owner: str) -> str | None:
     """Return the reason code of an answer that blames this service and not the communication."""
     for state in states.values():
-        if state.owner == owner and state.answer == ApplicationMisconfigured.__name__:
+        if state.owner == owner and state.answer in _MISCONFIGURED:
             return state.reason
     return None
 

@@ -234,12 +234,12 @@ def test_a_mistake_in_a_source_is_an_error_that_names_its_key_and_rule(read, lin
         (
             "[reprocess]",
             "[reprocess]\nalready_sent = [429]",
-            "reprocess.already_sent: 429 always means that it was not processed",
+            "reprocess.already_sent: 429 means that it was not processed and is retried; remove it, or",
         ),
         (
             "[reprocess]",
             "[reprocess]\nrejected = [408]",
-            "reprocess.rejected: 408 always means that it was not processed",
+            "reprocess.rejected: 408 means that it was not processed and is retried; remove it, or",
         ),
         ("[reprocess]", "[reprocess]\nrejected = [401]", "reprocess.rejected: 401 always stops the run"),
         ("[reprocess]", "[reprocess]\naccepted = [403]", "reprocess.accepted: 403 always stops the run"),
@@ -248,6 +248,13 @@ def test_a_mistake_in_a_source_is_an_error_that_names_its_key_and_rule(read, lin
             "[reprocess]\naccepted = [202]\nrejected = [202]",
             "reprocess.rejected: 202 is in accepted too; a status can have only one meaning",
         ),
+        (
+            "[reprocess]",
+            "[reprocess]\nalready_sent = [409]\ndoubtful = [503, 409]",
+            "reprocess.doubtful: 409 is in already_sent too; a status can have only one meaning",
+        ),
+        ("[reprocess]", "[reprocess]\ndoubtful = [401]", "reprocess.doubtful: 401 always stops the run"),
+        ("[reprocess]", "[reprocess]\ndoubtful = [600]", "Expected `int` <= 599 - at `$.reprocess.doubtful[0]`"),
         ("[reprocess]", '[reprocess]\nmethod = "GET"', "Invalid enum value 'GET' - at `$.reprocess.method`"),
         (
             "[reprocess]",

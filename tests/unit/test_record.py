@@ -304,6 +304,15 @@ def test_batches_that_report_completes_do_not_halt_the_run(driver):
     assert driver.halt_reason is None
 
 
+def test_a_redirect_halts_the_run_at_once_and_its_outcome_is_unknown(driver):
+    """The application may have processed it and then redirected, so it is left alone for its cool-down."""
+    driver.attempt("1", "UnexpectedRedirect", "http_303")
+    [recorded] = driver.record(batch("1"), result("1", error="UnexpectedRedirect")).outcomes
+    assert recorded == outcome("1", "unknown", "http_303")
+    assert driver.halt_reason == "misconfigured:http_303"
+    assert (driver.state("1").status, driver.state("1").until) == ("unknown", NOON + HOUR)
+
+
 @pytest.mark.parametrize("began", [True, False], ids=["by its child", "by Report"])
 def test_a_misconfigured_application_halts_the_run_at_once(driver, began):
     """Every other communication would be refused as well; the halt reason contains the answer's code."""

@@ -34,6 +34,7 @@ ERRORS = {
     "error_500": "ApplicationError",
     "error_500_after_processing": "ApplicationError",
     "rejected": "CommunicationRejected",
+    "redirected": "UnexpectedRedirect",
     "misconfigured": "ApplicationMisconfigured",
 }
 

@@ -14,6 +14,7 @@ from chalicelib.errors import (
     ApplicationUnavailable,
     CommunicationRejected,
     OutcomeUnknown,
+    UnexpectedRedirect,
 )
 from tests.integration.application_client.helpers import (
     AT_MOST,
@@ -31,7 +32,8 @@ MEANINGS = {
     ApplicationUnavailable: [408, 425, 429, 503],
     ApplicationError: [500, 501, 505, 507, 599, 600, 999],
     CommunicationRejected: [400, 402, 404, 406, 409, 410, 411, 413, 415, 418, 422, 423, 451, 499],
-    ApplicationMisconfigured: [401, 403, 405, 300, 301, 302, 303, 304, 307, 308],
+    ApplicationMisconfigured: [401, 403, 405, 307, 308],
+    UnexpectedRedirect: [300, 301, 302, 303, 304],
     OutcomeUnknown: [502, 504],
 }
 
