@@ -79,6 +79,10 @@ class ConfigurationError(Exception):
     """A setting or `application.toml` is wrong. The message names the setting or key and what it accepts."""
 
 
+class SecretUnavailable(Exception):
+    """AWS could not give the secret now. The message names the secret and AWS's code."""
+
+
 class TokenUnavailable(Exception):
     """The application's token endpoint could not be reached or failed, so the application was not called at all."""
 

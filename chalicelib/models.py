@@ -101,6 +101,15 @@ class SkipReason(StrEnum):
     DUPLICATE = "duplicate"
 
 
+class OutcomeReason(StrEnum):
+    """Reasons of outcomes that speak of AWS and not of the application, whose codes are any others."""
+
+    LAMBDA_THROTTLED = "lambda_throttled"
+    LAMBDA_FAILED = "lambda_failed"
+    DIED_WHILE_SENDING = "died_while_sending"
+    SECRET_UNAVAILABLE = "secret_unavailable"  # noqa: S105 (not a secret)
+
+
 class NotifyReason(StrEnum):
     """Why people are notified about a run. `NONE`: they are not."""
 

@@ -11,6 +11,10 @@ LIMIT = 300
 # In seconds: what a Lambda needs besides its POSTs: to claim, to read the secret and to record the answer.
 _BESIDES_POSTS = 5
 
+# In seconds: how long a throttled call takes. AWS refuses it before the function begins.
+REFUSED = 0.5
+_THROTTLED = ["Lambda.TooManyRequestsException"]
+
 # The states of a child, and the Lambda that each calls. A batch is sent all at once (see
 # chalicelib.settings.Settings.communications_per_batch), so its worst case is that of one communication.
 _CHILD = {"CheckSwitch": None, "Reprocess": "reprocess", "RecordBatch": "record"}
@@ -25,11 +29,19 @@ def states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def longest(state: dict[str, Any]) -> float:
     """Return how many seconds a Task can take: all attempts at their timeout, and all waits at their longest."""
-    waits, attempts = 0.0, 1
+    timeout = float(state["TimeoutSeconds"])
+    total = timeout
     for retry in state["Retry"]:
-        attempts += retry["MaxAttempts"]
-        waits += sum(retry["IntervalSeconds"] * retry["BackoffRate"] ** n for n in range(retry["MaxAttempts"]))
-    return float(attempts * state["TimeoutSeconds"] + waits)
+        attempt = REFUSED if retry["ErrorEquals"] == _THROTTLED else timeout
+        total += sum(attempt + _wait(retry, number) for number in range(retry["MaxAttempts"]))
+    return total
+
+
+def _wait(retry: dict[str, Any], number: int) -> float:
+    """Return the longest wait before a retry, in seconds; a retrier without a MaxDelaySeconds has no cap."""
+    wait: float = retry["IntervalSeconds"] * retry["BackoffRate"] ** number
+    cap: float = retry.get("MaxDelaySeconds", wait)
+    return min(wait, cap)
 
 
 def check(machine: dict[str, Any], lambda_timeouts: dict[str, int], post_timeout: float) -> None:

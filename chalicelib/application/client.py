@@ -22,10 +22,11 @@ from chalicelib.errors import (
     ConfigurationError,
     OutcomeUnknown,
     ReprocessError,
+    SecretUnavailable,
     TokenUnavailable,
     UnexpectedRedirect,
 )
-from chalicelib.models import Selection
+from chalicelib.models import OutcomeReason, Selection
 
 
 class ApplicationClient:
@@ -49,6 +50,8 @@ class ApplicationClient:
                 response = self._post(payload, headers)
         except ConfigurationError:
             raise ApplicationMisconfigured("secret_unreadable") from None
+        except SecretUnavailable:
+            raise ApplicationUnavailable(OutcomeReason.SECRET_UNAVAILABLE) from None
         except TokenUnavailable:
             raise ApplicationUnavailable("token_unavailable") from None
         error = statuses.error_for(response.status, self._reprocess)

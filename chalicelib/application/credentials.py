@@ -6,7 +6,7 @@ from collections.abc import Callable
 from chalicelib import times
 from chalicelib.application import http_exchange, oauth
 from chalicelib.application.config import Auth
-from chalicelib.errors import ConfigurationError
+from chalicelib.errors import ConfigurationError, SecretUnavailable
 
 # A rotated secret is picked up after this many milliseconds at the latest, and immediately after a 401.
 CACHE_MS = 300_000
@@ -17,9 +17,10 @@ FetchToken = Callable[[Auth, str], tuple[str, int]]
 
 
 class Credentials:
-    """The headers for `auth`. `read_secret` returns a secret's value by name or ARN, or raises ConfigurationError.
+    """The headers for `auth`. `read_secret` returns a secret's value by name or ARN.
 
-    With type `oauth2`, the token that the secret was exchanged for is cached; TokenUnavailable if there is none.
+    ConfigurationError if it cannot be read, SecretUnavailable if it cannot be read now. With type `oauth2`, the token
+    that the secret was exchanged for is cached; TokenUnavailable if there is none.
     """
 
     def __init__(
@@ -30,33 +31,51 @@ class Credentials:
         self._clock = clock
         self._fetch_token = fetch_token
         self._cache_ms = CACHE_MS
+        self._secret: str | None = None
         self._value: str | None = None
         self._read_at = 0
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that every request to the application needs."""
+        """Return the headers that every request to the application needs.
+
+        While AWS cannot give the secret, the last one is used for as long again as it may be cached.
+        """
         if self._auth.type == "none":
             return {}
         if self._value is None or self._clock() - self._read_at > self._cache_ms:
-            self._read()
+            self._renew(self._read_or_keep())
         return _headers(self._auth, self._value or "")
 
     def refresh(self) -> bool:
-        """Read the secret (and fetch a token) again; return whether it has changed, so that a retry makes sense."""
+        """Read the secret (and fetch a token) again; return whether it has changed, so that a retry makes sense.
+
+        SecretUnavailable if AWS cannot give it now: the last one was refused, and a new one may exist.
+        """
         if self._auth.type == "none":
             return False
         before = self._value
-        self._read()
+        self._renew(self._read())
         return self._value != before
 
-    def _read(self) -> None:
+    def _read_or_keep(self) -> str:
+        try:
+            return self._read()
+        except SecretUnavailable:
+            if self._secret is None:
+                raise
+            return self._secret
+
+    def _read(self) -> str:
         if self._auth.secret is None:
             raise ConfigurationError("application.toml: auth.secret is missing")
-        value = self._read_secret(self._auth.secret).strip()
+        return self._read_secret(self._auth.secret).strip()
+
+    def _renew(self, secret: str) -> None:
+        value = secret
         if self._auth.type == "oauth2":
-            value, self._cache_ms = self._fetch_token(self._auth, value)
+            value, self._cache_ms = self._fetch_token(self._auth, secret)
         _check(self._auth, value)
-        self._value, self._read_at = value, self._clock()
+        self._secret, self._value, self._read_at = secret, value, self._clock()
 
 
 def _check(auth: Auth, value: str) -> None:

@@ -15,7 +15,7 @@ from chalicelib.application.config import Configuration, Source
 from chalicelib.application.credentials import Credentials
 from chalicelib.application.list_pages import Page
 from chalicelib.application.list_requests import PageRequest
-from chalicelib.errors import ConfigurationError, ListingFailed, TokenUnavailable
+from chalicelib.errors import ConfigurationError, ListingFailed, SecretUnavailable, TokenUnavailable
 from chalicelib.models import Selection
 
 # Some applications filter after paging, so pages may be empty; this many in a row are a mistake.
@@ -76,7 +76,7 @@ class Listing:
             response = self._get(source, request)
             if response.status == HTTPStatus.UNAUTHORIZED and self._credentials.refresh():
                 return self._get(source, request)
-        except (ConfigurationError, TokenUnavailable) as error:
+        except (ConfigurationError, SecretUnavailable, TokenUnavailable) as error:
             raise _failed(source, str(error), "auth.secret") from None
         except (requests.RequestException, http_exchange.DeadlineExceeded) as error:
             code = http_exchange.failure_code(error)

@@ -7,6 +7,7 @@ from chalicelib.models import (
     Notification,
     NotifyReason,
     Outcome,
+    OutcomeReason,
     Run,
     RunStatus,
     Topic,
@@ -27,7 +28,7 @@ _MEANING = {
     Outcome.FAILED: "the application failed; a later run will try again, except those on the worklist",
     Outcome.REJECTED: "the application refused them for good; they are on the worklist",
     Outcome.UNKNOWN: "sent, but no answer came; after the cool-down, the application's list will show what happened",
-    Outcome.DEFERRED: "the application did not take them; a later run will try again",
+    Outcome.DEFERRED: "they did not reach the application, or it did not take them; a later run will try again",
     Outcome.SKIPPED: "not sent by this run; see the reasons",
     Outcome.NOT_ATTEMPTED: "the run ended before it reached them; a later run will try again",
 }
@@ -205,6 +206,12 @@ def _remarks(run: Run, summary: Summary) -> str:
     lines = []
     if summary.relapsed:
         lines.append(f"Accepted before, but listed as failed again: {summary.relapsed}")
+    throttled = summary.reasons[Outcome.DEFERRED, OutcomeReason.LAMBDA_THROTTLED]
+    if throttled:
+        lines.append(
+            f"AWS Lambda refused to send {throttled}, because too many functions were running at once: lower "
+            "CONCURRENCY, or have the account's limit of concurrent executions raised. The application is not at fault."
+        )
     if run.not_found_count:
         more = ["..."] if run.not_found_count > len(run.not_found) else []
         shown = ", ".join([*map(repr, run.not_found), *more])

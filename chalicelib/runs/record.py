@@ -5,7 +5,13 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from chalicelib.errors import ApplicationMisconfigured, UnexpectedRedirect
+from chalicelib.errors import (
+    ApplicationError,
+    ApplicationMisconfigured,
+    ApplicationUnavailable,
+    OutcomeUnknown,
+    UnexpectedRedirect,
+)
 from chalicelib.ledger import Ledger, claims
 from chalicelib.ledger.claims import State
 from chalicelib.ledger.runs import Runs
@@ -14,6 +20,7 @@ from chalicelib.models import (
     BatchRecord,
     Communication,
     Outcome,
+    OutcomeReason,
     OutcomeRecord,
     SkipReason,
     TaskResult,
@@ -28,8 +35,12 @@ _NEEDS_PERSON = (SkipReason.EXPIRED, SkipReason.RELAPSED, SkipReason.ATTEMPTS_US
 # Answers after which every other communication would be answered in the same way.
 _MISCONFIGURED = (ApplicationMisconfigured.__name__, UnexpectedRedirect.__name__)
 
-# Outcomes without any attempt, which say nothing about the application.
-_NOT_ATTEMPTED = (Outcome.SKIPPED, Outcome.NOT_ATTEMPTED)
+# Answers that say that the application may be down. A rejection does not: it answered about one communication.
+_FAILURES = (ApplicationUnavailable.__name__, ApplicationError.__name__, OutcomeUnknown.__name__)
+
+# AWS refused to run the Lambda: the account's concurrent executions are used up (Lambda Developer Guide, "Lambda
+# function scaling"), or those that are reserved for the function.
+_THROTTLED = "Lambda.TooManyRequestsException"
 
 _States = Mapping[tuple[str, str], State]
 
@@ -63,7 +74,7 @@ def record_batch(
         state = states.get(communication.key)
         outcome = _outcome(communication, by_key.get(communication.key), state, owner, began=began)
         outcomes.append(_hand_over(communication, outcome, state, owner, ledger, settings))
-    _update_switch(run_id, batch.index, outcomes, _misconfigured(states, owner), ledger.runs, settings, began=began)
+    _update_switch(run_id, batch.index, outcomes, states, ledger.runs, settings, began=began)
     record = BatchRecord(index=batch.index, outcomes=outcomes, at=ledger.clock())
     if ledger.runs.record_batch(run_id, record):
         post_times = [result.post_ms for result in results if result.post_ms is not None]
@@ -91,8 +102,11 @@ def _what_happened(
     if result and result.outcome and not (entry and result.outcome == Outcome.SKIPPED):
         return result.outcome, result.reason
     if entry:
-        return Outcome.UNKNOWN, "died_while_sending"
-    return (Outcome.DEFERRED, "lambda_failed") if began else (Outcome.NOT_ATTEMPTED, None)
+        return Outcome.UNKNOWN, OutcomeReason.DIED_WHILE_SENDING
+    if not began:
+        return Outcome.NOT_ATTEMPTED, None
+    throttled = result is not None and result.error == _THROTTLED
+    return Outcome.DEFERRED, OutcomeReason.LAMBDA_THROTTLED if throttled else OutcomeReason.LAMBDA_FAILED
 
 
 def _hand_over(
@@ -124,11 +138,17 @@ def _misconfigured(states: _States, owner: str) -> str | None:
     return None
 
 
+def _is_failure(state: State, owner: str) -> bool:
+    """Whether an owner's attempt ended in a way that says that the application may be down."""
+    entry = state.entry_of(owner)
+    return entry is not None and entry.answer in _FAILURES and entry.reason != OutcomeReason.SECRET_UNAVAILABLE
+
+
 def _update_switch(
     run_id: str,
     index: int,
     outcomes: list[OutcomeRecord],
-    misconfigured: str | None,
+    states: _States,
     runs: Runs,
     settings: Settings,
     *,
@@ -136,14 +156,18 @@ def _update_switch(
 ) -> None:
     """Halt the run if the application is misconfigured or seems to be down: more batches would only do harm.
 
-    A batch that did not begin, or that Report completes, says nothing about the application, so the breaker ignores it.
+    The breaker counts only what speaks of the application. A batch that did not begin, or that Report completes, does
+    not, nor do Lambdas that were throttled or died, throttled reads of the secret, and rejected communications.
     """
-    tried = [outcome for outcome in outcomes if outcome.outcome not in _NOT_ATTEMPTED]
+    owner = owner_of(run_id, index)
+    misconfigured = _misconfigured(states, owner)
     if misconfigured:
         runs.halt(run_id, f"misconfigured:{misconfigured}")
-    elif any(outcome.outcome == Outcome.ACCEPTED for outcome in tried):
+    elif any(outcome.outcome == Outcome.ACCEPTED for outcome in outcomes):
         runs.reset_breaker(run_id)
-    elif began and tried and runs.record_unsuccessful_batch(run_id, index) >= settings.breaker_batches:
+    elif not (began and any(_is_failure(state, owner) for state in states.values())):
+        return
+    elif runs.record_unsuccessful_batch(run_id, index) >= settings.breaker_batches:
         runs.halt(run_id, "breaker")
 
 

@@ -6,18 +6,24 @@ import pytest
 
 from chalicelib.application.config import Auth
 from chalicelib.application.credentials import CACHE_MS, Credentials
-from chalicelib.errors import ConfigurationError
+from chalicelib.errors import ConfigurationError, SecretUnavailable
 
 
 class FakeSecrets:
-    """A reader of one secret, which fails while `value` is None. `reads` holds the names that were read."""
+    """A reader of one secret, which fails while `value` is None. `reads` holds the names that were read.
+
+    While it is `throttled`, AWS refuses every read.
+    """
 
     def __init__(self, value):
         self.value = value
         self.reads = []
+        self.throttled = False
 
     def __call__(self, name):
         self.reads.append(name)
+        if self.throttled:
+            raise SecretUnavailable(f"the secret {name!r} cannot be read now: ThrottlingException")
         if self.value is None:
             raise ConfigurationError(f"the secret {name!r} cannot be read: ResourceNotFoundException")
         return self.value
@@ -105,6 +111,40 @@ def test_a_failed_read_of_the_secret_is_not_cached(secrets, bearer):
         bearer.headers()
     secrets.value = "back"
     assert bearer.headers() == {"Authorization": "Bearer back"}
+
+
+def test_the_old_secret_is_used_while_aws_cannot_give_a_new_one(secrets, bearer, clock):
+    """It is still right, unless it was rotated just now; then the application answers 401."""
+    bearer.headers()
+    secrets.value, secrets.throttled = "rotated", True
+    clock.advance(CACHE_MS + 1)
+    assert bearer.headers() == {"Authorization": "Bearer s3cret"}
+    secrets.throttled = False
+    clock.advance(CACHE_MS + 1)
+    assert bearer.headers() == {"Authorization": "Bearer rotated"}
+
+
+def test_a_token_is_fetched_with_the_old_secret_while_aws_cannot_give_a_new_one(secrets, clock):
+    """An expired token would be refused; the secret that it was fetched with has not expired."""
+    tokens = iter(["one", "two"])
+    auth = Auth(type="oauth2", secret="n", token_url="https://a.example/token")
+    credentials = Credentials(auth, secrets, clock, lambda _auth, secret: (f"{secret}-{next(tokens)}", 1_000))
+    assert credentials.headers() == {"Authorization": "Bearer s3cret-one"}
+    secrets.throttled = True
+    clock.advance(1_001)
+    assert credentials.headers() == {"Authorization": "Bearer s3cret-two"}
+
+
+def test_a_secret_that_was_never_read_and_one_that_was_refused_are_unavailable(secrets, bearer):
+    """There is no value to use, or only one that the application refuses: nobody knows whether it was rotated."""
+    secrets.throttled = True
+    with pytest.raises(SecretUnavailable):
+        bearer.headers()
+    secrets.throttled = False
+    bearer.headers()
+    secrets.throttled = True
+    with pytest.raises(SecretUnavailable):
+        bearer.refresh()
 
 
 def test_auth_without_the_name_of_a_secret_is_a_configuration_error(clock):

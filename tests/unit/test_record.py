@@ -110,9 +110,15 @@ def test_every_reprocess_error_is_recorded_as_its_outcome(driver, answer):
 
 
 def test_a_communication_whose_lambda_failed_before_its_claim_is_deferred(driver):
-    """The Lambda was throttled or died early, so the next run sends the communication."""
-    [recorded] = driver.record(batch("1"), result("1", error="Lambda.TooManyRequestsException")).outcomes
+    """It died early, so the next run sends the communication."""
+    [recorded] = driver.record(batch("1"), result("1", error="Runtime.ExitError")).outcomes
     assert recorded == outcome("1", "deferred", "lambda_failed")
+
+
+def test_a_communication_whose_lambda_was_throttled_is_deferred_with_a_reason_of_its_own(driver):
+    """The account's limit is to blame, which is for people to raise."""
+    [recorded] = driver.record(batch("1"), result("1", error="Lambda.TooManyRequestsException")).outcomes
+    assert recorded == outcome("1", "deferred", "lambda_throttled")
 
 
 def test_a_communication_whose_lambda_died_after_its_claim_is_unknown(driver):
@@ -295,6 +301,40 @@ def test_a_batch_in_which_nothing_was_attempted_does_not_count_for_the_breaker(d
     for index in range(3):
         driver.record(batch("1", index=index), result("1", "skipped", "cool_down"))
     assert driver.halt_reason is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "result_of"),
+    [
+        ("CommunicationRejected", "no_such_address", {"error": "CommunicationRejected"}),
+        ("ApplicationUnavailable", "secret_unavailable", {"error": "ApplicationUnavailable"}),
+        (None, None, {"error": "Sandbox.Timedout"}),
+    ],
+    ids=["rejected recipients", "throttled reads of the secret", "Lambdas that died while sending"],
+)
+def test_what_does_not_speak_of_the_application_does_not_count_for_the_breaker(driver, answer, reason, result_of):
+    """The application may be well: it answered about the recipients, or was not even asked."""
+    for index in range(3):
+        driver.attempt(f"{index}", answer, reason, index=index)
+        driver.record(batch(f"{index}", index=index), result(f"{index}", **result_of))
+    assert driver.halt_reason is None
+
+
+@pytest.mark.parametrize("error", ["Lambda.TooManyRequestsException", "Sandbox.Timedout"])
+def test_lambdas_that_were_throttled_or_died_before_a_claim_do_not_count_for_the_breaker(driver, error):
+    """The application was not asked."""
+    for index in range(3):
+        driver.record(batch(f"{index}", index=index), result(f"{index}", error=error))
+    assert driver.halt_reason is None
+
+
+def test_one_answer_that_speaks_of_the_application_is_enough_for_the_breaker(driver):
+    """Rejected recipients in the same batch do not show that it accepts anything."""
+    for index in (1, 2):
+        driver.attempt(f"failed-{index}", "ApplicationError", "http_500", index=index)
+        driver.attempt(f"rejected-{index}", "CommunicationRejected", index=index)
+        driver.record(batch(f"failed-{index}", f"rejected-{index}", index=index))
+    assert driver.halt_reason == "breaker"
 
 
 def test_batches_that_report_completes_do_not_halt_the_run(driver):

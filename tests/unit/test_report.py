@@ -135,6 +135,16 @@ def test_a_halted_run_ends_as_stopped_and_its_mail_says_why(driver):
     assert "It was stopped because the application answered http_401: check auth.secret" in mail.message
 
 
+def test_the_mail_says_what_to_do_about_throttled_lambdas(driver):
+    """Nobody should look for the cause in the application."""
+    driver.begin(["1", "2"])
+    driver.attempt("1", "accepted")
+    driver.record(0, TaskResult(operation="send.email", primary_id="2", error="Lambda.TooManyRequestsException"))
+    message = driver.report().message
+    assert "deferred: lambda_throttled" in message
+    assert "AWS Lambda refused to send 1, because too many functions were running at once: lower CONCURRENCY" in message
+
+
 def test_the_mail_of_a_stopped_run_names_the_person_who_stopped_it(driver):
     """Readers can tell it from a run that the breaker has halted."""
     driver.begin(["1"])

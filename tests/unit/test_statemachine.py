@@ -45,6 +45,11 @@ def caught_errors(state: dict[str, Any]) -> list[str]:
     return [name for catch in state.get("Catch", []) for name in catch["ErrorEquals"]]
 
 
+def retrier(state: dict[str, Any], error: str) -> dict[str, Any]:
+    """Return the retrier that Step Functions uses for an error: the first that names it (Amazon States Language)."""
+    return next(retry for retry in state["Retry"] if {error, "States.ALL"} & set(retry["ErrorEquals"]))
+
+
 def lambda_timeouts() -> dict[str, int]:
     """Return the timeouts of the functions in .chalice/config.json, in seconds."""
     functions = json.loads((ROOT / ".chalice/config.json").read_text())["lambda_functions"]
@@ -79,6 +84,13 @@ def test_reprocess_retries_a_lambda_that_died_or_was_throttled(by_name):
         "Runtime.ExitError",
         "States.Timeout",
     } <= set(retried_errors(by_name["Reprocess"]))
+
+
+@pytest.mark.parametrize("name", ["Reprocess", "RecordBatch", "Report", "RequestApproval"])
+def test_a_throttled_lambda_is_retried_more_often_than_an_error_of_the_application(by_name, name):
+    """The next free execution may be seconds away, and a call that is refused costs the application nothing."""
+    application = retrier(by_name["Reprocess"], "ApplicationUnavailable")["MaxAttempts"]
+    assert retrier(by_name[name], "Lambda.TooManyRequestsException")["MaxAttempts"] > application
 
 
 def test_every_retry_backs_off_with_full_jitter(machine):
@@ -153,6 +165,8 @@ def test_the_shipped_timeouts_nest_and_a_batch_fits_into_its_child_workflow(mach
     ("change", "message"),
     [
         (lambda states, _: states["Reprocess"]["Retry"][0].update(MaxAttempts=9), "its child has 300 s"),
+        (lambda states, _: states["Reprocess"]["Retry"][1].update(MaxAttempts=9), "its child has 300 s"),
+        (lambda states, _: states["RecordBatch"]["Retry"][0].update(MaxAttempts=9), "its child has 300 s"),
         (lambda states, _: states["RecordBatch"].update(TimeoutSeconds=10), "RecordBatch times out after 10 s"),
         (lambda _, functions: functions.update(reprocess=20), "two POSTs of 10 s"),
     ],
@@ -163,6 +177,18 @@ def test_timeouts_that_do_not_fit_are_refused_with_the_arithmetic(machine, by_na
     change(by_name, functions)
     with pytest.raises(ConfigurationError, match=message):
         worst_case.check(machine, functions, 10)
+
+
+def test_the_longest_time_of_a_state_counts_every_wait_up_to_its_cap_and_every_attempt():
+    """Only a call that AWS refuses does not take until its timeout."""
+    died = {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 2, "BackoffRate": 2.0, "MaxAttempts": 2}
+    throttled = died | {
+        "ErrorEquals": ["Lambda.TooManyRequestsException"],
+        "MaxAttempts": 4,
+        "MaxDelaySeconds": 5,
+    }
+    state = {"TimeoutSeconds": 10, "Retry": [throttled, died]}
+    assert worst_case.longest(state) == (2 + 4 + 5 + 5) + 4 * worst_case.REFUSED + (2 + 4) + 3 * 10
 
 
 def test_every_placeholder_has_a_value_and_every_value_a_placeholder():

@@ -5,7 +5,7 @@ import pytest
 from chalicelib.application.client import ApplicationClient
 from chalicelib.application.config import Auth, Configuration, Reprocess, Source
 from chalicelib.application.credentials import Credentials
-from chalicelib.errors import ConfigurationError, ListingFailed, ReprocessError
+from chalicelib.errors import ConfigurationError, ListingFailed, ReprocessError, SecretUnavailable
 from chalicelib.models import Selection
 from tests.fakes import FakeClock
 from tests.servers import reply
@@ -22,14 +22,23 @@ SLOW_BODY = b"x" * 1_200
 IDS = [f"id-{number}" for number in range(2_347)]
 
 
+# A value of FakeSecret: AWS refuses to give it now.
+THROTTLED = object()
+
+
 class FakeSecret:
-    """Reads one value after the other, as if the secret were rotated; the last one stays. None cannot be read."""
+    """Reads one value after the other, as if the secret were rotated; the last one stays.
+
+    None cannot be read, and THROTTLED cannot be read now.
+    """
 
     def __init__(self, *values):
         self.values = list(values)
 
     def __call__(self, name):
         value = self.values.pop(0) if len(self.values) > 1 else self.values[0]
+        if value is THROTTLED:
+            raise SecretUnavailable(f"the secret {name!r} cannot be read now: ThrottlingException")
         if value is None:
             raise ConfigurationError(f"the secret {name!r} cannot be read: AccessDeniedException")
         return value

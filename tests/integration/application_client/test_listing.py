@@ -17,6 +17,7 @@ from tests.integration.application_client.helpers import (
     DEADLINE,
     IDS,
     SLOW_BODY,
+    THROTTLED,
     FakeSecret,
     email_source,
     ids_of,
@@ -400,3 +401,10 @@ def test_an_unreadable_secret_fails_the_list(values):
     with serving(always(reply(401))) as server:
         message = listing_error(server.url, secret=FakeSecret(*values))
     assert message == "the secret 'app' cannot be read: AccessDeniedException"
+
+
+def test_a_secret_that_aws_cannot_give_now_fails_the_list():
+    """The next run reads it again."""
+    with serving(always(page_of())) as server:
+        message = listing_error(server.url, secret=FakeSecret(THROTTLED))
+    assert message == "the secret 'app' cannot be read now: ThrottlingException"

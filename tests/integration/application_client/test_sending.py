@@ -21,6 +21,7 @@ from tests.integration.application_client.helpers import (
     DEADLINE,
     PAYLOAD,
     SLOW_BODY,
+    THROTTLED,
     FakeSecret,
     make_client,
     send,
@@ -272,4 +273,12 @@ def test_an_unreadable_secret_is_a_misconfiguration(values, posts):
     """It may be read before the POST or after a 401. A value that no header can carry is never sent."""
     with serving(always(reply(401))) as server:
         assert sending_error(server.url, secret=FakeSecret(*values)) == (ApplicationMisconfigured, "secret_unreadable")
+    assert len(server.requests) == posts
+
+
+@pytest.mark.parametrize(("values", "posts"), [([THROTTLED], 0), (["old", THROTTLED], 1)])
+def test_a_secret_that_aws_cannot_give_now_is_no_misconfiguration(values, posts):
+    """Nothing was processed, and the state machine tries again. After a 401 the secret may have been rotated."""
+    with serving(always(reply(401))) as server:
+        assert sending_error(server.url, secret=FakeSecret(*values)) == (ApplicationUnavailable, "secret_unavailable")
     assert len(server.requests) == posts
