@@ -105,24 +105,32 @@ class _LoopGuard:
         self._source = source
         self._seen: set[int] = set()
         self._empty_pages = 0
+        self._repeated_pages = 0
 
     def check_request(self, request: PageRequest) -> None:
-        self._check_new(request, str(request))
+        if not self._is_new(str(request)):
+            raise self._repeats(request)
 
     def check_page(self, request: PageRequest, ids: list[str]) -> None:
-        # An application that does not know a paging parameter returns its first page for ever.
+        # An application that does not know a paging parameter returns its first page for ever. One repetition proves
+        # nothing: a list that has grown by a whole page has moved that page to the next number.
         self.previous_ids = set(ids)
         self._empty_pages = 0 if ids else self._empty_pages + 1
-        if ids:
-            self._check_new(request, "\n".join(ids))
+        self._repeated_pages = 0 if not ids or self._is_new("\n".join(ids)) else self._repeated_pages + 1
+        if self._repeated_pages > 1:
+            raise self._repeats(request)
         if self._empty_pages > MAX_EMPTY:
             raise _failed(self._source, f"the list has {MAX_EMPTY:,} empty pages in a row and still goes on", "next")
 
-    def _check_new(self, request: PageRequest, content: str) -> None:
-        if hash(content) in self._seen:  # the content itself would keep a list of a million records in memory
-            text = f"the list repeats the page {_without_query(request.url)}, so it would never end"
-            raise _failed(self._source, text, "next")
-        self._seen.add(hash(content))
+    def _is_new(self, content: str) -> bool:
+        digest = hash(content)  # the content itself would keep a list of a million records in memory
+        known = digest in self._seen
+        self._seen.add(digest)
+        return not known
+
+    def _repeats(self, request: PageRequest) -> ListingFailed:
+        text = f"the list repeats the page {_without_query(request.url)}, so it would never end"
+        return _failed(self._source, text, "next")
 
 
 def _failed(source: Source, text: str, key: str) -> ListingFailed:

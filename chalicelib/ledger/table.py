@@ -1,8 +1,10 @@
 """The only module that talks to DynamoDB: the few calls that the ledger needs, with plain Python values."""
 
 import functools
+import random
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -14,6 +16,11 @@ Item = dict[str, Any]
 
 # BatchGetItem's limit (Amazon DynamoDB API reference, BatchGetItem).
 BATCH_GET = 100
+
+# In seconds: the longest pauses before BatchGetItem is asked again for what it left unread, with exponential backoff as
+# its reference recommends. Each is a random part of that (AWS Builders' Library, "Timeouts, retries, and backoff with
+# jitter"), so that Lambdas that were throttled together do not come back together.
+PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
 # A page of an index with a filter may take several queries: at most this many, each of so many items.
 _MAX_QUERIES, _ITEMS_PER_QUERY = 10, 1000
@@ -36,6 +43,10 @@ class ConditionFailed(Exception):
     def __init__(self, item: Item) -> None:
         super().__init__("the condition of a write was not met")
         self.item = item
+
+
+class ReadsThrottled(Exception):
+    """DynamoDB left items unread however often it was asked. The message says how many, and what to look at."""
 
 
 def _encode(values: Item) -> Item:
@@ -70,11 +81,12 @@ def change_of(changes: Item, expected: Item) -> tuple[str, Item, str]:
 
 
 class Table:
-    """One table with the key `pk`, `sk`; `client` is boto3's `dynamodb` client."""
+    """One table with the key `pk`, `sk`; `client` is boto3's `dynamodb` client, and `sleep` takes seconds."""
 
-    def __init__(self, client: Any, name: str) -> None:
+    def __init__(self, client: Any, name: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self._client = client
         self._name = name
+        self._sleep = sleep
 
     def get(self, pk: str, sk: str) -> Item | None:
         """Return an item, strongly consistent, or None if it does not exist."""
@@ -139,15 +151,27 @@ class Table:
         self._client.delete_item(TableName=self._name, Key=_encode({"pk": pk, "sk": sk}))
 
     def batch_get(self, keys: Sequence[tuple[str, str]]) -> Iterator[Item]:
-        """Yield those of the items that exist, in no particular order. Keys must not repeat."""
+        """Yield those of the items that exist, in no particular order. Keys must not repeat.
+
+        ReadsThrottled if DynamoDB leaves some of them unread, even after pauses.
+        """
         for start in range(0, len(keys), BATCH_GET):
-            wanted = [_encode({"pk": pk, "sk": sk}) for pk, sk in keys[start : start + BATCH_GET]]
-            while wanted:
-                answer = self._client.batch_get_item(
-                    RequestItems={self._name: {"Keys": wanted, "ConsistentRead": True}}
-                )
-                yield from map(_decode, answer["Responses"].get(self._name, []))
-                wanted = answer.get("UnprocessedKeys", {}).get(self._name, {}).get("Keys", [])
+            yield from self._batch([_encode({"pk": pk, "sk": sk}) for pk, sk in keys[start : start + BATCH_GET]])
+
+    def _batch(self, keys: list[Item]) -> Iterator[Item]:
+        wanted = keys
+        for pause in (*PAUSES, None):
+            answer = self._client.batch_get_item(RequestItems={self._name: {"Keys": wanted, "ConsistentRead": True}})
+            yield from map(_decode, answer["Responses"].get(self._name, []))
+            wanted = answer.get("UnprocessedKeys", {}).get(self._name, {}).get("Keys", [])
+            if not wanted:
+                return
+            if pause:
+                self._sleep(random.uniform(0, pause))  # noqa: S311 (no secret depends on it)
+        raise ReadsThrottled(
+            f"DynamoDB left {len(wanted)} of {len(keys)} items of the table {self._name} unread, "
+            f"{len(PAUSES) + 1} times in a row: look at the table's throttled requests"
+        )
 
     def query(self, pk: str, sk_prefix: str, first: str | None = None) -> Iterator[Item]:
         """Yield the items of a partition whose sort key begins with `sk_prefix`, in the order of that key.

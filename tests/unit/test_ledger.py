@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 from chalicelib import wiring
 from chalicelib.errors import RunNotFound
 from chalicelib.ledger.runs import switch_key
-from chalicelib.ledger.table import BATCH_GET, ConditionFailed, Table
+from chalicelib.ledger.table import BATCH_GET, PAUSES, ConditionFailed, ReadsThrottled, Table
 from chalicelib.models import BatchRecord, Checkpoint, Incident, NotifyReason, Outcome, OutcomeRecord, RunStatus
 from chalicelib.runs import start
 from tests.conftest import RETENTION
@@ -260,8 +260,8 @@ def test_batch_get_reads_more_items_than_one_request_can_name(table):
     assert {item["pk"] for item in table.batch_get(keys)} == {pk for pk, _ in keys[:-1]}
 
 
-def test_batch_get_asks_again_for_unprocessed_keys(dynamodb, table):
-    """BatchGetItem may return only a part (16 MB, or a throttled partition)."""
+def test_batch_get_asks_again_for_unprocessed_keys_after_longer_and_longer_pauses(dynamodb, table):
+    """BatchGetItem may return only a part (16 MB, or a throttled partition); at once it would be refused again."""
 
     class OneKeyPerRequest:
         """DynamoDB's client, when only the first key of each request is processed."""
@@ -279,9 +279,27 @@ def test_batch_get_asks_again_for_unprocessed_keys(dynamodb, table):
     keys = [(f"COMM#{number}", "COMM") for number in range(3)]
     for key in keys:
         table.update(key, "SET #status = :status", {"status": "open"})
-    client = OneKeyPerRequest()
-    assert len(list(Table(client, table._name).batch_get(keys))) == 3
+    client, pauses = OneKeyPerRequest(), []
+    assert len(list(Table(client, table._name, pauses.append).batch_get(keys))) == 3
     assert client.requests == 3
+    assert [0 <= pause <= longest for pause, longest in zip(pauses, PAUSES[:2], strict=True)] == [True, True]
+    assert list(PAUSES) == sorted(PAUSES)
+
+
+def test_batch_get_gives_up_with_an_error_that_says_what_to_look_at():
+    """Without a bound it would ask until its Lambda dies."""
+
+    class Throttled:
+        """DynamoDB's client, when nothing is processed."""
+
+        def batch_get_item(self, RequestItems):  # noqa: N803 (AWS's name)
+            return {"Responses": {}, "UnprocessedKeys": RequestItems}
+
+    pauses = []
+    with pytest.raises(ReadsThrottled, match="DynamoDB left 2 of 2 items of the table ledger unread, 7 times in a row"):
+        list(Table(Throttled(), "ledger", pauses.append).batch_get([("a", "COMM"), ("b", "COMM")]))
+    assert len(pauses) == len(PAUSES)
+    assert sum(PAUSES) < 15 / 2  # the shortest Lambda that reads so has 15 s
 
 
 def test_a_query_reads_all_pages(table):

@@ -118,7 +118,26 @@ def test_an_application_that_ignores_the_page_parameter_fails_the_list():
     with serving(always(page_of("a", "b"))) as server:
         message = listing_error(server.url, email_source(server.url, next=Next(page="no_such_parameter")))
     assert message.startswith("the list repeats the page ")
-    assert len(server.requests) == 2
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("source", [{"next": Next(page="page")}, {"next": Next(url="next")}], ids=["number", "url"])
+@pytest.mark.parametrize("grows_at", [2, 4, 5])
+def test_a_list_that_grows_by_one_whole_page_between_two_reads_is_read_to_its_end(source, grows_at):
+    """New failures have moved the page that was read to the number of the next one: that is no list without an end."""
+    ids = [f"id-{number}" for number in range(8)]
+
+    def answer(request):
+        number = int(request.query.get("page", "1"))
+        if number == grows_at and len(ids) == 8:
+            ids[:0] = ["new-1", "new-2"]
+        start = 2 * (number - 1)
+        more = start + 2 < len(ids)
+        return page_of(*ids[start : start + 2], next=f"?page={number + 1}" if more else None)
+
+    with serving(answering(answer)) as server:
+        found = ids_of(list_all(server.url, email_source(server.url, **source)))
+    assert found == [f"id-{number}" for number in range(8)]
 
 
 @pytest.mark.parametrize(
@@ -240,7 +259,7 @@ def test_new_next_urls_with_the_same_records_fail_the_list():
     answer = answering(lambda request: reply(200, items("a", next=f"{request.path}x")))
     server, message = failing_list(answer, "/a", next=Next(url="next"))
     assert message.startswith(REPEATS)
-    assert len(server.requests) == 2
+    assert len(server.requests) == 3
 
 
 def test_endless_empty_pages_fail_the_list():
