@@ -4,6 +4,8 @@ The names of the `ReprocessError` classes are a contract: Lambda reports an exce
 `statemachine.json` decides by that name whether to retry. A test keeps the two in step.
 """
 
+from typing import ClassVar
+
 from chalicelib.models import Outcome
 
 
@@ -91,11 +93,14 @@ class ListingFailed(Exception):
     """A source's failed communications could not be listed completely. The message names the source and the cause.
 
     `key` is the key of the source in `application.toml` to look at first. A key with a dot, such as `auth.secret`, is
-    outside the source.
+    outside the source. The message is kept with runs and mailed, so it is cut at MAX_LENGTH.
     """
 
+    # In characters. Each text from outside is bounded where it enters; this holds whatever else a message contains.
+    MAX_LENGTH: ClassVar[int] = 1_000
+
     def __init__(self, message: str, key: str = "list") -> None:
-        super().__init__(message)
+        super().__init__(message if len(message) <= self.MAX_LENGTH else message[: self.MAX_LENGTH] + " ...")
         self.key = key
 
 

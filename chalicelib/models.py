@@ -99,6 +99,7 @@ class SkipReason(StrEnum):
     ATTEMPTS_USED_UP = "attempts_used_up"
     EXPIRED = "expired"
     DUPLICATE = "duplicate"
+    UNREADABLE = "unreadable"
 
 
 class OutcomeReason(StrEnum):
@@ -238,7 +239,8 @@ class Run(Record, frozen=True):
     `matched` counts everything that fits the selection; what is in `skipped` (by reason) never entered the manifest.
     `counts` are outcomes: progress while the run is under way, the truth once it is closed.
     `truncated` says that a limit cut the selection short, so there may be more; `truncated_count` is how many more at
-    least, if the lists say so. `not_found` holds the first of the requested ids that no list contains.
+    least, if the lists say so. `list_errors` say which lists could not be read to their end, and why: what was read of
+    them before is in the run, the rest is not. `not_found` holds the first of the requested ids that no list contains.
     `selection` and `manifest` are keys in the bucket. `collections` counts the collectors that have started for this
     run, the last one at `collected_at`. `notify_reason` is why people were notified, `incident` the kind of incident
     that the run met (see chalicelib.notifications.policy). `oldest` is since when the oldest failure has been waiting,
@@ -259,6 +261,7 @@ class Run(Record, frozen=True):
     not_found_count: int = field(default=0, name="notListedCount")
     truncated: bool = field(default=False, name="leftOut")
     truncated_count: int | None = field(default=None, name="leftOutCount")
+    list_errors: list[str] = []
     collections: int = 0
     collected_at: int | None = None
     note: str | None = None

@@ -126,11 +126,13 @@ class Check:
         answer, link = self._listing.fetch(source, request)
         records = self._records(source, answer, number)
         self._show_fields(source, records, number)
-        communications = list_pages.communications(source, answer, listed_at)
+        communications, unreadable = list_pages.communications(source, answer, listed_at)
         following = list_pages.next_request(source, answer, request, link)
         page = Page(communications, request, following, list_pages.total(source, answer))
         self._show_length(source, page, len(records), number)
         self._show_end(source, page, answer)
+        if unreadable:
+            print(f"  {len(unreadable)} unreadable, left out. The first: {str(unreadable[0]).partition(': ')[2]}")
         self._show_ages(communications, listed_at)
         self._show_eligibility(source, communications, read_states(communications), listed_at)
 

@@ -59,7 +59,8 @@ class RunView(ResponseModel, frozen=True):
 
     `counts` holds the number of each outcome so far, `done` their sum. `skipped` says why some never entered a batch.
     `truncated`: a limit cut the run short, and at least `truncatedCount` more are left for later runs (null: the lists
-    give no total). `notFound` holds the first of the requested ids that no list contains.
+    give no total). `listErrors` say which lists could not be read to their end, so that the run lacks what they hold.
+    `notFound` holds the first of the requested ids that no list contains.
     """
 
     run_id: str
@@ -77,6 +78,7 @@ class RunView(ResponseModel, frozen=True):
     not_found_count: int
     truncated: bool
     truncated_count: int | None
+    list_errors: list[str]
     decision: ApprovalDecision | None
     decided_by: str | None
     decided_at: Moment | None
@@ -136,7 +138,7 @@ class PreviewView(ResponseModel, frozen=True, kw_only=True):
     """What a run would do now.
 
     `eligible` of `matched` would be sent; `skipped` counts the others by reason. `truncated`: a limit would cut the run
-    short. `incomplete`: there was no time to look at everything, or a list failed with `error`; the numbers are then
+    short. `incomplete`: there was no time to look at everything, or lists failed with `error`; the numbers are then
     lower bounds.
     """
 

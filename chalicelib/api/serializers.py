@@ -55,6 +55,7 @@ def run_view(run: Run) -> RunView:
         not_found_count=run.not_found_count,
         truncated=run.truncated,
         truncated_count=run.truncated_count,
+        list_errors=run.list_errors,
         decision=run.decision,
         decided_by=run.decided_by,
         decided_at=_moment(run.decided_at),

@@ -74,7 +74,8 @@ class Filter(_Table, frozen=True):
 class Source(_Table, frozen=True):
     """One endpoint that lists failed communications. Expressions are JMESPath, durations look like `10m`.
 
-    `times` is the format of times in its records. `total` finds the number of records in the whole list.
+    `times` is the format of times in its records. `total` finds the number of records in the whole list. `unreadable`:
+    a record without a valid id or time fails the list, or is left out and counted.
     """
 
     operation: str
@@ -88,6 +89,7 @@ class Source(_Table, frozen=True):
     failed_at: Text | None = None
     times: TimeFormat = "iso"
     total: Text | None = None
+    unreadable: Literal["fail", "skip"] = "fail"
     params: dict[str, str | int] = {}
     headers: dict[str, str] = {}
     filters: dict[str, Text | Filter] = {}

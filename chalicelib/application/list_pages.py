@@ -5,39 +5,57 @@ from urllib.parse import urljoin
 
 import msgspec
 
-from chalicelib import times
+from chalicelib.application import list_records
 from chalicelib.application.config import Source
+from chalicelib.application.excerpts import quote
 from chalicelib.application.expressions import evaluate
 from chalicelib.application.list_requests import PageRequest
 from chalicelib.errors import ListingFailed
-from chalicelib.models import MAX_AUTHOR, MAX_ID, Communication, is_primary_id, json_size
+from chalicelib.models import Communication
 
-# A number outside of these years is in another unit than `times` says: no time is within them in both units.
-_EARLIEST, _LATEST = times.parse_iso("2000-01-01"), times.parse_iso("2200-01-01")
-
-_UNITS = {"epoch": 1000, "epoch_ms": 1}
-_EXPECTED = {
-    "iso": "ISO 8601 time such as 2026-11-20T09:30:00Z",
-    "epoch": "number of seconds since 1970 (in the years 2000 to 2200)",
-    "epoch_ms": "number of milliseconds since 1970 (in the years 2000 to 2200)",
-}
+# In characters: a URL that servers accept (RFC 9112, section 3), and a whole number that the ledger can keep.
+_LONGEST_URL, _LARGEST_TOTAL = 8_000, 10**12
 
 
 class Page(msgspec.Struct, frozen=True):
     """A page of a list, the request that gave it, and the request for the next one (None: it is the last).
 
-    `total` is the number of records in the whole list, if the list says so.
+    `total` is the number of records in the whole list, if the list says so. `unreadable` counts the records that were
+    left out.
     """
 
     communications: list[Communication]
     request: PageRequest
     next: PageRequest | None = None
     total: int | None = None
+    unreadable: int = 0
 
 
-def communications(source: Source, page: Any, listed_at: int) -> list[Communication]:
-    """Return the communications of a page. ListingFailed names the source, and the key that does not fit."""
-    return [_communication(source, record, listed_at) for record in records(source, page)]
+def communications(
+    source: Source, page: Any, listed_at: int, number: int = 1
+) -> tuple[list[Communication], list[ListingFailed]]:
+    """Return the communications of the page with this number, and an error for each record that is left out.
+
+    An error names the source, the record, and the key that does not fit. It is raised unless the source says
+    `unreadable = "skip"`.
+    """
+    readable, errors = [], []
+    for position, record in enumerate(records(source, page), 1):
+        try:
+            readable.append(list_records.communication(source, record, listed_at))
+        except ListingFailed as error:
+            where = f"record {position} of page {number}{_id_of(source, record)}"
+            errors.append(ListingFailed(f"{error} ({where})", error.key))
+            if source.unreadable == "fail":
+                raise errors[0] from None
+    return readable, errors
+
+
+def _id_of(source: Source, record: Any) -> str:
+    try:
+        return f", id {quote(list_records.primary_id(source, record))}"
+    except ListingFailed:
+        return ""
 
 
 def next_request(source: Source, page: Any, request: PageRequest, link: str | None = None) -> PageRequest | None:
@@ -58,9 +76,11 @@ def next_request(source: Source, page: Any, request: PageRequest, link: str | No
 def total(source: Source, page: Any) -> int | None:
     """Return the number of records in the whole list, or None if it does not say."""
     found = evaluate(source, "total", source.total, page)
-    if found is None or (isinstance(found, int) and not isinstance(found, bool) and found >= 0):
+    if found is None or (isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= _LARGEST_TOTAL):
         return found
-    raise ListingFailed(f"{source.operation}: total = {source.total!r} finds no whole number", "total")
+    raise ListingFailed(
+        f"{source.operation}: total = {source.total!r} finds no whole number up to {_LARGEST_TOTAL:,}", "total"
+    )
 
 
 def records(source: Source, page: Any) -> list[Any]:
@@ -76,7 +96,15 @@ def _join(source: Source, base: str, url: Any) -> str:
         joined: str = urljoin(base, url)
     except (TypeError, ValueError):  # not a text; a text that is not a URL
         raise ListingFailed(f"{source.operation}: next.url finds something that is not a URL", "next") from None
-    return joined
+    return _bounded(source, joined)
+
+
+def _bounded(source: Source, text: str) -> str:
+    """Return what leads to the next page, unless it is too long to be sent, or to be kept in a checkpoint."""
+    if len(text) > _LONGEST_URL:
+        found = f"{len(text):,} characters, more than {_LONGEST_URL:,}"
+        raise ListingFailed(f"{source.operation}: the next page's URL or cursor has {found} (see next)", "next")
+    return text
 
 
 def _has_more(source: Source, page: Any) -> bool:
@@ -99,7 +127,7 @@ def _next_param(source: Source, page: Any, request: PageRequest) -> tuple[str, A
     if paging and paging.offset:
         return paging.offset, request.params[paging.offset] + len(found)
     if paging and paging.last_id:
-        return paging.last_id, _id(source, found[-1]) if found else None
+        return paging.last_id, list_records.primary_id(source, found[-1]) if found else None
     return (paging.param if paging else None) or "", _cursor(source, page)
 
 
@@ -110,56 +138,4 @@ def _cursor(source: Source, page: Any) -> str | None:
         return None
     if not isinstance(found, str | int) or isinstance(found, bool):
         raise ListingFailed(f"{source.operation}: next.cursor = {expression!r} finds neither text nor a number", "next")
-    return str(found)
-
-
-def _communication(source: Source, record: Any, listed_at: int) -> Communication:
-    created = _moment(source, record, "created", source.created)
-    failed_at = _moment(source, record, "failed_at", source.failed_at)
-    return Communication(
-        operation=source.operation,
-        primary_id=_id(source, record),
-        listed_at=listed_at,
-        created_by=_author(source, record),
-        created=created,
-        since=failed_at if failed_at is not None else created,
-    )
-
-
-def _id(source: Source, record: Any) -> str:
-    found = evaluate(source, "id", source.id, record)
-    text = str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
-    if not is_primary_id(text):
-        raise ListingFailed(
-            f"{source.operation}: id = {source.id!r} finds neither a text of 1 to {MAX_ID} bytes nor a whole number",
-            "id",
-        )
-    return text
-
-
-def _author(source: Source, record: Any) -> str | None:
-    found = evaluate(source, "created_by", source.created_by, record)
-    author = str(found)[:256] if isinstance(found, str | int) and not isinstance(found, bool) else ""
-    while json_size(author) > MAX_AUTHOR:
-        author = author[:-1]
-    return author or None
-
-
-def _moment(source: Source, record: Any, key: str, expression: str | None) -> int | None:
-    found = evaluate(source, key, expression, record)
-    try:
-        return None if found is None else _milliseconds(source, found)
-    except (ValueError, OverflowError):  # not a time; an infinite number
-        raise ListingFailed(
-            f"{source.operation}: {key} = {expression!r} finds no {_EXPECTED[source.times]}", key
-        ) from None
-
-
-def _milliseconds(source: Source, found: Any) -> int:
-    if source.times == "iso":
-        return times.parse_iso(found if isinstance(found, str) else "")
-    number = found if isinstance(found, str | int | float) and not isinstance(found, bool) else "none"
-    moment = int(float(number) * _UNITS[source.times])
-    if not _EARLIEST <= moment < _LATEST:
-        raise ValueError(f"{found!r} is in another unit")
-    return moment
+    return _bounded(source, str(found))

@@ -1,5 +1,6 @@
 """Reads a source's list page by page. Each page is complete, or an error says what to look at."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -13,6 +14,7 @@ from chalicelib import times
 from chalicelib.application import http_exchange, list_pages, list_requests
 from chalicelib.application.config import Configuration, Source
 from chalicelib.application.credentials import Credentials
+from chalicelib.application.excerpts import quote
 from chalicelib.application.list_pages import Page
 from chalicelib.application.list_requests import PageRequest
 from chalicelib.errors import ConfigurationError, ListingFailed, SecretUnavailable, TokenUnavailable
@@ -43,24 +45,25 @@ class Listing:
         requests_left = iter([start]) if start else list_requests.first_requests(source, selection)
         request = next(requests_left, None)
         guard = _LoopGuard(source)
+        numbers = itertools.count(1)
         while request:
             self.check_host(source, request.url)
             guard.check_request(request)
             listed_at = self._clock()
             answer, link = self.fetch(source, request)
-            listed = list_pages.communications(source, answer, listed_at)
+            listed, unreadable = list_pages.communications(source, answer, listed_at, next(numbers))
             fresh = [each for each in listed if each.primary_id not in guard.previous_ids]
             # A last page that repeats the end of the previous one: the list has grown at its front, and ends here.
             moved = bool(listed) and not fresh and len(listed) < len(guard.previous_ids)
-            guard.check_page(request, [each.primary_id for each in listed])
+            guard.check_page([each.primary_id for each in listed])
             following = None if moved else list_pages.next_request(source, answer, request, link)
             following = following or next(requests_left, None)
-            yield Page(fresh, request, following, list_pages.total(source, answer))
+            yield Page(fresh, request, following, list_pages.total(source, answer), len(unreadable))
             request = following
 
     def fetch(self, source: Source, request: PageRequest) -> tuple[Any, str | None]:
         """Return a page as JSON, and the next URL in its Link header. ListingFailed if it is not a page."""
-        response, url = self._response(source, request), _without_query(request.url)
+        response, url = self._response(source, request), _without_query(source.list)
         if response.status != HTTPStatus.OK:
             key = "auth.secret" if response.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) else "list"
             raise _failed(source, f"{url} answered {response.status}, not 200", key)
@@ -81,7 +84,7 @@ class Listing:
         except (requests.RequestException, http_exchange.DeadlineExceeded) as error:
             code = http_exchange.failure_code(error)
             key = "timeout" if _is_late(error) else "list"
-            raise _failed(source, f"{_without_query(request.url)} cannot be read: {code}", key) from None
+            raise _failed(source, f"{_without_query(source.list)} cannot be read: {code}", key) from None
         return response
 
     def _get(self, source: Source, request: PageRequest) -> http_exchange.HttpResponse:
@@ -92,9 +95,9 @@ class Listing:
 
     def check_host(self, source: Source, url: str) -> None:
         """Raise ListingFailed if `application.toml` does not name a URL's host."""
-        origin = _origin(url)
-        if origin not in self._origins:
-            raise _failed(source, f"the list's next page is on {origin}, which application.toml does not name", "next")
+        if _origin(url) not in self._origins:
+            text = f"the list's next page is on {_shown_origin(url)}, which application.toml does not name"
+            raise _failed(source, text, "next")
 
 
 class _LoopGuard:
@@ -109,16 +112,16 @@ class _LoopGuard:
 
     def check_request(self, request: PageRequest) -> None:
         if not self._is_new(str(request)):
-            raise self._repeats(request)
+            raise self._repeats()
 
-    def check_page(self, request: PageRequest, ids: list[str]) -> None:
+    def check_page(self, ids: list[str]) -> None:
         # An application that does not know a paging parameter returns its first page for ever. One repetition proves
         # nothing: a list that has grown by a whole page has moved that page to the next number.
         self.previous_ids = set(ids)
         self._empty_pages = 0 if ids else self._empty_pages + 1
         self._repeated_pages = 0 if not ids or self._is_new("\n".join(ids)) else self._repeated_pages + 1
         if self._repeated_pages > 1:
-            raise self._repeats(request)
+            raise self._repeats()
         if self._empty_pages > MAX_EMPTY:
             raise _failed(self._source, f"the list has {MAX_EMPTY:,} empty pages in a row and still goes on", "next")
 
@@ -128,8 +131,8 @@ class _LoopGuard:
         self._seen.add(digest)
         return not known
 
-    def _repeats(self, request: PageRequest) -> ListingFailed:
-        text = f"the list repeats the page {_without_query(request.url)}, so it would never end"
+    def _repeats(self) -> ListingFailed:
+        text = f"the list repeats a page of {_without_query(self._source.list)}, so it would never end"
         return _failed(self._source, text, "next")
 
 
@@ -152,6 +155,16 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
+def _shown_origin(url: str) -> str:
+    """Return the origin of a URL from outside for a mail, without the password that it may contain."""
+    scheme, _, rest = _origin(url).partition("://")
+    user, _, host = rest.rpartition("@")
+    return quote(f"{scheme}://{'...@' if user else ''}{host}")
+
+
 def _without_query(url: str) -> str:
-    """Return a URL without its query, which may contain personal data."""
+    """Return a source's URL without its query, which may contain personal data.
+
+    Errors name the source's own URL also for a later page: the application has written the URL of that one.
+    """
     return re.split(r"[?#]", url)[0]

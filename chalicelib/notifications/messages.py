@@ -39,6 +39,7 @@ def result(run: Run, summary: Summary, halt_reason: str | None) -> Notification:
     parts = [
         _headline(run, halt_reason),
         _approval(run),
+        _list_errors(run),
         _outcomes(run, summary),
         _reasons(summary),
         _worklist(summary),
@@ -97,15 +98,19 @@ def never_started(run: Run, error: str) -> Notification:
 
 def approval_request(run: Run, timeout: int) -> Notification:
     """Return the mail that asks for approval; `timeout` in milliseconds. Its topic is the one whose readers act."""
-    message = (
+    parts = [_approval_question(run, timeout), _list_errors(run)]
+    subject = _subject(f"approve or reject a run of {run.eligible}")
+    return Notification(topic=Topic.FAILED, subject=subject, message="\n\n".join(part for part in parts if part))
+
+
+def _approval_question(run: Run, timeout: int) -> str:
+    return (
         f"Run {run.run_id} ({_started_by(run)}) would send {run.eligible} communications. {_why_approval(run)}\n\n"
         "Nothing is sent until somebody with the role approver, other than the requester, decides:\n\n"
         f"  POST /runs/{run.run_id}/approve   sends them\n"
         f"  POST /runs/{run.run_id}/reject    sends nothing\n\n"
         f"Without a decision within {times.format_duration(timeout)}, the run ends as declined and sends nothing."
     )
-    subject = _subject(f"approve or reject a run of {run.eligible}")
-    return Notification(topic=Topic.FAILED, subject=subject, message=message)
 
 
 def _why_approval(run: Run) -> str:
@@ -165,6 +170,18 @@ def _approval(run: Run) -> str:
     if run.decision == ApprovalDecision.EXPIRED:
         return "Nobody approved it in time, so nothing was sent. What failed is still listed."
     return ""
+
+
+def _list_errors(run: Run) -> str:
+    if not run.list_errors:
+        return ""
+    rows = [f"  {error}" for error in run.list_errors]
+    return "\n".join(
+        [
+            "These lists could not be read to their end, so the run lacks what they hold. The next run tries again:",
+            *rows,
+        ]
+    )
 
 
 def _outcomes(run: Run, summary: Summary) -> str:

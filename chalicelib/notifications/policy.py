@@ -2,7 +2,7 @@
 
 from chalicelib.models import Incident, NotifyReason, RunStatus
 
-# The incident of a collector that cannot list. A list that can be read again ends it.
+# The incident of a list that cannot be read, whatever the other lists gave a run to send. It ends when all can be read.
 LISTING = "listing"
 
 # The incident of an application that accepts nothing, however many batches it took to find out.
@@ -27,12 +27,14 @@ def notify_reason(
     return NotifyReason.REMINDER if now - known.notified_at >= remind_after else NotifyReason.NONE
 
 
-def incident_kind(status: RunStatus, halt_reason: str | None, accepted: int) -> str | None:
+def incident_kind(status: RunStatus, halt_reason: str | None, accepted: int, *, unlisted: bool = False) -> str | None:
     """Return the kind of incident that a run met, None if it met none. Kinds are coarse: each change means a mail."""
     if status == RunStatus.SUCCEEDED:
         return None
     if status == RunStatus.STOPPED and halt_reason and halt_reason != "breaker":
         return halt_reason
+    if status == RunStatus.PARTIAL and unlisted:
+        return LISTING
     if status in (RunStatus.STOPPED, RunStatus.PARTIAL):
         return status.value if accepted and status == RunStatus.PARTIAL else NOTHING_ACCEPTED
     return status.value

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chalicelib.application.config import Configuration
-from chalicelib.errors import ConfigurationError, ListingFailed
+from chalicelib.errors import ConfigurationError
 from chalicelib.executions import Executions
 from chalicelib.ledger import Ledger
 from chalicelib.manifests import Manifests, ManifestWriter
@@ -70,7 +70,7 @@ def collect_run(
     selection = manifests.read_selection(run.selection) if run.selection else Selection()
     try:
         run = make_collector().collect(run, selection)
-    except (ListingFailed, ConfigurationError) as error:
+    except ConfigurationError as error:
         if run.manifest:
             raise  # Its execution may be under way; recovery sees to it.
         run = ledger.runs.change(run, status=RunStatus.FAILED, error=str(error)) or ledger.runs.read(run.run_id)
@@ -121,9 +121,9 @@ class Collector:
     def collect(self, run: Run, selection: Selection) -> Run:
         """Collect for a run whose status is `collecting`; return it as it is then.
 
-        It is `running` or `awaiting_approval` with an execution, or it has ended as `empty`. ListingFailed or
-        ConfigurationError if the lists cannot be read. It may be repeated, and may die anywhere: each collection has a
-        manifest of its own, and one conditional write on the run decides which one counts.
+        It is `running` or `awaiting_approval` with an execution, or it has ended: as `empty`, or as `failed` if a list
+        could not be read and the others had nothing to send. It may be repeated, and may die anywhere: each collection
+        has a manifest of its own, and one conditional write on the run decides which one counts.
         """
         if run.manifest:
             # An earlier collection got this far. Another manifest would not be the one that its execution reads.
@@ -134,7 +134,8 @@ class Collector:
             collection = self._fill(manifest, selection, resume_from)
             manifest.finish()
             run = self._pin(run, collection, manifest)
-        if run.trigger == Trigger.SCHEDULE and (collection.stopped_at or resume_from):
+        read_to_end = resume_from and run.status != RunStatus.FAILED
+        if run.trigger == Trigger.SCHEDULE and (collection.stopped_at or read_to_end):
             # After the run is pinned, so that a repeated collection begins where this one began.
             self._ledger.checkpoints.write(self._next_checkpoint(collection))
         if run.status in (RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL):
@@ -156,10 +157,11 @@ class Collector:
 
     def _pin(self, run: Run, collection: Collection, manifest: ManifestWriter) -> Run:
         """Record what was found; only the first collection to do so counts."""
-        counted = collection.counted()
+        counted, error = collection.counted(), collection.error
         if not manifest.batches:
             counts = {Outcome.SKIPPED.value: sum(collection.skipped.values())}
-            return self._move(run, status=RunStatus.EMPTY, counts=counts, **counted)
+            ended = {"status": RunStatus.FAILED, "error": error} if error else {"status": RunStatus.EMPTY}
+            return self._move(run, counts=counts, **ended, **counted)
         key = self._manifests.upload(run.run_id, manifest)
         needs_approval = self._needs_approval(run, manifest.communications)
         status = RunStatus.AWAITING_APPROVAL if needs_approval else RunStatus.RUNNING

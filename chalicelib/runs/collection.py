@@ -4,6 +4,7 @@ from chalicelib import times
 from chalicelib.application.config import Source
 from chalicelib.application.list_pages import Page
 from chalicelib.application.list_requests import PageRequest
+from chalicelib.errors import ListingFailed
 from chalicelib.models import Communication, Selection, SkipReason
 
 # A Selection's filters, and the field of a source (and of its records) that each is compared with.
@@ -12,13 +13,16 @@ FILTER_FIELDS = {"createdAfter": "created", "createdBefore": "created", "created
 # How many of the requested ids that no list contains are kept with a run.
 NOT_FOUND_KEPT = 20
 
+# How many lists that could not be read are named with a run. With the bound of ListingFailed, they fit into a mail.
+LIST_ERRORS_KEPT = 10
+
 
 class Collection:
     """The counts for one selection.
 
-    `taken` counts what entered the manifest. `stopped_at` is the source and the page at which a limit ended the
-    collection; `out_of_time` says that the limit was time. `oldest` is since when the oldest failure has been waiting,
-    leaving out what is for people to decide.
+    `pages` counts the pages that were asked for, `taken` what entered the manifest. `stopped_at` is the source and the
+    page at which a limit ended the collection; `out_of_time` says that the limit was time. `oldest` is since when the
+    oldest failure has been waiting, leaving out what is for people to decide.
     """
 
     def __init__(self, selection: Selection) -> None:
@@ -32,6 +36,7 @@ class Collection:
         self.truncated_count: int | None = None
         self.stopped_at: tuple[Source, PageRequest | None] | None = None
         self.out_of_time = False
+        self._errors: list[str] = []
         self._listed = 0
         self._counts_total = False
         self._total: int | None = None
@@ -72,12 +77,12 @@ class Collection:
 
     @property
     def not_found(self) -> list[str]:
-        """The requested ids that no page contained."""
-        return sorted(self._missing_ids)
+        """The requested ids that no page contained. If a list could not be read, nobody knows."""
+        return [] if self._errors else sorted(self._missing_ids)
 
-    def skip(self, reason: str) -> None:
-        """Count a communication that is left alone."""
-        self.skipped[reason] = self.skipped.get(reason, 0) + 1
+    def skip(self, reason: str, number: int = 1) -> None:
+        """Count communications that are left alone."""
+        self.skipped[reason] = self.skipped.get(reason, 0) + number
 
     def track_oldest(self, communication: Communication, skip_reason: SkipReason | None) -> None:
         """Note since when a communication has been waiting, unless it is for people to decide."""
@@ -105,9 +110,13 @@ class Collection:
         return given[filter_name] is not None
 
     def add_page(self, page: Page) -> None:
-        """Count a page, and note what it says about the whole list."""
+        """Count a page and its unreadable records, and note what it says about the whole list."""
         self.pages += 1
         self._total = page.total if self._counts_total else None
+        if page.unreadable:
+            self._listed += page.unreadable
+            self.matched += page.unreadable
+            self.skip(SkipReason.UNREADABLE, page.unreadable)
 
     def truncate_page(self, communications: int) -> None:
         """Note that the last communications of a page are left out."""
@@ -119,6 +128,22 @@ class Collection:
         self.out_of_time = out_of_time
         self.truncated = True
         self.end_source()
+
+    def fail_source(self, error: ListingFailed) -> None:
+        """End a source's list that cannot be read any further. What was read of it before is not affected."""
+        self.pages += 1
+        self._errors.append(str(error))
+
+    @property
+    def list_errors(self) -> list[str]:
+        """Which lists could not be read to their end, and why."""
+        more = len(self._errors) - LIST_ERRORS_KEPT
+        return self._errors[:LIST_ERRORS_KEPT] + ([f"and {more} more lists"] if more > 0 else [])
+
+    @property
+    def error(self) -> str | None:
+        """The same in one text, None if all lists were read."""
+        return "; ".join(self.list_errors) or None
 
     def end_source(self) -> None:
         """End a source's list. What it counts in its total but did not give was left out."""
@@ -134,6 +159,7 @@ class Collection:
             "matched": self.matched,
             "skipped": self.skipped,
             "truncated": self.truncated,
+            "list_errors": self.list_errors,
             "oldest": self.oldest,
             "not_found": not_found[:NOT_FOUND_KEPT],
             "not_found_count": len(not_found),

@@ -5,7 +5,6 @@ from collections import Counter
 import msgspec
 
 from chalicelib.application.config import Configuration, Source
-from chalicelib.errors import ConfigurationError, ListingFailed
 from chalicelib.ledger import Ledger
 from chalicelib.models import Selection, SkipReason
 from chalicelib.runs import cost
@@ -33,7 +32,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What a run would do. Times in milliseconds since 1970.
 
     `eligible` of `matched` would be sent; `skipped` counts the others by reason. `truncated`: a limit would cut the run
-    short. `incomplete`: there was no time to look at everything, or a list failed with `error`; the numbers are then
+    short. `incomplete`: there was no time to look at everything, or lists failed with `error`; the numbers are then
     lower bounds. `sample` holds (operation, primaryId) of the first that would be sent.
     """
 
@@ -70,14 +69,11 @@ class DryRun:
 
     def preview(self, selection: Selection, requested_by: str) -> Preview:
         """Return what a run of this selection would do for a requester. If a list cannot be read, `error` says why."""
-        collection, error = Collection(selection), None
-        try:
-            self._look(collection)
-        except (ListingFailed, ConfigurationError) as failure:
-            error = str(failure)
+        collection = Collection(selection)
+        self._look(collection)
         used = self._ledger.allowances.used(requested_by)
         needs_approval = collection.taken > 0 and collection.taken + used > self._settings.approval_threshold
-        return self._preview(collection, error, needs_approval=needs_approval)
+        return self._preview(collection, needs_approval=needs_approval)
 
     def _look(self, collection: Collection) -> None:
         deadline = self._clock() + LISTING_MS
@@ -108,8 +104,8 @@ class DryRun:
         if len(self._sample) < _SAMPLE:
             self._sample.append(communication.key)
 
-    def _preview(self, collection: Collection, error: str | None, *, needs_approval: bool) -> Preview:
-        incomplete = collection.out_of_time or error is not None
+    def _preview(self, collection: Collection, *, needs_approval: bool) -> Preview:
+        incomplete = collection.out_of_time or collection.error is not None
         # An id that was not found may be on a page that was not read.
         not_found = [] if incomplete else collection.not_found
         oldest, newest = self._ages or (None, None)
@@ -126,7 +122,7 @@ class DryRun:
             not_found_count=len(not_found),
             truncated=collection.truncated and not collection.out_of_time,
             incomplete=incomplete,
-            error=error,
+            error=collection.error,
             sample=self._sample,
         )
 

@@ -90,7 +90,8 @@ def _closing(
     if counted != run.matched:
         failure = failure or f"the outcomes do not add up: {counted} of {run.matched}"
     status = _status(run, summary, failure, halt_reason)
-    incident = policy.incident_kind(status, halt_reason, summary.counts[Outcome.ACCEPTED])
+    accepted = summary.counts[Outcome.ACCEPTED]
+    incident = policy.incident_kind(status, halt_reason, accepted, unlisted=bool(run.list_errors))
     changes = {
         "status": status,
         "counts": dict(summary.counts),
@@ -104,7 +105,7 @@ def _status(run: Run, summary: Summary, failure: str | None, halt_reason: str | 
         return RunStatus.FAILED
     if halt_reason:
         return RunStatus.STOPPED
-    everything_sent = not set(summary.counts) - {Outcome.ACCEPTED, Outcome.SKIPPED}
+    everything_sent = not (run.list_errors or set(summary.counts) - {Outcome.ACCEPTED, Outcome.SKIPPED})
     return closing_status(run) or (RunStatus.SUCCEEDED if everything_sent else RunStatus.PARTIAL)
 
 

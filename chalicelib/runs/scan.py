@@ -45,15 +45,18 @@ class Scan:
     ) -> Iterator[Candidate]:
         """Yield what matches the selection, until all sources are read or a limit is reached.
 
-        `collection` keeps the counts and where the scan stopped; whoever consumes the candidates adds to its `taken`.
-        ListingFailed or ConfigurationError if a list cannot be read.
+        `collection` keeps the counts, which lists could not be read, and where the scan stopped; whoever consumes the
+        candidates adds to its `taken`.
         """
         for source, start in sources:
             collection.begin_source(source, start)
             if collection.pages and self._is_full(collection):
                 collection.stop(source, None, out_of_time=not self._is_limit_reached(collection))
             elif not collection.is_complete():
-                yield from self._read_source(collection, source, start)
+                try:
+                    yield from self._read_source(collection, source, start)
+                except ListingFailed as error:
+                    collection.fail_source(error)
             if collection.stopped_at:
                 return
 
@@ -90,6 +93,8 @@ class Scan:
         try:
             return itertools.chain([next(pages)], pages)
         except ListingFailed:
+            if self._out_of_time():
+                raise
             return self._lists.failed_pages(source, selection)
 
     def _is_full(self, collection: Collection) -> bool:

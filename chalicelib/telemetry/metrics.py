@@ -33,13 +33,13 @@ def collector_ended(prefix: str, run: Run | None, worklist_size: int, now: int) 
     """Emit that a scheduled collector has ended, and what it saw. `run` is None if it did not start one.
 
     A collector that could not list has not completed. The age is that of the oldest failure, in seconds, without those
-    that are for people to decide.
+    that are for people to decide; without all lists, nobody knows it.
     """
     failed = run is not None and run.status == RunStatus.FAILED
     metrics = _metrics(prefix)
     metrics.add_metric("CollectorCompleted", MetricUnit.Count, 0 if failed else 1)
     metrics.add_metric("WorklistSize", MetricUnit.Count, worklist_size)
-    if run and not failed:
+    if run and not failed and not run.list_errors:
         age = max(0, now - run.oldest) / 1000 if run.oldest is not None else 0
         metrics.add_metric("OldestFailureAge", MetricUnit.Seconds, age)
     if failed:

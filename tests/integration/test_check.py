@@ -118,6 +118,17 @@ def test_check_notes_a_list_that_ends_with_its_first_page(run_check):
         assert "so the list ends here" not in run_check(server.url)[1]
 
 
+def test_check_shows_how_many_records_are_left_out_as_unreadable_and_the_first_of_them(run_check):
+    """A source that skips them has no problem, but people should know what is never sent."""
+    file = FILE.replace("[reprocess]", 'unreadable = "skip"\n[reprocess]')
+    bad = record(2, 60) | {"created_at": "soon"}
+    with serving(always(page(record(1, 60), bad, bad))) as server:
+        problems, text = run_check(server.url, file)
+    assert problems == 0
+    assert "  2 unreadable, left out. The first: created = 'created_at' finds text like 'aaaa', not an ISO" in text
+    assert "(record 2 of page 1, id '2')" in text
+
+
 class EmptyListing:
     """Finds an empty list at any URL."""
 
@@ -167,7 +178,7 @@ PROBLEMS = {
     ),
     "time": (
         page({"id": 1, "created_at": 1_763_631_000, "author": "Jo"}),
-        "created = 'created_at' finds no ISO 8601 time",
+        "created = 'created_at' finds a number like 0000000000, not an ISO 8601 time",
         'sources[0].created, line 5: created = "created_at"',
     ),
     "next": (
@@ -177,7 +188,7 @@ PROBLEMS = {
     ),
     "host": (
         page(record(1, 60), next="https://other.example/"),
-        "the list's next page is on https://other.example",
+        "the list's next page is on 'https://other.example'",
         'sources[0].next, line 7: next = { url = "next" }',
     ),
     "not found": (reply(404), "/emails answered 404, not 200", 'sources[0].list, line 3: list = "${URL}/emails"'),

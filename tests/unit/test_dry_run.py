@@ -110,7 +110,7 @@ def test_a_dry_run_shortens_the_timeout_of_a_source(ledger, clock):
 
 
 def test_a_preview_shows_the_error_of_a_list_and_what_was_read_before_it(dry_run):
-    """The run itself would send nothing and report the same error."""
+    """The run itself would send that, and report the same error."""
     preview = dry_run(["1"], fails=True)
     assert (preview.error, preview.eligible, preview.incomplete) == ("send.email: the list failed", 1, True)
 

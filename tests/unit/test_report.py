@@ -2,8 +2,10 @@
 
 import pytest
 
+from chalicelib.errors import ListingFailed
 from chalicelib.ledger.claims import Rules
 from chalicelib.models import (
+    ApprovalDecision,
     Batch,
     BatchRecord,
     Communication,
@@ -17,6 +19,7 @@ from chalicelib.models import (
 )
 from chalicelib.notifications import messages
 from chalicelib.notifications.summary import MAX_REASONS, OTHER, Summary
+from chalicelib.runs.collection import LIST_ERRORS_KEPT, NOT_FOUND_KEPT
 from chalicelib.runs.record import record_batch
 from chalicelib.runs.report import report
 from chalicelib.settings import Settings
@@ -391,3 +394,59 @@ def test_the_mail_shows_the_first_ids_that_are_not_listed_and_that_there_are_mor
     """A request may name a thousand."""
     run = make_run(status=RunStatus.SUCCEEDED, not_found=["1", "2"], not_found_count=150)
     assert "and were not sent: 150 ('1', '2', ...)" in messages.result(run, Summary(), None).message
+
+
+def worst_run(**fields):
+    """A run whose texts are all as long as they can be."""
+    control = "\1" * 512
+    error = str(ListingFailed("x" * 10_000))
+    return make_run(
+        matched=10**9,
+        requested_by="x" * 256,
+        decision=ApprovalDecision.APPROVED,
+        decided_by="x" * 256,
+        not_found=[control] * NOT_FOUND_KEPT,
+        not_found_count=1000,
+        truncated=True,
+        truncated_count=10**12,
+        list_errors=[error] * (LIST_ERRORS_KEPT + 1),
+        error="; ".join([error] * (LIST_ERRORS_KEPT + 1)),
+        **fields,
+    )
+
+
+def worst_summary():
+    """Sums whose ids and reasons are as long as they can be."""
+    summary = Summary()
+    outcomes = [
+        OutcomeRecord(
+            operation="o" * 100,
+            primary_id="\1" * 512,
+            outcome=outcome,
+            reason=f"{number:0100}",
+            relapsed=True,
+            manual=True,
+        )
+        for number, outcome in enumerate(list(Outcome) * 20)
+    ]
+    summary.add(BatchRecord(index=0, outcomes=outcomes, at=NOON))
+    return summary
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        messages.result(worst_run(status=RunStatus.PARTIAL), worst_summary(), "misconfigured:" + "x" * 100),
+        messages.listing_failed(worst_run(status=RunStatus.FAILED)),
+        messages.approval_request(worst_run(), 60_000),
+        messages.recovered(Incident(kind="misconfigured:" + "x" * 100, since=0, notified_at=0), NOON),
+    ],
+    ids=["result", "listing failed", "approval", "recovered"],
+)
+def test_sns_accepts_the_longest_mail_that_there_can_be(mail):
+    """At most 262,144 bytes; a subject is one line of ASCII with fewer than 100 characters (API Reference, Publish)."""
+    assert len(mail.message.encode()) < 262_144 / 2
+    assert mail.message.replace("\n", "").isprintable()
+    assert len(mail.subject) < 100
+    assert mail.subject.isascii()
+    assert mail.subject.isprintable()

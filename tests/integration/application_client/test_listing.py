@@ -166,7 +166,9 @@ def test_a_huge_number_as_an_id_keeps_all_its_digits(number):
 def test_a_record_without_a_valid_id_fails_the_list(record):
     """Skipping it would silently lose a communication."""
     with serving(always(reply(200, {"results": [{"id": "a"}, record]}))) as server:
-        assert listing_error(server.url) == "id = 'id' finds neither a text of 1 to 512 bytes nor a whole number"
+        message = listing_error(server.url)
+    assert message.startswith("id = 'id' finds ")
+    assert message.endswith(", not a text of 1 to 512 bytes or a whole number (record 2 of page 1)")
 
 
 @pytest.mark.parametrize(
@@ -199,14 +201,14 @@ def test_an_author_that_is_neither_text_nor_a_number_is_dropped(author, created_
         ("2026-11-20T09:30:00Z", "2026-11-20T10:00:00Z", "2026-11-20T09:30:00Z", "2026-11-20T10:00:00Z"),
         (None, "2026-11-20T10:00:00Z", None, "2026-11-20T10:00:00Z"),
         ("2026-11-20T09:30:00", None, "2026-11-20T09:30:00Z", "2026-11-20T09:30:00Z"),
-        ("2026-11-20T09:30:00-05:00", None, "2026-11-20T14:30:00Z", "2026-11-20T14:30:00Z"),
-        ("0001-01-01T00:00:00Z", None, "0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
-        ("1970-01-01T00:00:00Z", None, "1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z"),
+        ("2026-11-20T04:30:00-05:00", None, "2026-11-20T09:30:00Z", "2026-11-20T09:30:00Z"),
+        ("2000-01-01T00:00:00Z", None, "2000-01-01T00:00:00Z", "2000-01-01T00:00:00Z"),
+        ("2199-12-31T23:59:59Z", "2026-11-20T10:00:00Z", "2199-12-31T23:59:59Z", "2026-11-20T10:00:00Z"),
         (None, None, None, None),
     ],
 )
 def test_the_age_counts_from_the_failure_or_else_from_the_creation(created_at, failed_at, created, since):
-    """Null is no time, 1970 is one, and a time without a zone is UTC."""
+    """Null is no time, and a time without a zone is UTC. Only the time that counts must not be in the future."""
     record = {"id": "a", "created_at": created_at, "failed_at": failed_at}
     with serving(always(reply(200, {"results": [record]}))) as server:
         (found,) = list_all(server.url, detailed_source(server.url))
@@ -231,6 +233,7 @@ def test_the_age_counts_from_the_failure_or_else_from_the_creation(created_at, f
             [],
         ],
         *["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", {"date": "2026-11-20"}],
+        *["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1999-12-31T23:59:59Z", "2200-01-01T00:00:00Z", "9999-12-31"],
     ],
     ids=repr,
 )
@@ -238,7 +241,40 @@ def test_an_invalid_time_fails_the_list(key, value):
     """Ignoring it could send stale communications. A number is refused because its unit is unknown."""
     with serving(always(reply(200, {"results": [{"id": "a", key: value}]}))) as server:
         message = listing_error(server.url, detailed_source(server.url))
-    assert message.endswith(f"= {key!r} finds no ISO 8601 time such as 2026-11-20T09:30:00Z")
+    assert f" = {key!r} finds " in message
+    assert ", not an ISO 8601 time such as 2026-11-20T09:30:00Z in the years 2000 to 2200 (record 1" in message
+
+
+@pytest.mark.parametrize("key", ["created_at", "failed_at"])
+@pytest.mark.parametrize("minutes", [31, 120, 60 * 24 * 365 * 100])
+def test_a_failure_in_the_future_fails_the_list(key, minutes):
+    """A mistaken zone or a placeholder: with min_age it would be sent hours later, or never, and nobody would know."""
+    clock = FakeClock()
+    value = times.format_iso(clock() + minutes * 60_000)
+    with serving(always(reply(200, {"results": [{"id": "a", key: value}]}))) as server:
+        message = listing_error(server.url, detailed_source(server.url), clock=clock)
+    assert f"finds {value}, which is " in message
+    assert "in the future: check its zone (without one it is UTC) (record 1 of page 1, id 'a')" in message
+
+
+def test_a_failure_that_is_a_little_ahead_of_our_clock_is_read():
+    """Clocks differ by minutes, zones by an hour and more."""
+    clock = FakeClock()
+    value = times.format_iso(clock() + 30 * 60_000)
+    with serving(always(reply(200, {"results": [{"id": "a", "failed_at": value}]}))) as server:
+        (found,) = list_all(server.url, detailed_source(server.url), clock=clock)
+    assert times.format_iso(found.since) == value
+
+
+def test_unreadable_records_are_left_out_and_counted_if_the_source_says_so():
+    """The others are read, on every page, and the list ends where it would end anyway."""
+    bad, good = {"id": None}, {"id": "a"}
+    pages = (reply(200, {"results": [bad, good, bad], "next": "?p=2"}), reply(200, {"results": [bad]}))
+    with serving(in_order(*pages)) as server:
+        source = email_source(server.url, next=Next(url="next"), unreadable="skip")
+        found = list(make_client(server.url, source=source).failed_pages(source, Selection()))
+    assert [ids_of(page.communications) for page in found] == [["a"], []]
+    assert [page.unreadable for page in found] == [2, 1]
 
 
 @pytest.mark.parametrize(

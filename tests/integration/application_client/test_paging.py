@@ -100,7 +100,7 @@ def test_a_next_url_that_never_changes_fails_the_list():
     """The list would never end."""
     with serving(always(page_of("a", next="?p=2"))) as server:
         message = listing_error(server.url, email_source(server.url, next=Next(url="next")))
-    assert message == f"the list repeats the page {server.url}/emails/failed, so it would never end"
+    assert message == f"the list repeats a page of {server.url}/emails/failed, so it would never end"
     assert len(server.requests) == 2
 
 
@@ -109,7 +109,7 @@ def test_next_urls_in_a_cycle_fail_the_list():
     answer = answering(lambda request: page_of("a", next=f"?p={(int(request.query.get('p', 0)) + 1) % 5}"))
     with serving(answer) as server:
         message = listing_error(server.url, email_source(server.url, next=Next(url="next")))
-    assert message.startswith("the list repeats the page")
+    assert message.startswith("the list repeats a page")
     assert len(server.requests) < 10
 
 
@@ -117,7 +117,7 @@ def test_an_application_that_ignores_the_page_parameter_fails_the_list():
     """It returns its first page for every number, which is neither endless nor the whole list."""
     with serving(always(page_of("a", "b"))) as server:
         message = listing_error(server.url, email_source(server.url, next=Next(page="no_such_parameter")))
-    assert message.startswith("the list repeats the page ")
+    assert message.startswith("the list repeats a page ")
     assert len(server.requests) == 3
 
 
@@ -155,6 +155,25 @@ def test_a_next_url_on_another_host_is_not_requested(following):
     assert message.startswith("the list's next page is on ")
     assert message.endswith(", which application.toml does not name")
     assert len(server.requests) == 1
+
+
+def test_the_error_about_another_host_shows_its_name_quoted_and_short_without_a_password():
+    """It is mailed: text must not look like ours, and a password must not leave the application."""
+    host = "Your account is blocked. Call " + "9" * 1_000
+    with serving(always(page_of("a", next=f"http://ada:s3cret@{host}/x"))) as server:
+        message = listing_error(server.url, email_source(server.url, next=Next(url="next")))
+    assert message.startswith("the list's next page is on 'http://...@your account is blocked. call 999")
+    assert message.endswith("...', which application.toml does not name")
+    assert len(message) < 300
+    assert "s3cret" not in message
+
+
+def test_an_error_on_a_later_page_does_not_show_the_url_that_the_application_wrote():
+    """Its path may say anything."""
+    first = page_of("a", next="/Your%20account%20is%20blocked")
+    with serving(in_order(first, reply(500))) as server:
+        message = listing_error(server.url, email_source(server.url, next=Next(url="next")))
+    assert message == f"{server.url}/emails/failed answered 500, not 200"
 
 
 def test_a_next_url_on_another_port_is_not_requested():
@@ -230,7 +249,7 @@ def test_a_link_header_to_another_host_is_not_followed():
     """The same rule as for URLs in the body."""
     answer = reply(200, items("a"), Link='<http://evil.example/>; rel="next"')
     server, message = failing_list(always(answer), next=Next(link=True))
-    assert message.startswith("the list's next page is on http://evil.example, which application.toml does not name")
+    assert message.startswith("the list's next page is on 'http://evil.example', which application.toml does not name")
     assert len(server.requests) == 1
 
 
@@ -242,7 +261,7 @@ ENDLESS = {
     "always more": (items("a", more=True), {"next": Next(last_id="after", more="more")}),
 }
 
-REPEATS = "the list repeats the page "
+REPEATS = "the list repeats a page of "
 
 
 @pytest.mark.parametrize(("page", "source"), ENDLESS.values(), ids=ENDLESS)
@@ -285,6 +304,17 @@ def test_endless_empty_pages_fail_the_list():
         ({"next": Next(last_id="a", more="more")}, items("a", more="yes"), "next.more = 'more' finds neither true"),
         ({"next": Next(page="p", more="more")}, items("a"), "next.more = 'more' finds neither true nor false"),
         ({"total": "count"}, items("a", count="many"), "total = 'count' finds no whole number"),
+        (
+            {"total": "count"},
+            items("a", count=10**12 + 1),
+            "total = 'count' finds no whole number up to 1,000,000,000,000",
+        ),
+        ({"next": Next(url="next")}, items("a", next="x" * 8_000), "the next page's URL or cursor has "),
+        (
+            {"next": Next(cursor="next", param="c")},
+            items("a", next="x" * 8_001),
+            "the next page's URL or cursor has 8,001 ",
+        ),
         ({"total": "count"}, items("a", count=-1), "total = 'count' finds no whole number"),
     ],
 )

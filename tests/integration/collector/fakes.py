@@ -13,7 +13,7 @@ from chalicelib.lambda_invoker import requested_event
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.table import Table
 from chalicelib.manifests import Manifests
-from chalicelib.models import BatchRecord, Communication, Outcome, OutcomeRecord, Run, Selection
+from chalicelib.models import BatchRecord, Communication, Notification, Outcome, OutcomeRecord, Run, Selection
 from chalicelib.runs import collect, report, start
 from chalicelib.runs.collect import Collector
 from chalicelib.runs.recovery import Recovery
@@ -51,12 +51,18 @@ class CountingClient:
 
 
 class FakeLists:
-    """The application's lists, in pages of two; `failed` holds the records of each operation."""
+    """The application's lists, in pages of two; `failed` holds the records of each operation.
+
+    All lists fail if they are `broken`, or those of some operations after their first page. Each page has left out so
+    many records as `unreadable`.
+    """
 
     def __init__(self, clock) -> None:
         self.clock = clock
         self.failed: dict[str, list[dict]] = {}
         self.broken = False
+        self.broken_after_first_page: set[str] = set()
+        self.unreadable = 0
 
     def failed_pages(self, source: Source, _selection: Selection, _start: PageRequest | None = None):
         if self.broken:
@@ -69,7 +75,10 @@ class FakeLists:
                 for record in records[first : first + 2]
             ]
             following = PageRequest(source.list, {"offset": first + 2}) if records[first + 2 :] else None
-            yield Page(page, PageRequest(source.list, {"offset": first}), following)
+            request = PageRequest(source.list, {"offset": first})
+            yield Page(page, request, following, unreadable=self.unreadable)
+            if source.operation in self.broken_after_first_page:
+                raise ListingFailed(f"{source.operation}: the list answered 503, not 200")
 
 
 class FakeExecutions:
@@ -185,8 +194,8 @@ class FakeDeployment:
         run = self.executions.started[run_id]
         return [each.primary_id for batch in self.manifests.read(run.manifest) for each in batch.communications]
 
-    def complete(self, run_id: str) -> None:
-        """Do what the execution of a run does: record all of its communications as accepted, and report."""
+    def complete(self, run_id: str) -> Notification:
+        """Do what the execution of a run does: record each communication as accepted, and report. Return the mail."""
         run = self.ledger.runs.read(run_id)
         for batch in self.manifests.read(run.manifest):
             outcomes = [
@@ -194,4 +203,4 @@ class FakeDeployment:
                 for each in batch.communications
             ]
             self.ledger.runs.record_batch(run_id, BatchRecord(index=batch.index, outcomes=outcomes, at=self.clock()))
-        self.report(run_id, None)
+        return self.report(run_id, None)

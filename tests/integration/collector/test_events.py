@@ -3,7 +3,9 @@
 import pytest
 
 from chalicelib.models import Communication, Selection
+from chalicelib.notifications import messages
 from chalicelib.runs import start, stop
+from tests.fakes import make_run
 from tests.integration.collector.fakes import MINUTE
 
 
@@ -143,6 +145,70 @@ def test_every_requested_run_that_cannot_read_a_list_causes_a_mail(deployment):
     assert deployment.request("one").status == "failed"
     assert deployment.request("two").status == "failed"
     assert len(deployment.mails) == 3
+
+
+def test_a_list_that_fails_does_not_keep_the_other_lists_from_being_sent(deployment):
+    """What was read of it before is sent too. The run says which list failed, and does not look like a whole one."""
+    deployment.add_failed("send.email", "1", "2", "3")
+    deployment.add_failed("send.sms", "4")
+    deployment.lists.broken_after_first_page = {"send.email"}
+    run_id = deployment.fire()
+    assert deployment.manifest(run_id) == ["1", "2", "4"]
+    errors = ["send.email: the list answered 503, not 200"]
+    assert deployment.ledger.runs.read(run_id).list_errors == errors
+    mail = deployment.complete(run_id)
+    run = deployment.ledger.runs.read(run_id)
+    assert (run.status, run.list_errors, run.truncated) == ("partial", errors, False)
+    assert (mail.topic, mail.subject) == ("failed", "comms-reprocess: partial, 3 of 3 accepted")
+    assert "These lists could not be read to their end, so the run lacks what they hold." in mail.message
+    assert errors[0] in mail.message
+
+
+def test_a_list_that_fails_for_days_causes_one_mail_whatever_the_other_lists_give_to_send(deployment):
+    """It is the same incident in runs that send something and in runs that do not. It ends when all can be read."""
+    deployment.add_failed("send.email", "too-fresh", age=MINUTE)
+    deployment.lists.broken_after_first_page = {"send.email"}
+    mails = []
+    for number in range(6):
+        deployment.lists.failed["send.sms"] = []
+        if number % 2:
+            deployment.add_failed("send.sms", f"sms-{number}")
+            mails.append(deployment.complete(deployment.fire(number)))
+        else:
+            assert deployment.ledger.runs.read(deployment.fire(number)).status == "failed"
+        deployment.clock.advance(MINUTE)
+    mails += deployment.mails
+    assert [mail.topic for mail in mails].count("failed") == 1
+    deployment.lists.broken_after_first_page.clear()
+    assert deployment.complete(deployment.fire(7)).subject == "comms-reprocess: recovered, 1 of 1 accepted"
+
+
+def test_requested_ids_are_not_reported_as_not_listed_if_a_list_failed(deployment):
+    """They may be on the pages that could not be read."""
+    deployment.add_failed("send.email", "1", "2", "3")
+    deployment.lists.broken_after_first_page = {"send.email"}
+    run = deployment.request(primary_ids=["1", "3"])
+    assert (deployment.manifest(run.run_id), run.not_found, run.not_found_count) == (["1"], [], 0)
+    assert run.list_errors
+
+
+def test_a_mail_that_asks_for_approval_says_which_lists_are_missing():
+    """Whoever approves the run knows that it is not the whole selection."""
+    run = make_run(matched=3, list_errors=["send.email: the list answered 503, not 200"])
+    message = messages.approval_request(run, 60_000).message
+    assert message.endswith("\n  send.email: the list answered 503, not 200")
+
+
+def test_unreadable_records_are_counted_as_skipped(deployment):
+    """The run's outcomes still add up to what matched."""
+    deployment.add_failed("send.sms", "1")
+    deployment.lists.unreadable = 2
+    run_id = deployment.fire()
+    run = deployment.ledger.runs.read(run_id)
+    assert (run.matched, run.skipped, run.eligible) == (3, {"unreadable": 2}, 1)
+    mail = deployment.complete(run_id)
+    assert (deployment.ledger.runs.read(run_id).status, mail.topic) == ("succeeded", "succeeded")
+    assert "skipped: unreadable" in mail.message
 
 
 def test_a_run_that_is_stopped_before_it_is_collected_starts_no_execution(deployment):

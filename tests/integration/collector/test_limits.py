@@ -25,6 +25,8 @@ class FakeLists:
         self.broken = False
 
     def __call__(self, request):
+        if request.path not in self.records:
+            return reply(404)
         if self.broken or request.query.get("cursor") in self.expired:
             return reply(410)
         records = self.records[request.path]
@@ -196,12 +198,40 @@ def test_a_failed_run_keeps_the_checkpoint(runner):
     runner.run(max_per_run=10)
     runner.lists.broken = True
     run, _ = runner.run(max_per_run=10)
-    assert (run.status, run.error) == (
-        "failed",
-        f"send.email: {runner.url}/emails answered 410, not 200 (see list in application.toml)",
+    assert run.status == "failed"
+    assert run.error == (
+        f"send.email: {runner.url}/emails answered 410, not 200 (see list in application.toml); "
+        f"send.sms: {runner.url}/sms answered 410, not 200 (see list in application.toml)"
     )
     runner.lists.broken = False
     assert runner.run(max_per_run=10)[1] == runner.lists.records["/emails"][10:20]
+
+
+def test_a_list_that_fails_does_not_keep_a_long_one_from_being_read_to_its_end(runner):
+    """The long one has nothing to send up to where the time runs out, so the run fails. The next one resumes there."""
+    runner.sources[0] = runner.source("send.email", "/no-such-list")
+    left = iter([900_000, 900_000, RESERVED_MS - 1])
+    nothing = Selection(primary_ids=["none"])
+    run, _ = runner.run(selection=nothing, time_left=lambda: next(left))
+    assert (run.status, run.truncated) == ("failed", True)
+    assert "send.email: " in run.error
+    assert runner.run(max_per_run=10)[1] == runner.lists.records["/sms"][20:]
+
+
+def test_lists_that_fail_slowly_stop_the_collector_in_time(runner):
+    """Each may take as long as a page, so there may be no time for all of them."""
+    runner.sources = [runner.source(f"send.{number}", "/no-such-list") for number in range(5)]
+    left = iter([900_000, RESERVED_MS - 1])
+    run, _ = runner.run(time_left=lambda: next(left))
+    assert (run.status, run.truncated, len(run.list_errors)) == ("failed", True, 2)
+
+
+def test_a_page_that_expired_is_not_followed_by_the_first_one_if_the_time_is_up(runner):
+    """It may take as long again, and the collector would be killed."""
+    runner.run(max_per_run=10)
+    runner.lists.expired = {runner.lists.records["/emails"][9]}
+    run, found = runner.run(time_left=lambda: RESERVED_MS - 1)
+    assert (run.status, found, len(run.list_errors)) == ("failed", [], 1)
 
 
 def test_a_changed_source_drops_the_checkpoint(runner):
