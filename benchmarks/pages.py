@@ -42,8 +42,8 @@ def _page(path: str, start: int, total: int) -> bytes:
 
 def _record(number: int) -> str:
     return (
-        f'{{"id":"email-{number:08}","created_at":"2026-11-20T{number % 24:02}:30:00Z",'
-        f'"failed_at":"2026-11-20T{number % 24:02}:45:00.250+01:00","author":"user-{number % 997}",'
+        f'{{"id":"email-{number:08}","created_at":"2025-11-20T{number % 24:02}:30:00Z",'
+        f'"failed_at":"2025-11-20T{number % 24:02}:45:00.250+01:00","author":"user-{number % 997}",'
         f'"subject":"Your appointment on Friday"}}'
     )
 

@@ -3,13 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
+from chalicelib.application.config_rules import BESIDES_POSTS
 from chalicelib.errors import ConfigurationError
 
 # In seconds: how long an EXPRESS workflow may take (AWS Step Functions Developer Guide, "Quotas").
 LIMIT = 300
-
-# In seconds: what a Lambda needs besides its POSTs: to claim, to read the secret and to record the answer.
-_BESIDES_POSTS = 5
 
 # In seconds: how long a throttled call takes. AWS refuses it before the function begins.
 REFUSED = 0.5
@@ -51,9 +49,9 @@ def check(machine: dict[str, Any], lambda_timeouts: dict[str, int], post_timeout
     """
     by_name = dict(states(machine))
     # Two POSTs: after a 401 the secret is read again.
-    if 2 * post_timeout + _BESIDES_POSTS > lambda_timeouts["reprocess"]:
+    if 2 * post_timeout + BESIDES_POSTS > lambda_timeouts["reprocess"]:
         raise ConfigurationError(
-            f"two POSTs of {post_timeout:g} s (the second follows a 401) and {_BESIDES_POSTS} s of other work do not "
+            f"two POSTs of {post_timeout:g} s (the second follows a 401) and {BESIDES_POSTS} s of other work do not "
             f"fit into the {lambda_timeouts['reprocess']} s timeout of the function reprocess: lower reprocess.timeout "
             "in application.toml"
         )

@@ -8,6 +8,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 from chalicelib import times
+from chalicelib.application import oauth
 from chalicelib.application.config import Auth, Configuration, Filter, Next, Reprocess, Source
 from chalicelib.application.statuses import NOT_PROCESSED, REFUSES_US
 
@@ -24,6 +25,9 @@ PAYLOAD = ("primaryId", "operation", "createdBy", "created")
 _RESERVED = ("idempotency-key", "x-run-id", "host", "content-length", "transfer-encoding")
 _CREDENTIALS = ("authorization", "cookie")
 
+# In seconds: what a Lambda needs besides its POSTs: to claim, to read the secret and to record the answer.
+BESIDES_POSTS = 5
+
 # In seconds. After a 401 there is a new token and a second POST; with two writes to the ledger they fit into the
 # Lambda's 30 s.
 _MAX_TIMEOUT_WITH_TOKEN = 8
@@ -39,10 +43,25 @@ def check(configuration: Configuration) -> None:
         raise ValueError(f"sources: operation {min(repeated)!r} has two sources; each operation takes one")
     _check_reprocess(configuration.reprocess)
     _check_auth(configuration.auth)
+    _check_cool_downs(configuration)
     if configuration.auth.type == "oauth2" and configuration.reprocess.timeout > _MAX_TIMEOUT_WITH_TOKEN:
         raise ValueError(
             f"reprocess.timeout: at most {_MAX_TIMEOUT_WITH_TOKEN} with oauth2, because fetching tokens takes time"
         )
+
+
+def _check_cool_downs(configuration: Configuration) -> None:
+    """Check that a claim lasts for as long as its POST may be under way: after that, another run may claim as well."""
+    timeout, tokens = configuration.reprocess.timeout, configuration.auth.type == "oauth2"
+    longest = 2 * timeout + (2 * oauth.TIMEOUT if tokens else 0) + BESIDES_POSTS
+    for number, source in enumerate(configuration.sources):
+        if source.cool_down_ms <= longest * 1000:
+            parts = f"two POSTs of {timeout:g} s (reprocess.timeout; the second follows a 401)"
+            parts += f", two tokens of {oauth.TIMEOUT} s" if tokens else ""
+            raise ValueError(
+                f"sources[{number}].cool_down: {source.cool_down} must be longer than sending may take, {longest:g} s: "
+                f"{parts} and {BESIDES_POSTS} s of other work; otherwise another run may send the same at the same time"
+            )
 
 
 def check_retention(configuration: Configuration, retention: int) -> None:

@@ -15,7 +15,8 @@ FOLDER = ROOT / ".sandbox" / "chaos"
 EMAILS, SMS = 1800, 1200
 COMMUNICATIONS = EMAILS + SMS
 
-_COOL_DOWN = 6
+# In seconds. A POST may take 2 s, so that sending may take 9 s.
+_COOL_DOWN = 10
 
 # Together with the deployment, the whole experiment must end within five minutes.
 _FAULT_SECONDS, _RECOVERY_SECONDS = 55.0, 180.0

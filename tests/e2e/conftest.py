@@ -6,8 +6,9 @@ from contextlib import closing
 
 import pytest
 
+from sandbox.project import APPLICATION_TOML
 from sandbox.system import System
-from tests.e2e.driver import COOL_DOWN, PATIENCE
+from tests.e2e.driver import COOL_DOWN, PATIENCE, POST_TIMEOUT
 
 
 @pytest.fixture(scope="package")
@@ -15,7 +16,8 @@ def system(tmp_path_factory) -> Iterator[System]:
     """The system, with a short cool-down and few attempts so that a test can see what later runs do."""
     settings = {"SCHEDULE": "rate(1 hour)", "COOL_DOWN": f"{COOL_DOWN}s", "MAX_ATTEMPTS": "3"}
     application = {"rounds": 2, "requeue_after": 0.2, "lost_after": 2.0}
-    with System(tmp_path_factory.mktemp("system"), settings, **application) as running:
+    toml = APPLICATION_TOML.read_text(encoding="utf-8").replace("timeout = 10", f"timeout = {POST_TIMEOUT}")
+    with System(tmp_path_factory.mktemp("system"), settings, toml, **application) as running:
         running.deploy()
         yield running
 

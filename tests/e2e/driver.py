@@ -17,8 +17,8 @@ PREFIX = "comms-reprocess-dev"
 # How long anything may take, in seconds. Only a failing test waits that long.
 PATIENCE = 120
 
-# The cool-down in the deployed configuration, in seconds.
-COOL_DOWN = 2
+# The timeout of a POST and the cool-down in the deployed configuration, in seconds: sending may take 11 s.
+POST_TIMEOUT, COOL_DOWN = 3, 12
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:

@@ -62,6 +62,27 @@ def test_the_shipped_application_toml_is_valid():
     assert configuration.auth.secret == "prod/app"
 
 
+SHORT = SOURCE.replace('cool_down = "1h"', 'cool_down = "25s"')
+OAUTH = '\n[auth]\ntype = "oauth2"\ntoken_url = "https://auth.example"\nsecret = "s"\n'
+
+
+@pytest.mark.parametrize(
+    ("rest", "seconds", "parts"),
+    [
+        ("", 25, "two POSTs of 10 s (reprocess.timeout; the second follows a 401) and 5 s of other work"),
+        ("timeout = 12\n", 29, "two POSTs of 12 s (reprocess.timeout; the second follows a 401) and 5 s"),
+        ("timeout = 8\n" + OAUTH, 29, "two POSTs of 8 s (reprocess.timeout; the second follows a 401), two tokens of"),
+    ],
+)
+def test_a_cool_down_must_be_longer_than_sending_may_take(read, rest, seconds, parts):
+    """Otherwise another run could claim a communication whose POST is still under way."""
+    with pytest.raises(ConfigurationError) as caught:
+        read(SHORT + REPROCESS + rest)
+    assert f"sources[0].cool_down: 25s must be longer than sending may take, {seconds} s: {parts}" in str(caught.value)
+    long_enough = read(SHORT.replace("25s", f"{seconds + 1}s") + REPROCESS + rest)
+    assert long_enough.sources[0].cool_down_ms == 1000 * (seconds + 1)
+
+
 @pytest.mark.parametrize(
     ("line", "retention", "message"),
     [
