@@ -103,7 +103,7 @@ def _bounded(source: Source, text: str) -> str:
     """Return what leads to the next page, unless it is too long to be sent, or to be kept in a checkpoint."""
     if len(text) > _LONGEST_URL:
         found = f"{len(text):,} characters, more than {_LONGEST_URL:,}"
-        raise ListingFailed(f"{source.operation}: the next page's URL or cursor has {found} (see next)", "next")
+        raise ListingFailed(f"{source.operation}: the next page's URL or cursor has {found}", "next")
     return text
 
 

@@ -15,6 +15,7 @@ from chalicelib.errors import (
     ApplicationUnavailable,
     CommunicationRejected,
     OutcomeUnknown,
+    UnexpectedRedirect,
 )
 from chalicelib.models import CommunicationStatus, Outcome, Record, SkipReason
 
@@ -32,7 +33,7 @@ _FOR_PEOPLE = (CommunicationStatus.MANUAL, CommunicationStatus.DISMISSED)
 _NOT_PROCESSED = (ApplicationUnavailable.__name__, ApplicationMisconfigured.__name__)
 # Answers that leave it open, so that only an application that honours keys may be sent it again.
 _PERHAPS_PROCESSED = (ApplicationError.__name__, OutcomeUnknown.__name__)
-_IN_DOUBT = (SENDING, *_PERHAPS_PROCESSED)
+_IN_DOUBT = (SENDING, UnexpectedRedirect.__name__, *_PERHAPS_PROCESSED)
 
 
 class Rules(Record, frozen=True):
