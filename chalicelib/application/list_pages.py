@@ -16,6 +16,9 @@ from chalicelib.models import Communication
 # In characters: a URL that servers accept (RFC 9112, section 3), and a whole number that the ledger can keep.
 _LONGEST_URL, _LARGEST_TOTAL = 8_000, 10**12
 
+# A page of so many records of which none can be read is no page with a few bad records: `application.toml` is wrong.
+_ALL_UNREADABLE = 10
+
 
 class Page(msgspec.Struct, frozen=True):
     """A page of a list, the request that gave it, and the request for the next one (None: it is the last).
@@ -37,7 +40,7 @@ def communications(
     """Return the communications of the page with this number, and an error for each record that is left out.
 
     An error names the source, the record, and the key that does not fit. It is raised unless the source says
-    `unreadable = "skip"`.
+    `unreadable = "skip"`, and even then if nothing on a page can be read.
     """
     readable, errors = [], []
     for position, record in enumerate(records(source, page), 1):
@@ -48,6 +51,8 @@ def communications(
             errors.append(ListingFailed(f"{error} ({where})", error.key))
             if source.unreadable == "fail":
                 raise errors[0] from None
+    if len(errors) >= _ALL_UNREADABLE and not readable:
+        raise errors[0]
     return readable, errors
 
 

@@ -75,6 +75,18 @@ def test_each_record_of_any_page_is_read_or_left_out_with_an_error_of_its_own(pa
         assert error.isprintable()
 
 
+@pytest.mark.parametrize(("bad", "good", "fails"), [(10, 0, True), (200, 0, True), (9, 0, False), (200, 1, False)])
+def test_a_page_of_which_nothing_can_be_read_fails_even_if_unreadable_records_are_skipped(bad, good, fails):
+    """The file is wrong then, not a record: leaving out all of them would look like an application that is well."""
+    source = msgspec.structs.replace(SOURCE, unreadable="skip")
+    page = {"results": [{"key": "1"}] * bad + [{"id": "1"}] * good}
+    result = result_or_error(list_pages.communications, source, page, LISTED_AT)
+    if fails:
+        assert result.endswith("(record 1 of page 1)")
+    else:
+        assert (len(result[0]), len(result[1])) == (good, bad)
+
+
 HUGE = "Your account is blocked. Call +49 89 123456, or write to ada@personal.example\n" * 10_000
 
 
