@@ -11,7 +11,7 @@ from chalicelib.api import ids, runs, selections
 from chalicelib.api.communications import export_communications, list_communications
 from chalicelib.api.parsing import parse_query
 from chalicelib.api.schemas import CommunicationsQuery, ExportQuery, OutcomesQuery, RunsQuery
-from chalicelib.application import list_pages
+from chalicelib.application import list_records
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import InvalidRequest, ListingFailed, NotFound
 from chalicelib.ledger.communications import key_of
@@ -41,8 +41,7 @@ def longest_id(character):
 def listed(primary_id, author="a"):
     """Return the communication of a record with this id, as a source lists it."""
     record = {"id": primary_id, "author": author, "at": "2026-11-20T09:30:00.123Z"}
-    (communication,) = list_pages.communications(SOURCE, [record], NOON)
-    return communication
+    return list_records.communication(SOURCE, record, NOON)
 
 
 def longest_listed(character):
@@ -86,7 +85,7 @@ def test_an_id_is_as_long_for_the_lists_as_for_the_api_and_fits_into_a_key(chara
     assert selections.parse_selection(body(longest), CONFIGURATION).primary_ids == [longest]
     assert ids.decode_id(ids.encode_id(OPERATION, longest)) == (OPERATION, longest)
     assert len(key_of(OPERATION, longest)[0].encode()) <= MAX_KEY
-    with pytest.raises(ListingFailed, match="1 to 512 bytes"):
+    with pytest.raises(ListingFailed, match="1 to 512 bytes in JSON"):
         listed(too_long)
     with pytest.raises(InvalidRequest, match=r"^primaryIds\[0\]: "):
         selections.parse_selection(body(too_long), CONFIGURATION)

@@ -168,7 +168,7 @@ def test_a_record_without_a_valid_id_fails_the_list(record):
     with serving(always(reply(200, {"results": [{"id": "a"}, record]}))) as server:
         message = listing_error(server.url)
     assert message.startswith("id = 'id' finds ")
-    assert message.endswith(", not a text of 1 to 512 bytes or a whole number (record 2 of page 1)")
+    assert message.endswith(", not a text of 1 to 512 bytes in JSON or a whole number (record 2 of page 1)")
 
 
 @pytest.mark.parametrize(
