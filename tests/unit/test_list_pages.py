@@ -133,7 +133,8 @@ def test_an_error_says_which_record_it_is_about_and_what_its_value_looks_like():
         "2026-11-20T09:30:00Z in the years 2000 to 2200 (record 2 of page 7, id '2')"
     )
     assert no_id == (
-        "send.email: id = 'id' finds nothing, not a text of 1 to 512 bytes in JSON or a whole number (record 3 of page 7)"
+        "send.email: id = 'id' finds nothing, not a text of 1 to 512 bytes in JSON or a whole number"
+        " (record 3 of page 7)"
     )
 
 
