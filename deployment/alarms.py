@@ -18,6 +18,14 @@ from deployment.steps import StepResult
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _UNITS = {"minute": _MINUTE, "hour": _HOUR, "day": _DAY}
+_NEVER = 366 * _DAY
+
+# The fields of a cron expression (Amazon EventBridge User Guide, "Cron expressions").
+_CRON_FIELDS = ("minutes", "hours", "day of month", "month", "day of week", "year")
+
+# In seconds: how far an alarm looks back, with periods of an hour or more. With shorter ones it is a day (Amazon
+# CloudWatch API Reference, PutMetricAlarm).
+_MAX_LOOKBACK = 7 * _DAY
 
 # How many schedules may pass without a completed collector.
 MISSED = 3
@@ -48,28 +56,39 @@ def alarms(names: Names, settings: Settings) -> list[Alarm]:
     ours = {"service": names.prefix}
     machine = {"StateMachineArn": names.state_machine_arn}
     collector = {"FunctionName": names.function("collector")}
-    every = schedule_period(settings.schedule)
+    gap = longest_gap(settings.schedule)
     return [
         _once("run-failed", "A run failed.", f"{NAMESPACE}/RunsFailed", ours),
         _once("execution-failed", "An execution failed outside its report.", "AWS/States/ExecutionsFailed", machine),
-        _collector_missing(ours, every),
+        _collector_missing(ours, gap),
         _oldest_failure(ours, settings.alarm_oldest_failure_s),
-        _worklist_growing(ours, every),
+        _worklist_growing(ours, gap),
         _once("collector-errors", "The collector fails.", "AWS/Lambda/Errors", collector),
     ]
 
 
-def _collector_missing(dimensions: Mapping[str, str], every: int) -> Alarm:
+def _collector_missing(dimensions: Mapping[str, str], longest_gap: int) -> Alarm:
+    """Return the alarm for collectors that do not complete, as far as CloudWatch can look back: seven days.
+
+    With a schedule that fires at least every six days, a collector that never ran is noticed. With a rarer one, silence
+    means nothing, so only one that ran and did not complete is.
+    """
+    if longest_gap <= _MAX_LOOKBACK // MISSED:
+        meaning, period, periods, missing = f"for {MISSED} schedules", longest_gap, MISSED, "breaching"
+    elif longest_gap < _MAX_LOOKBACK:
+        meaning, period, periods, missing = "for seven days", _DAY, _MAX_LOOKBACK // _DAY, "breaching"
+    else:
+        meaning, period, periods, missing = "when the schedule last fired", _DAY, 1, "ignore"
     return Alarm(
         name="collector-missing",
-        meaning=f"No collector has completed for {MISSED} schedules.",
+        meaning=f"No collector has completed {meaning}.",
         metric=f"{NAMESPACE}/CollectorCompleted",
         dimensions=dimensions,
-        period=every,
-        periods=MISSED,
+        period=period,
+        periods=periods,
         comparison="LessThanThreshold",
         statistic="Sum",
-        missing="breaching",
+        missing=missing,
     )
 
 
@@ -87,13 +106,13 @@ def _oldest_failure(dimensions: Mapping[str, str], age: int) -> Alarm:
     )
 
 
-def _worklist_growing(dimensions: Mapping[str, str], every: int) -> Alarm:
+def _worklist_growing(dimensions: Mapping[str, str], longest_gap: int) -> Alarm:
     return Alarm(
         name="worklist-growing",
         meaning="More and more communications need a person.",
         metric=f"{NAMESPACE}/WorklistSize",
         dimensions=dimensions,
-        period=max(_HOUR, every),
+        period=min(max(_HOUR, longest_gap), 2 * _DAY),
         periods=3,
         growth=True,
     )
@@ -104,15 +123,23 @@ def _once(name: str, meaning: str, metric: str, dimensions: Mapping[str, str]) -
     return Alarm(name, meaning, metric, dimensions, period=300, periods=1, statistic="Sum")
 
 
-def schedule_period(expression: str) -> int:
-    """Return the period of a schedule in seconds; a day for a cron expression, whose gaps differ.
+def longest_gap(expression: str) -> int:
+    """Return the longest time between two firings of a schedule in seconds, or more than that.
 
-    An alarm can look back a day, or seven days with periods of an hour or more (Amazon CloudWatch API Reference,
-    PutMetricAlarm). So a schedule of more than two days counts as one of two days.
+    A cron expression of whole days counts as a day, one for several days of the week as six, any other as never.
     """
-    match = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression.strip())
-    seconds = int(match[1]) * _UNITS[match[2]] if match else _DAY
-    return min(seconds, 2 * _DAY)
+    if match := re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression.strip()):
+        return int(match[1]) * _UNITS[match[2]]
+    cron = re.fullmatch(r"cron\((.+)\)", expression.strip())
+    fields = cron[1].split() if cron else []
+    if len(fields) != len(_CRON_FIELDS):
+        return _NEVER  # EventBridge refuses it.
+    _, _, day, month, weekday, year = fields
+    if (month, year) != ("*", "*") or day not in ("*", "?"):
+        return _NEVER
+    if weekday in ("*", "?"):
+        return _DAY
+    return 6 * _DAY if re.search("[,-]", weekday) else _NEVER
 
 
 def full_name(alarm: Alarm, names: Names) -> str:

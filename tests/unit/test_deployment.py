@@ -132,8 +132,9 @@ def test_an_address_that_has_unsubscribed_is_subscribed_again():
         ("rate(1 minute)", 60),
         ("rate(15 minutes)", 900),
         ("rate(6 hours)", 21_600),
-        ("rate(30 days)", 172_800),
+        ("rate(2 days)", 172_800),
         ("cron(0 6 * * ? *)", 86_400),
+        ("cron(0/10 8-17 ? * * *)", 86_400),
     ],
 )
 def test_the_collector_missing_alarm_follows_the_schedule(expression, seconds):
@@ -142,6 +143,37 @@ def test_the_collector_missing_alarm_follows_the_schedule(expression, seconds):
     alarm = next(each for each in alarms.alarms(NAMES, settings) if each.name == "collector-missing")
     assert (alarm.period, alarm.periods, alarm.missing) == (seconds, 3, "breaching")
     assert alarm.period * alarm.periods <= 7 * 86_400
+
+
+@pytest.mark.parametrize(
+    "expression", ["rate(3 days)", "rate(6 days)", "cron(0 6 ? * MON-FRI *)", "cron(0 6 ? * 2,5 *)"]
+)
+def test_the_collector_missing_alarm_of_a_rare_schedule_waits_for_seven_days(expression):
+    """No two firings are that far apart, so at least one was missed."""
+    assert collector_missing(expression) == (86_400, 7, "breaching")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "rate(7 days)",
+        "rate(30 days)",
+        "cron(0 6 ? * MON *)",
+        "cron(0 6 ? * 6#3 *)",
+        "cron(0 6 1 * ? *)",
+        "cron(0 6 ? 3-5 2,5 *)",
+    ],
+)
+def test_the_collector_missing_alarm_of_a_weekly_or_rarer_schedule_does_not_go_off_between_its_firings(expression):
+    """An alarm can look back seven days only, so a collector that never ran is not noticed; one that failed is."""
+    assert collector_missing(expression) == (86_400, 1, "ignore")
+
+
+def collector_missing(expression: str) -> tuple[int, int, str]:
+    settings = Settings(resource_prefix=NAMES.prefix, schedule=expression)
+    alarm = next(each for each in alarms.alarms(NAMES, settings) if each.name == "collector-missing")
+    assert (alarm.comparison, alarm.threshold, alarm.statistic) == ("LessThanThreshold", 1, "Sum")
+    return alarm.period, alarm.periods, alarm.missing
 
 
 def test_the_oldest_failure_alarm_keeps_its_state_between_schedules():
