@@ -16,8 +16,9 @@ Prefix = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]\Z")]
 
 _DAY = times.parse_duration("1d")
 
-# In seconds: a STANDARD execution lives for a year at most (AWS Step Functions Developer Guide, "Quotas").
-_MAX_WAIT = 365 * 86_400
+# In seconds: the bucket deletes a manifest after 90 days (deployment/bucket.py), and what has been approved is still to
+# be sent then.
+_MAX_WAIT = 80 * 86_400
 
 # An inline Map runs at most 40 iterations at once (AWS Step Functions Developer Guide, "Inline map state").
 _MAX_INLINE = 40
@@ -81,11 +82,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError(_readable(str(error))) from None
         for name in _DURATIONS:
             _check_duration(name.upper(), getattr(settings, name))
-        if not 0 < settings.approval_timeout_s <= _MAX_WAIT:
-            raise ConfigurationError("setting APPROVAL_TIMEOUT: must be between 1s and 365d")
-        if settings.retention_ms < _DAY:
-            raise ConfigurationError("setting RETENTION: must be at least 1d: what is forgotten may be sent again")
+        _check_retention(settings)
         return settings
+
+
+def _check_retention(settings: Settings) -> None:
+    """Check that nothing is forgotten while it is needed."""
+    if not 0 < settings.approval_timeout_s <= _MAX_WAIT:
+        raise ConfigurationError("setting APPROVAL_TIMEOUT: must be between 1s and 80d")
+    if settings.retention_ms < _DAY:
+        raise ConfigurationError("setting RETENTION: must be at least 1d: what is forgotten may be sent again")
+    if settings.retention_ms < settings.approval_timeout_s * 1000 + _DAY:
+        raise ConfigurationError(
+            f"setting RETENTION: must exceed APPROVAL_TIMEOUT ({settings.approval_timeout}) by 1d or more: "
+            "otherwise a run is forgotten while it waits for approval, or is sent"
+        )
 
 
 def _check_duration(name: str, text: str) -> None:

@@ -6,6 +6,7 @@ from chalicelib import times
 from chalicelib.errors import ConfigurationError
 from chalicelib.names import AwsLocation, Names
 from chalicelib.settings import Settings
+from deployment import bucket
 
 NAMES = Names("mail-prod", AwsLocation("aws-cn", "cn-north-1", "123456789012"))
 
@@ -78,8 +79,9 @@ def test_a_missing_setting_is_an_error_that_says_where_to_add_it():
         ("ALARM_OLDEST_FAILURE", "soon", "'soon' is not a duration; write"),
         ("APPROVAL_THRESHOLD", "-1", "Expected `int` >= 0"),
         ("APPROVAL_TIMEOUT", "1 day", "'1 day' is not a duration; write"),
-        ("APPROVAL_TIMEOUT", "0s", "must be between 1s and 365d"),
-        ("APPROVAL_TIMEOUT", "366d", "must be between 1s and 365d"),
+        ("APPROVAL_TIMEOUT", "0s", "must be between 1s and 80d"),
+        ("APPROVAL_TIMEOUT", "81d", "must be between 1s and 80d"),
+        ("APPROVAL_TIMEOUT", "366d", "must be between 1s and 80d"),
     ],
 )
 def test_an_invalid_setting_is_an_error_that_names_its_rule(name, value, rule):
@@ -87,6 +89,20 @@ def test_an_invalid_setting_is_an_error_that_names_its_rule(name, value, rule):
     with pytest.raises(ConfigurationError) as caught:
         Settings.read({"RESOURCE_PREFIX": "mail-prod", name: value})
     assert str(caught.value).startswith(f"setting {name}: {rule}")
+
+
+@pytest.mark.parametrize(("retention", "timeout"), [("1d", "24h"), ("30d", "30d"), ("30d", "697h"), ("10d", "80d")])
+def test_a_run_must_not_be_forgotten_while_it_waits_for_approval(retention, timeout):
+    """Nor on the day after that, on which it is sent. The message names both settings."""
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.read({"RESOURCE_PREFIX": "mail-prod", "RETENTION": retention, "APPROVAL_TIMEOUT": timeout})
+    assert str(caught.value).startswith(f"setting RETENTION: must exceed APPROVAL_TIMEOUT ({timeout}) by 1d or more")
+
+
+def test_a_manifest_outlives_the_longest_wait_for_approval():
+    """By some days, in which the run is sent and reported."""
+    settings = Settings.read({"RESOURCE_PREFIX": "mail-prod", "APPROVAL_TIMEOUT": "80d"})
+    assert settings.approval_timeout_s + 7 * 86_400 < bucket.DAYS * 86_400
 
 
 @pytest.mark.parametrize(
