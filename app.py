@@ -31,10 +31,11 @@ def collector(event: CloudWatchEvent) -> None:
     deps = wiring.of(context.invoked_function_arn)
     collect.handle_event(
         event.to_dict(),
-        deps.recovery,
+        deps.recovery(context.get_remaining_time_in_millis),
         partial(deps.collector, context.get_remaining_time_in_millis),
         deps.ledger,
         deps.manifests,
+        deps.executions,
         deps.settings,
         deps.notify,
     )

@@ -108,6 +108,22 @@ class NotificationFailed(Exception):
     """Amazon SNS did not accept a notification."""
 
 
+class ManifestLost(ValueError):
+    """A run's manifest is gone, damaged or cut off, and will not come back."""
+
+
+class ExecutionNameTaken(Exception):
+    """An execution for another manifest has this run's id as its name, which AWS keeps for 90 days after its end."""
+
+
+class OutOfTime(Exception):
+    """A report has no time left. `completed` is how many batches it has completed; they stay recorded."""
+
+    def __init__(self, completed: int) -> None:
+        super().__init__(f"the report ran out of time after it had completed {completed} batches")
+        self.completed = completed
+
+
 class InvalidRequest(Exception):
     """A request cannot be served as it is. The message names the field."""
 

@@ -4,10 +4,13 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.errors import ApprovalDeclined
+from chalicelib.errors import ApprovalDeclined, ExecutionNameTaken
 from chalicelib.models import Run, RunStatus
 from chalicelib.names import Names
 from chalicelib.settings import Settings
+
+# The status of an execution that has not ended (AWS Step Functions API Reference, DescribeExecution).
+RUNNING = "RUNNING"
 
 
 class Executions:
@@ -22,12 +25,20 @@ class Executions:
         """Start the execution of a run that has its manifest. Starting it again changes nothing.
 
         Its name is the run's id and its input holds no time, so AWS itself makes sure that there is only one.
+        ExecutionNameTaken if another run has had this id: an Idempotency-Key may outlive its run's item, but an
+        execution's name stays taken for 90 days after its end (AWS Step Functions API Reference, StartExecution).
         """
         arn, run_input = self._names.state_machine_arn, msgspec.json.encode(self._input(run)).decode()
         try:
             self._client.start_execution(stateMachineArn=arn, name=run.run_id, input=run_input)
         except self._client.exceptions.ExecutionAlreadyExists:
-            return
+            if self._manifest(run.run_id) != run.manifest:
+                raise ExecutionNameTaken("an earlier run had the same Idempotency-Key; use a new key") from None
+
+    def _manifest(self, run_id: str) -> Any:
+        """Return the manifest of an execution: what tells its run from others. Settings may have changed since."""
+        answer = self._client.describe_execution(executionArn=self._names.execution_arn(run_id))
+        return msgspec.json.decode(answer["input"]).get("manifest")
 
     def _input(self, run: Run) -> dict[str, Any]:
         settings = self._settings

@@ -11,6 +11,7 @@ from typing import IO, Any, Self
 
 import msgspec
 
+from chalicelib.errors import ManifestLost
 from chalicelib.models import Batch, Communication, Selection
 
 # In bytes: a smaller manifest is written in memory, a larger one to a file in Lambda's /tmp.
@@ -87,7 +88,7 @@ class Manifests:
         return key
 
     def read(self, key: str) -> Iterator[Batch]:
-        """Yield the batches of a manifest, which is never in memory as a whole. ValueError if it is not complete."""
+        """Yield the batches of a manifest, which is never in memory as a whole. ManifestLost if it is not complete."""
         yield from _batches(codecs.iterdecode(self._chunks(key), "utf-8"))
 
     def _chunks(self, key: str) -> Iterator[bytes]:
@@ -97,9 +98,20 @@ class Manifests:
         start, size = 0, 1
         while start < size:
             wanted = f"bytes={start}-{start + self._chunk - 1}"
-            answer = self._client.get_object(Bucket=self.bucket, Key=key, Range=wanted)
+            answer = self._get_chunk(key, wanted)
             yield answer["Body"].read()
             start, size = start + self._chunk, int(answer["ContentRange"].rpartition("/")[2])
+
+    def _get_chunk(self, key: str, wanted: str) -> Any:
+        """Return S3's answer.
+
+        Without the permission `s3:ListBucket`, S3 answers 403 for an object that is gone (Amazon S3 API Reference,
+        GetObject).
+        """
+        try:
+            return self._client.get_object(Bucket=self.bucket, Key=key, Range=wanted)
+        except self._client.exceptions.NoSuchKey:
+            raise ManifestLost("the manifest is gone") from None
 
     def put_selection(self, run_id: str, selection: Selection) -> str:
         """Store a request's selection and return its key. Only an equal selection of the same run has the same key."""
@@ -130,4 +142,4 @@ def _batches(chunks: Iterable[str]) -> Iterator[Batch]:
         if len(rest) > _LONGEST_BATCH:
             break
     if "".join(rest.split()) != ("]" if number else "[]"):
-        raise ValueError(f"the manifest is damaged, or cut off, after {number} batches")
+        raise ManifestLost(f"the manifest is damaged, or cut off, after {number} batches")

@@ -245,6 +245,8 @@ class Run(Record, frozen=True):
     run, the last one at `collected_at`. `notify_reason` is why people were notified, `incident` the kind of incident
     that the run met (see chalicelib.notifications.policy). `oldest` is since when the oldest failure has been waiting,
     leaving out what is for people to decide. `post_ms` and `posts` are the sum and the number of the measured POSTs.
+    `recoveries` counts how often recovery has tried to help this run, the last time at `recovered_at`. `untold` is how
+    many communications had gone to the worklist without a mail about them when the run ended.
     """
 
     run_id: str
@@ -276,6 +278,9 @@ class Run(Record, frozen=True):
     counts: dict[str, int] = {}
     post_ms: int = 0
     posts: int = 0
+    recoveries: int = 0
+    recovered_at: int = 0
+    untold: int = 0
 
     @property
     def eligible(self) -> int:
@@ -289,11 +294,17 @@ class Run(Record, frozen=True):
 
 
 class Incident(Record, frozen=True):
-    """The incident that people know about: its kind, when it began, and when they last heard of it."""
+    """The incident that people know about: its kind, when it began, and when they last heard of it.
+
+    `earlier_kinds` are those that people have heard of since it began. `untold` is how many communications have gone to
+    the worklist since they last heard of it.
+    """
 
     kind: str = field(name="trouble")
     since: int
     notified_at: int = field(name="toldAt")
+    earlier_kinds: list[str] = []
+    untold: int = 0
 
 
 class Checkpoint(Record, frozen=True):

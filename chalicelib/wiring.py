@@ -22,7 +22,6 @@ from chalicelib.names import AwsLocation, Names
 from chalicelib.runs.collect import Collector
 from chalicelib.runs.dry_run import DryRun
 from chalicelib.runs.recovery import Recovery
-from chalicelib.runs.report import report
 from chalicelib.settings import Settings
 from chalicelib.topics import Topics
 
@@ -83,11 +82,17 @@ class Dependencies:
         """Return a dry run."""
         return DryRun(self.application, self.ledger, self.configuration, self.settings)
 
-    @functools.cached_property
-    def recovery(self) -> Recovery:
-        """The recovery of runs that cannot go on by themselves."""
-        close = functools.partial(_report, self)
-        return Recovery(self.ledger, self.executions, self.invoke_collector, close, self.notify)
+    def recovery(self, time_left: Callable[[], int]) -> Recovery:
+        """Return the recovery of runs that cannot go on by themselves, within the time of its Lambda."""
+        return Recovery(
+            self.ledger,
+            self.executions,
+            self.manifests,
+            self.settings,
+            self.invoke_collector,
+            self.notify,
+            time_left,
+        )
 
     def invoke_collector(self, run_id: str) -> None:
         """Invoke the collector for a requested run."""
@@ -96,12 +101,6 @@ class Dependencies:
     def notify(self, notification: Notification) -> None:
         """Send a notification."""
         Topics(client("sns"), self.names).publish(notification)
-
-
-def _report(
-    dependencies: Dependencies, run_id: str, failure: str, notify: Callable[[Notification], None]
-) -> Notification:
-    return report(run_id, failure, dependencies.ledger, dependencies.manifests, dependencies.settings, notify)
 
 
 def of(arn: str) -> Dependencies:

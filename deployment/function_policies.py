@@ -26,14 +26,15 @@ def documents(names: Names, auth: Auth) -> dict[str, Json]:
         "collector": [
             *_ledger(names, _EVERYTHING, "open", "worklist"),
             _runs(names, "GetObject PutObject"),
-            allow("states:StartExecution", names.state_machine_arn),
+            _told_what_is_gone(names),
+            allow("states:StartExecution SendTaskSuccess SendTaskFailure", names.state_machine_arn),
             allow("states:DescribeExecution", names.execution_arn("*")),
             allow("sns:Publish", names.succeeded_topic_arn, names.failed_topic_arn),
             collector,
             *secret,
         ],
         "record": _ledger(names, "PutItem UpdateItem BatchGetItem"),
-        "report": [*_ledger(names, _EVERYTHING), _runs(names, "GetObject")],
+        "report": [*_ledger(names, _EVERYTHING), _runs(names, "GetObject"), _told_what_is_gone(names)],
         "reprocess": [*_ledger(names, "UpdateItem"), *secret],
         "request_approval": [
             *_ledger(names, "GetItem UpdateItem"),
@@ -68,6 +69,14 @@ def _ledger(names: Names, actions: str, *indexes: str, reads_tokens: bool = Fals
 
 def _runs(names: Names, actions: str) -> Json:
     return allow(f"s3:{actions}", f"{callers_bucket_arn(names)}/runs/*", condition=OWN_ACCOUNT)
+
+
+def _told_what_is_gone(names: Names) -> Json:
+    """Return the statement with which S3 answers 404 for a manifest that is gone.
+
+    Without it, the answer is 403, as for one that may not be read (Amazon S3 API Reference, GetObject).
+    """
+    return allow("s3:ListBucket", callers_bucket_arn(names), condition=OWN_ACCOUNT)
 
 
 def callers_bucket_arn(names: Names) -> str:

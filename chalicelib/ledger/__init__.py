@@ -9,6 +9,7 @@ from chalicelib.ledger.approvals import Approvals
 from chalicelib.ledger.checkpoints import Checkpoints
 from chalicelib.ledger.communications import Communications
 from chalicelib.ledger.incidents import Incidents
+from chalicelib.ledger.mails import Mails
 from chalicelib.ledger.runs import Runs
 from chalicelib.ledger.schedule import Schedule
 from chalicelib.ledger.table import Table
@@ -24,6 +25,7 @@ class Ledger:
         self.clock = clock
         self.communications = Communications(table, clock)
         self.runs = Runs(table, clock, retention)
+        self.mails = Mails(table, clock)
         self.incidents = Incidents(table)
         self.checkpoints = Checkpoints(table)
         self.tokens = Tokens(table, clock)

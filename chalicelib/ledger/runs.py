@@ -8,7 +8,7 @@ import msgspec
 from chalicelib import run_ids, times
 from chalicelib.errors import RunNotFound
 from chalicelib.ledger.table import ConditionFailed, Item, Table
-from chalicelib.models import CLOSED, BatchRecord, PageKey, Run
+from chalicelib.models import CLOSED, BatchRecord, Notification, PageKey, Run
 
 # The attribute that each field of a Run is stored as.
 _ATTRIBUTES = dict(zip(Run.__struct_fields__, Run.__struct_encode_fields__, strict=True))
@@ -22,6 +22,16 @@ def run_key(run_id: str) -> tuple[str, str]:
 def switch_key(run_id: str) -> tuple[str, str]:
     """Return the table's key of a run's switch, which `statemachine.json` reads too."""
     return f"RUN#{run_id}", "SWITCH"
+
+
+# What the index `open` holds: the runs that have not ended, and those that have ended with a mail that is due.
+OPEN, MAIL_DUE = "OPEN", "MAIL"
+
+# The SDK may repeat a write that has succeeded.
+_MAY_RECOVER = (
+    "#status = :status AND (attribute_not_exists(#recoveries) OR #recoveries = :known"
+    " OR (#recoveries = :recoveries AND #recoveredAt = :recoveredAt))"
+)
 
 
 class Runs:
@@ -38,7 +48,7 @@ class Runs:
             "pk": run_key(run.run_id)[0],
             "sk": "RUN",
             "runs": "RUN",
-            "open": "OPEN",
+            "open": OPEN,
             "expiresAt": self._expiry(),
         }
         return self._table.put_new(item)
@@ -52,30 +62,39 @@ class Runs:
 
     def open_runs(self) -> list[Run]:
         """Return the runs that have not ended, oldest first; eventually consistent."""
-        return [_run(item) for item in self._table.query_index("open", "OPEN")]
+        return [_run(item) for item in self._table.query_index("open", OPEN)]
 
     def page(self, size: int, after: PageKey | None = None) -> tuple[list[Run], PageKey | None]:
         """Return at most `size` runs, newest first, and the key of the next page; eventually consistent."""
         items, key = self._table.page(("runs", "RUN", "requestedAt"), size, after, oldest_first=False)
         return [_run(item) for item in items], key
 
-    def change(self, run: Run, **changes: Any) -> Run | None:
+    def change(self, run: Run, *, mail: Notification | None = None, **changes: Any) -> Run | None:
         """Set fields of a run that still has the status of `run`, and return it; None if it has moved on.
 
-        A status that closes the run also removes it from the open ones and sets `ended_at`.
+        A status that closes the run also removes it from the open ones and sets `ended_at`. `mail` is due then, and is
+        part of the same write: see chalicelib.ledger.mails.
         """
         values = {_ATTRIBUTES[name]: value for name, value in changes.items()}
-        expression = "SET " + ", ".join(f"#{name} = :{name}" for name in values)
-        condition = "#status = :oldStatus"
+        removed = ""
         if changes.get("status", run.status) in CLOSED:
             values["endedAt"] = self._clock()
-            expression += ", #endedAt = :endedAt REMOVE #open"
+            if mail:
+                values |= {"open": MAIL_DUE, "mail": msgspec.to_builtins(mail)}
+            else:
+                removed = " REMOVE #open"
+        return self._update(run, values, {"oldStatus": run.status}, "#status = :oldStatus", removed)
+
+    def begin_recovery(self, run: Run) -> Run | None:
+        """Count that somebody tries to help an open run, and return it; None if it moved on, or another was faster."""
+        values = {"recoveries": run.recoveries + 1, "recoveredAt": self._clock()}
+        return self._update(run, values, {"status": run.status, "known": run.recoveries}, _MAY_RECOVER)
+
+    def _update(self, run: Run, values: Item, compared: Item, condition: str, removed: str = "") -> Run | None:
+        """Set attributes of a run if the condition is met, and return the run; otherwise None."""
+        expression = "SET " + ", ".join(f"#{name} = :{name}" for name in values) + removed
         try:
-            return _run(
-                self._table.update_and_get(
-                    run_key(run.run_id), expression, values | {"oldStatus": run.status}, condition
-                )
-            )
+            return _run(self._table.update_and_get(run_key(run.run_id), expression, values | compared, condition))
         except ConditionFailed:
             return None
 
@@ -98,6 +117,10 @@ class Runs:
         """Yield a run's recorded batches by index, from `first` on."""
         for item in self._table.query(run_key(run_id)[0], "BATCH#", _batch_key(first) if first else None):
             yield msgspec.convert(item, BatchRecord)
+
+    def read_batch(self, run_id: str, index: int) -> BatchRecord:
+        """Return a batch that has been recorded."""
+        return msgspec.convert(self._table.get(run_key(run_id)[0], _batch_key(index)), BatchRecord)
 
     def add_progress(self, run_id: str, counts: Mapping[str, int], post_times: list[int]) -> None:
         """Add a batch's outcomes, and the milliseconds of its POSTs, to the run's counters.

@@ -23,6 +23,9 @@ MAX_SUBJECT = 99
 # How many reasons a mail lists.
 _REASONS = 8
 
+# The outcomes of what this run has not sent.
+_NOT_SENT = {Outcome.SKIPPED, Outcome.NOT_ATTEMPTED}
+
 _MEANING = {
     Outcome.ACCEPTED: "the application accepted them",
     Outcome.FAILED: "the application failed; a later run will try again, except those on the worklist",
@@ -37,19 +40,20 @@ _MEANING = {
 def result(run: Run, summary: Summary, halt_reason: str | None) -> Notification:
     """Return the one mail about a run that has ended."""
     parts = [
-        _headline(run, halt_reason),
+        _headline(run, summary, halt_reason),
         _approval(run),
         _list_errors(run),
         _outcomes(run, summary),
         _reasons(summary),
-        _worklist(summary),
+        _worklist(run, summary),
         _remarks(run, summary),
         _details(run),
     ]
-    topic = Topic.SUCCEEDED if run.status == RunStatus.SUCCEEDED else Topic.FAILED
+    needs_person = run.status != RunStatus.SUCCEEDED or summary.manual + run.untold
+    topic = Topic.FAILED if needs_person else Topic.SUCCEEDED
     return Notification(
         topic=Topic.NONE if run.notify_reason == NotifyReason.NONE else topic,
-        subject=_result_subject(run),
+        subject=_result_subject(run, summary.manual + run.untold),
         message="\n\n".join(part for part in parts if part),
     )
 
@@ -80,20 +84,43 @@ def _incident(kind: str) -> str:
     known = {
         policy.LISTING: "the lists could not be read",
         policy.NOTHING_ACCEPTED: "the application accepted nothing",
+        policy.WORKLIST: "communications went to the worklist",
+        policy.NEVER_STARTED: "a run never started",
+        policy.UNREPORTED: "a run could not be reported",
         "misconfigured": _misconfiguration(detail),
         "hand": f"stopped by {detail}",
     }
     return known.get(cause, f"runs ended as {kind}")
 
 
-def never_started(run: Run, error: str) -> Notification:
+def never_started(run: Run) -> Notification:
     """Return the mail about a run that never got as far as a manifest."""
     message = (
-        f"Run {run.run_id} never started, so nothing was sent: {error}.\n\n"
+        f"Run {run.run_id} never started, so nothing was sent: {run.error}.\n\n"
         "What to do: look at the collector's log. What failed is still listed, and the next scheduled run takes it.\n\n"
         + _details(run)
     )
     return Notification(topic=Topic.FAILED, subject=_subject("a run never started"), message=message)
+
+
+def unreported(run: Run) -> Notification:
+    """Return the mail about a run whose batches recovery could not add up."""
+    message = (
+        f"Run {run.run_id} ({_started_by(run)}) has ended, but could not be reported: {run.error}.\n\n"
+        "What to do: look at the collector's log. What was sent is in the ledger, so nothing is sent twice; what still "
+        "failed is still listed, and the next scheduled run takes it. What could not be added up counts as unknown.\n\n"
+        + _details(run)
+    )
+    return Notification(topic=Topic.FAILED, subject=_subject("a run could not be reported"), message=message)
+
+
+def stopped_early(run: Run, stopped_by: str) -> Notification:
+    """Return the mail about a run that somebody stopped before it had a manifest."""
+    message = (
+        f"Run {run.run_id} ({_started_by(run)}) was stopped by {stopped_by} before it began, so nothing was sent. "
+        "What failed is still listed, and the next scheduled run takes it.\n\n" + _details(run)
+    )
+    return Notification(topic=Topic.FAILED, subject=_subject("stopped, nothing was sent"), message=message)
 
 
 def approval_request(run: Run, timeout: int) -> Notification:
@@ -119,13 +146,15 @@ def _why_approval(run: Run) -> str:
     return "That, with what its requester has started without approval within an hour, is more than APPROVAL_THRESHOLD."
 
 
-def _result_subject(run: Run) -> str:
+def _result_subject(run: Run, new_on_worklist: int) -> str:
     accepted = run.counts.get(Outcome.ACCEPTED, 0)
     tried = run.matched - run.counts.get(Outcome.SKIPPED, 0)
     prefixes = {NotifyReason.RECOVERED: "recovered, ", NotifyReason.REMINDER: "still "}
     prefix = prefixes.get(run.notify_reason, "") if run.notify_reason else ""
     status = "" if run.status == RunStatus.SUCCEEDED else f"{run.status}, "
-    return _subject(f"{prefix}{status}{accepted} of {tried} accepted")
+    only_worklist = run.status == RunStatus.SUCCEEDED or run.untold or run.notify_reason == NotifyReason.NEWS
+    new = f", {new_on_worklist} new on the worklist" if new_on_worklist and only_worklist else ""
+    return _subject(f"{prefix}{status}{accepted} of {tried} accepted{new}")
 
 
 def _subject(text: str) -> str:
@@ -136,12 +165,15 @@ def _started_by(run: Run) -> str:
     return f"requested by {run.requested_by}" if run.trigger == Trigger.REQUEST else "scheduled"
 
 
-def _headline(run: Run, halt_reason: str | None) -> str:
+def _headline(run: Run, summary: Summary, halt_reason: str | None) -> str:
     took = times.format_duration((run.ended_at or run.requested_at) - run.requested_at)
     text = f"Run {run.run_id} ({_started_by(run)}) ended after {took}: {run.status}."
     if run.error:
         text += f"\nThe run itself failed: {run.error}."
-    return text + ("\n" + _why_halted(halt_reason) if halt_reason else "")
+    if halt_reason:
+        text += "\n" + _why_halted(halt_reason)
+        text += "" if set(summary.counts) - _NOT_SENT else " Nothing was sent."
+    return text
 
 
 def _why_halted(halt_reason: str) -> str:
@@ -167,6 +199,8 @@ def _approval(run: Run) -> str:
         return f"It was approved by {run.decided_by}."
     if run.decision == ApprovalDecision.DECLINED:
         return f"It was rejected by {run.decided_by}, so nothing was sent."
+    if run.decision == ApprovalDecision.EXPIRED and run.decided_by:
+        return f"It was approved by {run.decided_by}, but its wait had ended before that took effect: nothing was sent."
     if run.decision == ApprovalDecision.EXPIRED:
         return "Nobody approved it in time, so nothing was sent. What failed is still listed."
     return ""
@@ -211,7 +245,14 @@ def _reasons(summary: Summary) -> str:
     return "\n".join(["Reasons:", *rows])
 
 
-def _worklist(summary: Summary) -> str:
+def _worklist(run: Run, summary: Summary) -> str:
+    if run.untold and run.notify_reason != NotifyReason.NONE:
+        earlier = f"New on the worklist since the last mail, from earlier runs: {run.untold}"
+        return f"{earlier}\n{_new_on_worklist(summary)}".rstrip()
+    return _new_on_worklist(summary)
+
+
+def _new_on_worklist(summary: Summary) -> str:
     if not summary.manual:
         return ""
     rows = [f"  {each.operation} {each.primary_id!r}: {each.reason}" for each in summary.worklist]

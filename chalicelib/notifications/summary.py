@@ -41,6 +41,11 @@ class Summary:
             self.counts[Outcome.SKIPPED.value] += number
             self.reasons[Outcome.SKIPPED.value, reason] += number
 
+    def add_unaccounted(self, number: int, reason: str) -> None:
+        """Add communications of which nothing more is known than that the run was for them."""
+        self.counts[Outcome.UNKNOWN.value] += number
+        self.reasons[Outcome.UNKNOWN.value, reason] += number
+
     def _add_reason(self, outcome: str, reason: str) -> None:
         known = (outcome, reason) in self.reasons or len(self.reasons) < MAX_REASONS
         self.reasons[outcome, reason if known else OTHER] += 1

@@ -43,6 +43,8 @@ def decide(run_id: str, decision: ApprovalDecision, caller: str, ledger: Ledger,
         raise Forbidden("you requested this run, so somebody else has to decide")
     if run.decision is None and run.status != RunStatus.AWAITING_APPROVAL:
         raise Conflict(f"the run is not waiting for approval: it is {run.status}")
+    if run.decision is None and ledger.runs.halt_reason(run_id):
+        raise Conflict("the run is no longer waiting for approval: it has been stopped")
     token = ledger.approvals.token(run_id)
     if token is None:
         raise Conflict("the run is not waiting for approval yet; try again in a moment")
@@ -52,7 +54,7 @@ def decide(run_id: str, decision: ApprovalDecision, caller: str, ledger: Ledger,
     approved = decision == ApprovalDecision.APPROVED
     delivered = executions.approve(token) if approved else executions.decline(token)
     if approved and not delivered and run.decision != ApprovalDecision.APPROVED:
-        raise Conflict("the approval came too late: the wait for it had already timed out")
+        raise Conflict("the approval came too late: the wait for it had already ended")
     return ledger.runs.read(run_id)
 
 
@@ -61,6 +63,19 @@ def end_wait(run_id: str, ledger: Ledger, executions: Executions) -> None:
     token = ledger.approvals.token(run_id)
     if token:
         executions.decline(token)
+
+
+def deliver_again(run: Run, ledger: Ledger, executions: Executions) -> None:
+    """Deliver to an execution what was decided about its run, if that could not be delivered when it was decided.
+
+    Step Functions ignores what it has received already.
+    """
+    if run.decision is None and run.status != RunStatus.AWAITING_APPROVAL:
+        return
+    if run.decision == ApprovalDecision.DECLINED or ledger.runs.halt_reason(run.run_id):
+        end_wait(run.run_id, ledger, executions)
+    elif run.decision == ApprovalDecision.APPROVED and (token := ledger.approvals.token(run.run_id)):
+        executions.approve(token)
 
 
 def closing_status(run: Run) -> RunStatus | None:

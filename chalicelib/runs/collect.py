@@ -4,14 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from chalicelib.application.config import Configuration
-from chalicelib.errors import ConfigurationError
+from chalicelib.errors import ConfigurationError, ExecutionNameTaken
 from chalicelib.executions import Executions
 from chalicelib.ledger import Ledger
 from chalicelib.manifests import Manifests, ManifestWriter
 from chalicelib.models import (
     Checkpoint,
-    Notification,
-    NotifyReason,
     Outcome,
     Run,
     RunStatus,
@@ -21,6 +19,7 @@ from chalicelib.models import (
 )
 from chalicelib.notifications import messages, policy
 from chalicelib.runs import checkpoint, start
+from chalicelib.runs.closing import Notify, as_it_is, close_failed, send_mail
 from chalicelib.runs.collection import Collection
 from chalicelib.runs.eligibility import Candidate
 from chalicelib.runs.recovery import Recovery
@@ -32,8 +31,6 @@ from chalicelib.telemetry import metrics
 # 30 s, two tokens of 4 s), the manifest, and the start of the execution.
 RESERVED_MS = 90_000
 
-Notify = Callable[[Notification], None]
-
 
 def handle_event(
     event: dict[str, Any],
@@ -41,21 +38,32 @@ def handle_event(
     make_collector: Callable[[], "Collector"],
     ledger: Ledger,
     manifests: Manifests,
+    executions: Executions,
     settings: Settings,
     notify: Notify,
 ) -> None:
-    """Do what a collector's event asks for: recover the open runs, then collect for the run that it starts.
+    """Do what a collector's event asks for: collect for the run that it starts, then recover the other open runs.
 
     `make_collector` reads application.toml, which may fail. It is called only when there is a run to collect for, so
-    that recovery works with any configuration.
+    that recovery works with any configuration. If collecting fails in a way that nobody expects, recovery comes first
+    and the error is raised after it.
     """
+    try:
+        run = start.begin(event, ledger, executions)
+        if run:
+            run = collect_run(run, make_collector, ledger, manifests, settings, notify)
+        if not start.is_requested(event):
+            _emit_metrics(run, ledger, settings)
+    except Exception:
+        recovery.recover_open_runs()
+        raise
     recovery.recover_open_runs()
-    run = start.begin(event, ledger)
-    if run:
-        run = collect_run(run, make_collector, ledger, manifests, settings, notify)
-    if not start.is_requested(event):
-        worklist_size = ledger.communications.worklist_size(metrics.MAX_WORKLIST_COUNT)
-        metrics.collector_ended(settings.resource_prefix, run, worklist_size, ledger.clock())
+
+
+def _emit_metrics(run: Run | None, ledger: Ledger, settings: Settings) -> None:
+    worklist_size = ledger.communications.worklist_size(metrics.MAX_WORKLIST_COUNT)
+    paused = ledger.schedule.paused() is not None
+    metrics.collector_ended(settings.resource_prefix, run, worklist_size, ledger.clock(), paused=paused)
 
 
 def collect_run(
@@ -66,35 +74,36 @@ def collect_run(
     settings: Settings,
     notify: Notify,
 ) -> Run:
-    """Collect for a run, notify people at once if nothing could be listed, and return the run as it is then."""
+    """Collect for a run, notify people at once if it cannot begin, and return the run as it is then.
+
+    NotificationFailed if SNS refuses the mail; the run and its turn have ended by then.
+    """
     selection = manifests.read_selection(run.selection) if run.selection else Selection()
     try:
         run = make_collector().collect(run, selection)
     except ConfigurationError as error:
         if run.manifest:
             raise  # Its execution may be under way; recovery sees to it.
-        run = ledger.runs.change(run, status=RunStatus.FAILED, error=str(error)) or ledger.runs.read(run.run_id)
-    if run.trigger == Trigger.SCHEDULE:
-        _notify_about_schedule(run, ledger, settings, notify)
-    elif run.status == RunStatus.FAILED:
-        notify(messages.listing_failed(run))
-    if run.trigger == Trigger.SCHEDULE and run.closed:
-        if run.status == RunStatus.EMPTY:
-            ledger.runs.delete(run)
-        ledger.schedule.release_lock(run.run_id)
+        run = close_failed(run, policy.LISTING, str(error), messages.listing_failed, ledger, settings)
+    except ExecutionNameTaken as error:
+        run = ledger.runs.read(run.run_id)
+        run = close_failed(run, policy.NEVER_STARTED, str(error), messages.never_started, ledger, settings)
+    if run.trigger == Trigger.SCHEDULE and run.status == RunStatus.EMPTY:
+        _end_empty(run, ledger, notify)
+    elif run.closed:
+        send_mail(run.run_id, ledger, notify)
     return run
 
 
-def _notify_about_schedule(run: Run, ledger: Ledger, settings: Settings, notify: Notify) -> None:
-    """Notify people about a scheduled run that ends here: it cannot list, or the incident that they know of is over."""
-    known, now = ledger.incidents.read(), ledger.clock()
-    if run.status == RunStatus.FAILED:
-        reason = policy.notify_reason(policy.LISTING, known, now, settings.remind_after_ms)
-        if reason != NotifyReason.NONE:
-            notify(messages.listing_failed(run))
-            ledger.incidents.write(policy.after_notification(policy.LISTING, known, now))
-    elif run.status == RunStatus.EMPTY and known and (known.kind == policy.LISTING or not run.matched):
-        notify(messages.recovered(known, now))
+def _end_empty(run: Run, ledger: Ledger, notify: Notify) -> None:
+    """End a scheduled run that found nothing to send, and with it the incident that people know of, if it is over."""
+    ledger.runs.delete(run)
+    ledger.schedule.release_lock(run.run_id)
+    known = ledger.incidents.read()
+    if known is None or not run.ended_at:
+        return  # Without its end, another delivery of the event has ended it, and sees to the incident.
+    if known.kind == policy.LISTING or not run.matched:
+        notify(messages.recovered(known, ledger.clock()))
         ledger.incidents.write(None)
 
 
@@ -157,15 +166,22 @@ class Collector:
 
     def _pin(self, run: Run, collection: Collection, manifest: ManifestWriter) -> Run:
         """Record what was found; only the first collection to do so counts."""
-        counted, error = collection.counted(), collection.error
         if not manifest.batches:
-            counts = {Outcome.SKIPPED.value: sum(collection.skipped.values())}
-            ended = {"status": RunStatus.FAILED, "error": error} if error else {"status": RunStatus.EMPTY}
-            return self._move(run, counts=counts, **ended, **counted)
+            return self._end(run, collection)
         key = self._manifests.upload(run.run_id, manifest)
         needs_approval = self._needs_approval(run, manifest.communications)
         status = RunStatus.AWAITING_APPROVAL if needs_approval else RunStatus.RUNNING
-        return self._move(run, status=status, manifest=key, batches=manifest.batches, **counted)
+        # Recovery counts anew: it may have tried several collectors for this run.
+        found = {"manifest": key, "batches": manifest.batches, "recoveries": 0} | collection.counted()
+        return self._move(run, status=status, **found)
+
+    def _end(self, run: Run, collection: Collection) -> Run:
+        """End a run that has nothing to send: as `failed` if a list could not be read, otherwise as `empty`."""
+        found, error, mail = collection.counted(), collection.error, messages.listing_failed
+        if error:
+            return close_failed(run, policy.LISTING, error, mail, self._ledger, self._settings, **found)
+        counts = {Outcome.SKIPPED.value: sum(collection.skipped.values())}
+        return self._move(run, status=RunStatus.EMPTY, counts=counts, **found)
 
     def _needs_approval(self, run: Run, communications: int) -> bool:
         """Whether a run may not start by itself.
@@ -183,9 +199,9 @@ class Collector:
             return None
         return checkpoint.next_checkpoint(self._configuration.sources, *collection.stopped_at)
 
-    def _move(self, run: Run, **changes: object) -> Run:
+    def _move(self, run: Run, **changes: Any) -> Run:
         """Change a run, or return it as another collection has changed it."""
-        return self._ledger.runs.change(run, **changes) or self._ledger.runs.read(run.run_id)
+        return self._ledger.runs.change(run, **changes) or as_it_is(run, self._ledger)
 
 
 def _take(candidate: Candidate, manifest: ManifestWriter, *, include_manual: bool) -> str | None:

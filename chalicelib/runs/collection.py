@@ -1,5 +1,7 @@
 """What a collection has found so far for a selection, and what it had to leave out. No I/O here."""
 
+from typing import Any
+
 from chalicelib import times
 from chalicelib.application.config import Source
 from chalicelib.application.list_pages import Page
@@ -152,10 +154,10 @@ class Collection:
             self.truncated = True
             self.truncated_count = (self.truncated_count or 0) + missing
 
-    def counted(self) -> dict[str, object]:
+    def counted(self) -> dict[str, Any]:
         """Return the fields of a Run that keep what was counted."""
         not_found = self.not_found
-        counted: dict[str, object] = {
+        counted: dict[str, Any] = {
             "matched": self.matched,
             "skipped": self.skipped,
             "truncated": self.truncated,

@@ -57,6 +57,17 @@ def finish_batch(
     return count(record.outcomes)
 
 
+def complete_batch(run_id: str, batch: Batch, states: _States, ledger: Ledger, settings: Settings) -> BatchRecord:
+    """Record a batch whose child workflow has died, and return it as it is recorded.
+
+    `states` are what the ledger knows about its communications. The run's counters follow when it is closed.
+    """
+    record = _record(run_id, batch, [], states, ledger, settings, began=False)
+    if ledger.runs.record_batch(run_id, record):
+        return record
+    return ledger.runs.read_batch(run_id, batch.index)
+
+
 def record_batch(
     run_id: str, batch: Batch, results: list[TaskResult], ledger: Ledger, settings: Settings, *, began: bool = True
 ) -> BatchRecord:
@@ -66,8 +77,26 @@ def record_batch(
     nothing. `results` say what was skipped, and why; about all that was tried the ledger knows more than a dead Lambda
     can say. What nobody claimed ends as `deferred` if the batch began, otherwise as `not_attempted`.
     """
-    owner = owner_of(run_id, batch.index)
     states = ledger.communications.read(batch.communications)
+    record = _record(run_id, batch, results, states, ledger, settings, began=began)
+    if ledger.runs.record_batch(run_id, record):
+        post_times = [result.post_ms for result in results if result.post_ms is not None]
+        ledger.runs.add_progress(run_id, count(record.outcomes), post_times)
+    return record
+
+
+def _record(
+    run_id: str,
+    batch: Batch,
+    results: list[TaskResult],
+    states: _States,
+    ledger: Ledger,
+    settings: Settings,
+    *,
+    began: bool,
+) -> BatchRecord:
+    """Return how a batch ended, and do what follows from it: the worklist, and the switch."""
+    owner = owner_of(run_id, batch.index)
     by_key = {(result.operation, result.primary_id): result for result in results}
     outcomes = []
     for communication in batch.communications:
@@ -75,11 +104,7 @@ def record_batch(
         outcome = _outcome(communication, by_key.get(communication.key), state, owner, began=began)
         outcomes.append(_hand_over(communication, outcome, state, owner, ledger, settings))
     _update_switch(run_id, batch.index, outcomes, states, ledger.runs, settings, began=began)
-    record = BatchRecord(index=batch.index, outcomes=outcomes, at=ledger.clock())
-    if ledger.runs.record_batch(run_id, record):
-        post_times = [result.post_ms for result in results if result.post_ms is not None]
-        ledger.runs.add_progress(run_id, count(outcomes), post_times)
-    return record
+    return BatchRecord(index=batch.index, outcomes=outcomes, at=ledger.clock())
 
 
 def _outcome(

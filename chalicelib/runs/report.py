@@ -1,21 +1,23 @@
 """The end of a run: add up its batches, complete what died, close it, and say how it went."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
+from chalicelib.errors import ManifestLost, OutOfTime
 from chalicelib.ledger import Ledger
+from chalicelib.ledger.table import BATCH_GET
 from chalicelib.manifests import Manifests
-from chalicelib.models import Notification, NotifyReason, Outcome, Run, RunStatus, Trigger
+from chalicelib.models import Batch, BatchRecord, Notification, Outcome, Run, RunStatus, Topic
 from chalicelib.notifications import messages, policy
 from chalicelib.notifications.summary import Summary
 from chalicelib.runs.approval import closing_status
-from chalicelib.runs.record import record_batch
+from chalicelib.runs.closing import end_turn, notification_fields
+from chalicelib.runs.record import complete_batch
 from chalicelib.settings import Settings
 from chalicelib.telemetry import metrics
-
-Notify = Callable[[Notification], object]
 
 
 def finish_run(
@@ -26,7 +28,7 @@ def finish_run(
     `failure` is AWS's name for what broke the execution, if anything did. `declined` says that its wait for approval
     ended without one.
     """
-    if declined:
+    if declined and not ledger.runs.halt_reason(run_id):
         ledger.approvals.expire(run_id)
     notification = report(run_id, failure, ledger, manifests, settings)
     metrics.run_ended(settings.resource_prefix, ledger.runs.read(run_id))
@@ -39,47 +41,92 @@ def report(
     ledger: Ledger,
     manifests: Manifests,
     settings: Settings,
-    notify: Notify = lambda _: None,
+    *,
+    keep_mail: bool = False,
+    out_of_time: Callable[[], bool] = lambda: False,
 ) -> Notification:
     """Close a run and return its one mail; a repetition returns the same mail.
 
-    `failure` is what broke the run itself, if anything did. `notify` is called before the run is closed: if the process
-    dies in between, the next recovery repeats it, so people may be notified twice, but always at least once.
+    `failure` is what broke the run itself, if anything did. With `keep_mail` the mail is due once the run is closed;
+    otherwise the caller sends it. OutOfTime if it ends before the run is closed: a repetition goes on.
     """
     run = ledger.runs.read(run_id)
-    summary, recorded = _add_up(run, ledger)
-    if run.manifest and len(recorded) < run.batches:
-        _complete(run, recorded, ledger, manifests, settings)
-        summary, _ = _add_up(run, ledger)
+    completion = _Completion(run, ledger, manifests, settings)
+    summary = _add_up(run, ledger, completion, out_of_time)
+    if completion.lost:
+        summary.add_unaccounted(run.eligible - summary.counts.total(), "manifest_lost")
+        failure = f"{failure}: {completion.lost}" if failure else str(completion.lost)
     summary.add_skipped(run.skipped)
     halt_reason = ledger.runs.halt_reason(run_id)
     if not run.closed:
         changes = _closing(run, summary, failure, halt_reason, ledger, settings)
         closed = msgspec.structs.replace(run, **changes, ended_at=ledger.clock())
-        notify(messages.result(closed, summary, halt_reason))
-        run = ledger.runs.change(run, **changes) or ledger.runs.read(run_id)
-    if run.trigger == Trigger.SCHEDULE:
-        _release_schedule(run, ledger)
+        mail = messages.result(closed, summary, halt_reason)
+        due = mail if keep_mail and mail.topic != Topic.NONE else None
+        run = ledger.runs.change(run, mail=due, **changes) or ledger.runs.read(run_id)
+    end_turn(run, ledger)
     return messages.result(run, summary, halt_reason)
 
 
-def _add_up(run: Run, ledger: Ledger) -> tuple[Summary, set[int]]:
-    """Return the sums over the recorded batches of a run, and their indexes."""
-    summary, recorded = Summary(), set()
-    for batch in ledger.runs.batches(run.run_id):
-        summary.add(batch)
-        recorded.add(batch.index)
-    return summary, recorded
+class _Completion:
+    """Completes the batches whose child died before it could record them, from the manifest and the ledger.
 
-
-def _complete(run: Run, recorded: set[int], ledger: Ledger, manifests: Manifests, settings: Settings) -> None:
-    """Record the batches whose child died before it could, from the manifest and the ledger.
-
-    Each is written only if it is not there yet, so a child that is merely late finds its batch recorded.
+    The manifest is read once, from the first batch that is missing. Each batch is written only if it is not there yet,
+    so a child that is merely late finds its batch recorded. If the manifest turns out to be lost, `lost` says so, and
+    what it would have completed is missing.
     """
-    for batch in manifests.read(run.manifest or ""):
-        if batch.index not in recorded:
-            record_batch(run.run_id, batch, [], ledger, settings, began=False)
+
+    def __init__(self, run: Run, ledger: Ledger, manifests: Manifests, settings: Settings) -> None:
+        self.completed = 0
+        self.lost: ManifestLost | None = None
+        self._run, self._ledger, self._settings = run, ledger, settings
+        self._batches = _batches(run, manifests)
+        self._at_once = max(1, BATCH_GET // settings.communications_per_batch)
+        self._next = 0
+
+    def complete(self, first: int, end: int) -> Iterator[BatchRecord]:
+        """Yield the batches from `first` up to `end`, none of which was recorded. Both must not decrease."""
+        if first >= end:
+            return
+        missing = itertools.islice(self._batches, first - self._next, end - self._next)
+        self._next = end
+        try:
+            while batches := list(itertools.islice(missing, self._at_once)):
+                yield from self._complete(batches)
+        except ManifestLost as error:
+            self.lost = error
+
+    def _complete(self, batches: list[Batch]) -> Iterator[BatchRecord]:
+        communications = [each for batch in batches for each in batch.communications]
+        states = self._ledger.communications.read(communications)
+        for batch in batches:
+            record = complete_batch(self._run.run_id, batch, states, self._ledger, self._settings)
+            self.completed += 1
+            yield record
+
+
+def _batches(run: Run, manifests: Manifests) -> Iterator[Batch]:
+    yield from manifests.read(run.manifest or "")
+
+
+def _add_up(run: Run, ledger: Ledger, completion: _Completion, out_of_time: Callable[[], bool]) -> Summary:
+    """Return the sums over the batches of a run in their order, so that a repetition adds up the same."""
+    summary = Summary()
+    for batch in _all_batches(run, ledger, completion):
+        if out_of_time():
+            raise OutOfTime(completion.completed)
+        summary.add(batch)
+    return summary
+
+
+def _all_batches(run: Run, ledger: Ledger, completion: _Completion) -> Iterator[BatchRecord]:
+    """Yield the batches of a run; those that are not recorded are completed."""
+    following = 0
+    for batch in ledger.runs.batches(run.run_id):
+        yield from completion.complete(following, batch.index)
+        yield batch
+        following = batch.index + 1
+    yield from completion.complete(following, run.batches)
 
 
 def _closing(
@@ -89,15 +136,14 @@ def _closing(
     counted = sum(summary.counts.values())
     if counted != run.matched:
         failure = failure or f"the outcomes do not add up: {counted} of {run.matched}"
-    status = _status(run, summary, failure, halt_reason)
-    accepted = summary.counts[Outcome.ACCEPTED]
-    incident = policy.incident_kind(status, halt_reason, accepted, unlisted=bool(run.list_errors))
-    changes = {
-        "status": status,
-        "counts": dict(summary.counts),
-        "notify_reason": _notify_reason(run, incident, summary, ledger, settings),
-    }
-    return changes | ({"error": failure} if failure else {}) | ({"incident": incident} if incident else {})
+    status, accepted = _status(run, summary, failure, halt_reason), summary.counts[Outcome.ACCEPTED]
+    unlisted = bool(run.list_errors)
+    incident = policy.incident_kind(status, halt_reason, accepted, summary.manual, unlisted=unlisted)
+    notification = notification_fields(
+        run, incident, ledger, settings, accepted=accepted, new_on_worklist=summary.manual
+    )
+    changes = {"status": status, "counts": dict(summary.counts)} | notification
+    return changes | ({"error": failure} if failure else {})
 
 
 def _status(run: Run, summary: Summary, failure: str | None, halt_reason: str | None) -> RunStatus:
@@ -107,21 +153,3 @@ def _status(run: Run, summary: Summary, failure: str | None, halt_reason: str | 
         return RunStatus.STOPPED
     everything_sent = not (run.list_errors or set(summary.counts) - {Outcome.ACCEPTED, Outcome.SKIPPED})
     return closing_status(run) or (RunStatus.SUCCEEDED if everything_sent else RunStatus.PARTIAL)
-
-
-def _notify_reason(
-    run: Run, incident: str | None, summary: Summary, ledger: Ledger, settings: Settings
-) -> NotifyReason:
-    """Return why people are notified about a run. About a requested run they always are."""
-    if run.trigger != Trigger.SCHEDULE:
-        return NotifyReason.RESULT
-    now, news = ledger.clock(), bool(summary.manual)
-    return policy.notify_reason(incident, ledger.incidents.read(), now, settings.remind_after_ms, news=news)
-
-
-def _release_schedule(run: Run, ledger: Ledger) -> None:
-    """Note what people know after a scheduled run, and let the next one begin. Both may be repeated."""
-    if run.notify_reason != NotifyReason.NONE:
-        known = ledger.incidents.read()
-        ledger.incidents.write(policy.after_notification(run.incident, known, run.ended_at or ledger.clock()))
-    ledger.schedule.release_lock(run.run_id)

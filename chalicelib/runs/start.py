@@ -5,9 +5,11 @@ from typing import Any
 
 from chalicelib import run_ids
 from chalicelib.errors import Conflict, RunNotFound
+from chalicelib.executions import RUNNING, Executions
 from chalicelib.ledger import Ledger
 from chalicelib.manifests import Manifests
 from chalicelib.models import Run, RunStatus, Selection, Trigger
+from chalicelib.runs.closing import as_it_is, end_turn
 from chalicelib.runs.recovery import COLLECTOR_LIFETIME
 
 
@@ -55,21 +57,21 @@ def is_requested(event: dict[str, Any]) -> bool:
     return "runId" in event["detail"]
 
 
-def begin(event: dict[str, Any], ledger: Ledger) -> Run | None:
+def begin(event: dict[str, Any], ledger: Ledger, executions: Executions) -> Run | None:
     """Return the run to collect for, or None if there is nothing to collect."""
     if is_requested(event):
         return begin_requested(event["detail"]["runId"], ledger)
-    return begin_scheduled(run_ids.for_schedule(event["id"], event["time"]), ledger)
+    return begin_scheduled(run_ids.for_schedule(event["id"], event["time"]), ledger, executions)
 
 
-def begin_scheduled(run_id: str, ledger: Ledger) -> Run | None:
+def begin_scheduled(run_id: str, ledger: Ledger, executions: Executions) -> Run | None:
     """Return the scheduled run to collect for.
 
     None while the schedule is paused, while an earlier scheduled run is under way, and if this run has ended.
     """
     if ledger.schedule.paused():
         return None
-    if not ledger.schedule.acquire_lock(run_id) and not _take_over_lock(run_id, ledger):
+    if not ledger.schedule.acquire_lock(run_id) and not _take_over_lock(run_id, ledger, executions):
         return None
     run = Run(
         run_id=run_id,
@@ -80,7 +82,7 @@ def begin_scheduled(run_id: str, ledger: Ledger) -> Run | None:
     )
     if ledger.runs.create(run):
         return run
-    run = ledger.runs.read(run_id)
+    run = as_it_is(run, ledger)
     if run.closed:
         # The event was delivered again after its run had ended, so nobody else would release the lock.
         ledger.schedule.release_lock(run_id)
@@ -88,23 +90,34 @@ def begin_scheduled(run_id: str, ledger: Ledger) -> Run | None:
     return run
 
 
-def _take_over_lock(run_id: str, ledger: Ledger) -> bool:
-    """Take the lock from a run that has ended or never existed: its collector died before it could release it."""
+def _take_over_lock(run_id: str, ledger: Ledger, executions: Executions) -> bool:
+    """Take the lock from a run that is not under way any more; recovery sees to that run."""
     holder, since = ledger.schedule.lock_holder()
-    if ledger.clock() - since < COLLECTOR_LIFETIME:
+    if _is_under_way(holder, since, ledger, executions):
         return False
+    return ledger.schedule.acquire_lock(run_id, instead_of=holder)
+
+
+def _is_under_way(run_id: str, since: int, ledger: Ledger, executions: Executions) -> bool:
+    """Whether a run that has held the lock since then is collected, waits for its execution's start, or is sent."""
+    is_collector_alive = ledger.clock() - since < COLLECTOR_LIFETIME
     try:
-        gone = ledger.runs.read(holder).closed
+        run = ledger.runs.read(run_id)
     except RunNotFound:
-        gone = True
-    return gone and ledger.schedule.acquire_lock(run_id, instead_of=holder)
+        return is_collector_alive  # It may be about to write the run.
+    if run.closed:
+        end_turn(run, ledger)  # Whoever closed it died before that.
+        return False
+    if run.status == RunStatus.COLLECTING:
+        return is_collector_alive
+    return executions.status(run_id) in (None, RUNNING)
 
 
 def begin_requested(run_id: str, ledger: Ledger) -> Run | None:
     """Return the requested run to collect for, or None if it has ended."""
     run = ledger.runs.read(run_id)
     if run.status in (RunStatus.REQUESTED, RunStatus.COLLECTING):
-        changes = {
+        changes: dict[str, Any] = {
             "status": RunStatus.COLLECTING,
             "collections": run.collections + 1,
             "collected_at": ledger.clock(),

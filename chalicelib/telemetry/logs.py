@@ -31,9 +31,9 @@ def log_calls(event: Any, get_response: Callable[[Any], Any]) -> Any:
     return response
 
 
-def log_error(error: Exception) -> None:
-    """Log an error, with its traceback, that a call survives."""
-    _logger().error("survived", exc_info=error)
+def log_error(error: Exception, run_id: str | None = None) -> None:
+    """Log an error, with its traceback, that a call survives, or raises only in the end."""
+    _logger().error("survived", exc_info=error, extra={"run_id": run_id} if run_id else {})
 
 
 def _log(level: str, event: Any, started: float, **more: Any) -> None:

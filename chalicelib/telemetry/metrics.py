@@ -29,21 +29,20 @@ def batch_ended(prefix: str, records: Iterable[OutcomeRecord]) -> None:
         metrics.flush_metrics()
 
 
-def collector_ended(prefix: str, run: Run | None, worklist_size: int, now: int) -> None:
+def collector_ended(prefix: str, run: Run | None, worklist_size: int, now: int, *, paused: bool = False) -> None:
     """Emit that a scheduled collector has ended, and what it saw. `run` is None if it did not start one.
 
-    A collector that could not list has not completed. The age is that of the oldest failure, in seconds, without those
-    that are for people to decide; without all lists, nobody knows it.
+    A collector that could not list has not completed, nor has one that did nothing because the schedule is paused. The
+    age is that of the oldest failure, in seconds, without those that are for people to decide; without all lists,
+    nobody knows it.
     """
     failed = run is not None and run.status == RunStatus.FAILED
     metrics = _metrics(prefix)
-    metrics.add_metric("CollectorCompleted", MetricUnit.Count, 0 if failed else 1)
+    metrics.add_metric("CollectorCompleted", MetricUnit.Count, 0 if failed or paused else 1)
     metrics.add_metric("WorklistSize", MetricUnit.Count, worklist_size)
     if run and not failed and not run.list_errors:
         age = max(0, now - run.oldest) / 1000 if run.oldest is not None else 0
         metrics.add_metric("OldestFailureAge", MetricUnit.Seconds, age)
-    if failed:
-        metrics.add_metric("RunsFailed", MetricUnit.Count, 1)
     metrics.flush_metrics()
 
 

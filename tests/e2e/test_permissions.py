@@ -13,7 +13,7 @@ from chalicelib.application.config import Auth
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.table import Table
 from chalicelib.manifests import Manifests, ManifestWriter
-from chalicelib.models import Communication, Run, RunStatus, Selection, Trigger
+from chalicelib.models import ApprovalDecision, Communication, Run, RunStatus, Selection, Trigger
 from chalicelib.names import AwsLocation, Names
 from chalicelib.runs.start import record_request
 from deployment import function_policies, state_machine
@@ -47,6 +47,7 @@ LOCK_HELD = "the schedule lock is still held"
 UNUSED_HERE = {
     "logs:CreateLogStream": "Lambda itself writes what a function prints, with the function's role",
     "logs:PutLogEvents": "the same",
+    "s3:ListBucket": "without it, S3 answers that a missing manifest is forbidden, not that it is missing",
     "xray:PutTraceSegments": "Lambda's and Step Functions' own agents send the traces",
     "xray:PutTelemetryRecords": "the same",
 }
@@ -94,6 +95,7 @@ def test_each_function_and_the_state_machine_use_exactly_their_permissions(
     _run_schedules_and_requests(system, operator, ledger)
     _use_the_api(system, operator)
     _approve_and_reject(system, operator, approver, ledger)
+    _deliver_decisions_again(system, operator, ledger)
     use_ssm_parameter()
     _run_with_ssm_parameter(system, operator)
     requested = defaultdict(set)
@@ -260,15 +262,30 @@ def _use_the_api(system, operator) -> None:
 def _approve_and_reject(system, operator, approver, ledger) -> None:
     """Approve a run and reject another one, and repeat the request for approval after each decision."""
     for verb in ("approve", "reject"):
-        failed = create_failed(system, "emails", 1)
-        with changed_environment(system, "collector", APPROVAL_THRESHOLD="0"):
-            run_id = start_run(system, operator, operation="send.email", primaryIds=failed)
-            wait_for_status(system, operator, run_id, RunStatus.AWAITING_APPROVAL)
-        wait_until(lambda run_id=run_id: ledger.approvals.token(run_id), "the run has no task token")
+        run_id = _create_waiting_run(system, operator, ledger)
         assert system.call("POST", f"/runs/{run_id}/{verb}", approver).status_code == 200
         wait_for_end(system, operator, run_id)
         repeated = {"runId": run_id, "token": "of-earlier", "timeoutSeconds": 1}
         assert invoke(system, "request_approval", repeated) is None
+
+
+def _create_waiting_run(system, operator, ledger) -> str:
+    """Create a run that waits for approval."""
+    failed = create_failed(system, "emails", 1)
+    with changed_environment(system, "collector", APPROVAL_THRESHOLD="0"):
+        run_id = start_run(system, operator, operation="send.email", primaryIds=failed)
+        wait_for_status(system, operator, run_id, RunStatus.AWAITING_APPROVAL)
+    wait_until(lambda: ledger.approvals.token(run_id), "the run has no task token")
+    return run_id
+
+
+def _deliver_decisions_again(system, operator, ledger) -> None:
+    """Let the collector deliver decisions that were written, and did not reach their execution."""
+    for decision in (ApprovalDecision.APPROVED, ApprovalDecision.DECLINED):
+        run_id = _create_waiting_run(system, operator, ledger)
+        assert ledger.approvals.decide(run_id, decision, "anna")
+        collect(system)
+        assert wait_for_end(system, operator, run_id)["decision"] == decision
 
 
 def _run_with_ssm_parameter(system, operator) -> None:

@@ -6,8 +6,10 @@ from chalicelib.errors import Conflict, Forbidden
 from chalicelib.models import ApprovalDecision, RunStatus
 from chalicelib.notifications import messages
 from chalicelib.notifications.summary import Summary
-from chalicelib.runs import approval
-from tests.fakes import HOUR, FakeExecutions, make_run
+from chalicelib.runs import approval, report
+from chalicelib.runs.stop import stop_run
+from chalicelib.settings import Settings
+from tests.fakes import HOUR, FakeExecutions, FakeManifests, make_run
 
 APPROVED, DECLINED = ApprovalDecision.APPROVED, ApprovalDecision.DECLINED
 
@@ -127,3 +129,32 @@ def test_stopping_a_run_ends_its_wait_before_and_after_people_are_asked(ledger, 
     ask(ledger, executions, "t-2")
     approval.end_wait("r", ledger, executions)
     assert executions.ended[1:] == [("t-2", "declined")]
+
+
+@pytest.mark.usefixtures("run")
+def test_the_mail_of_a_run_that_was_stopped_while_it_waited_says_so(ledger, executions):
+    """And not that nobody has approved it in time."""
+    ask(ledger, executions)
+    stop_run("r", "olga", ledger, executions)
+    mail = report.finish_run("r", None, ledger, FakeManifests(), Settings(resource_prefix="app-dev"), declined=True)
+    assert ledger.runs.read("r").decision is None
+    assert "It was stopped by olga. Nothing was sent." in mail.message
+    assert "in time" not in mail.message
+
+
+@pytest.mark.usefixtures("run")
+def test_a_run_that_has_been_stopped_cannot_be_approved(ledger, executions):
+    """Its wait ends in a moment."""
+    ask(ledger, executions)
+    ledger.runs.halt("r", "hand:olga")
+    with pytest.raises(Conflict, match="stopped"):
+        approval.decide("r", APPROVED, "anna", ledger, executions)
+    assert ledger.runs.read("r").decision is None
+
+
+def test_the_mail_about_an_approval_that_came_to_nothing_names_who_gave_it():
+    """Step Functions did not receive it before the wait ended."""
+    run = make_run("r", status=RunStatus.DECLINED, decision=ApprovalDecision.EXPIRED, decided_by="anna")
+    message = messages.result(run, Summary(), None).message
+    assert "It was approved by anna, but" in message
+    assert "Nobody" not in message

@@ -10,7 +10,7 @@ from chalicelib.ledger.table import BATCH_GET, PAUSES, ConditionFailed, ReadsThr
 from chalicelib.models import BatchRecord, Checkpoint, Incident, NotifyReason, Outcome, OutcomeRecord, RunStatus
 from chalicelib.runs import start
 from tests.conftest import RETENTION
-from tests.fakes import HOUR, NOON, make_run
+from tests.fakes import HOUR, NOON, FakeExecutions, make_run
 
 COMM = ("COMM#send.email#1", "COMM")
 
@@ -165,9 +165,9 @@ def test_a_paused_schedule_starts_no_run_until_it_is_resumed(ledger):
     ledger.schedule.pause("olga")
     ledger.schedule.pause("anna")
     assert ledger.schedule.paused().by == "olga"
-    assert start.begin_scheduled("r-1", ledger) is None
+    assert start.begin_scheduled("r-1", ledger, FakeExecutions()) is None
     ledger.schedule.resume()
-    assert start.begin_scheduled("r-1", ledger).run_id == "r-1"
+    assert start.begin_scheduled("r-1", ledger, FakeExecutions()).run_id == "r-1"
 
 
 # -- the switch

@@ -1,5 +1,7 @@
 """The end of a run: every communication is accounted for, the run is closed, and there is one notification."""
 
+from collections import Counter
+
 import pytest
 
 from chalicelib.errors import ListingFailed
@@ -49,8 +51,9 @@ def failed(reason):
 class RunDriver:
     """Drives one run on the real ledger: begins it, attempts its communications, records its batches, and reports."""
 
-    def __init__(self, ledger):
+    def __init__(self, ledger, client):
         self.ledger = ledger
+        self.client = client
 
     def begin(self, *batches, **fields):
         """Create the run of these batches, each a list of ids; `fields` are further fields of the run."""
@@ -88,8 +91,8 @@ class RunDriver:
 
 
 @pytest.fixture
-def driver(ledger):
-    return RunDriver(ledger)
+def driver(ledger, dynamodb):
+    return RunDriver(ledger, dynamodb)
 
 
 def test_a_run_with_only_accepted_and_skipped_communications_has_succeeded(driver, clock):
@@ -241,6 +244,21 @@ def test_a_run_whose_outcomes_do_not_add_up_has_failed(driver):
     mail = driver.report()
     assert driver.run.status == "failed"
     assert "the outcomes do not add up: 1 of 3" in mail.message
+
+
+def test_report_reads_the_ledger_once_for_several_batches_whose_children_died(driver):
+    """A run that was rejected has thousands of them. Each is written once, and every batch is read once."""
+    driver.begin(*([str(number)] for number in range(10)))
+    driver.attempt("4", "accepted")
+    driver.record(4)
+    calls = Counter()
+    events, kind = driver.client.meta.events, "before-call.dynamodb"
+    events.register(kind, lambda model, **_: calls.update([model.name]), unique_id="count")
+    driver.report()
+    events.unregister(kind, unique_id="count")
+    assert driver.run.counts == {"accepted": 1, "not_attempted": 9}
+    assert (calls["BatchGetItem"], calls["PutItem"], calls["Query"]) == (2, 9, 1)
+    assert calls["UpdateItem"] == 1
 
 
 @pytest.mark.parametrize("died", [(), (0,), (1, 2), (0, 1, 2)])

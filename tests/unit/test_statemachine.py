@@ -11,6 +11,7 @@ from chalicelib.errors import REPROCESS_ERRORS, ApprovalDeclined, ConfigurationE
 from chalicelib.executions import Executions
 from chalicelib.models import RunStatus
 from chalicelib.names import AwsLocation, Names
+from chalicelib.runs.recovery import COLLECTOR_LIFETIME
 from chalicelib.settings import Settings
 from deployment import definition, worst_case
 from deployment.worst_case import states
@@ -159,6 +160,11 @@ def test_the_shipped_timeouts_nest_and_a_batch_fits_into_its_child_workflow(mach
     post = config_file.read({"APPLICATION_URL": "https://a.example", "APPLICATION_SECRET": "s"}).reprocess.timeout
     worst_case.check(machine, lambda_timeouts(), post)
     assert lambda_timeouts()["report"] < by_name["Report"]["TimeoutSeconds"]
+
+
+def test_a_collector_is_given_up_exactly_when_it_cannot_live_any_more():
+    """Lambda ends it then. That is before the next firing of the usual schedule, which takes over its turn."""
+    assert lambda_timeouts()["collector"] * 1000 == COLLECTOR_LIFETIME < 15 * 60_000
 
 
 @pytest.mark.parametrize(

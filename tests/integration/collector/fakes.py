@@ -1,14 +1,17 @@
 """A deployment without Lambda and Step Functions, whose collector can be killed after any write."""
 
 import itertools
+from collections.abc import Callable
 from functools import partial
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from chalicelib import run_ids, times
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.application.list_pages import Page
 from chalicelib.application.list_requests import PageRequest
-from chalicelib.errors import ConfigurationError, ListingFailed, NotificationFailed
+from chalicelib.errors import ConfigurationError, ExecutionNameTaken, ListingFailed, NotificationFailed
 from chalicelib.lambda_invoker import requested_event
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.table import Table
@@ -31,7 +34,10 @@ class Killed(BaseException):
 
 
 class CountingClient:
-    """A boto3 client that reports each of its writes to the deployment, which may kill the collector then."""
+    """A boto3 client that reports each of its writes to the deployment, which may kill the collector then.
+
+    Objects whose keys are in the deployment's `unreadable` cannot be read.
+    """
 
     def __init__(self, client: Any, deployment: "FakeDeployment") -> None:
         self._client = client
@@ -39,7 +45,17 @@ class CountingClient:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._client, name)
+        if name == "get_object":
+            return self._failing(found)
         return self._counting(found) if name in _WRITES else found
+
+    def _failing(self, call: Any) -> Any:
+        def read(**request):
+            if request["Key"] in self._deployment.unreadable:
+                raise ClientError({"Error": {"Code": "InternalError", "Message": "Try again."}}, "GetObject")
+            return call(**request)
+
+        return read
 
     def _counting(self, call: Any) -> Any:
         def write(*arguments, **named):
@@ -55,6 +71,7 @@ class FakeLists:
 
     All lists fail if they are `broken`, or those of some operations after their first page. Each page has left out so
     many records as `unreadable`.
+    `meanwhile` is called once, while a list is read.
     """
 
     def __init__(self, clock) -> None:
@@ -63,8 +80,12 @@ class FakeLists:
         self.broken = False
         self.broken_after_first_page: set[str] = set()
         self.unreadable = 0
+        self.meanwhile: Callable[[], object] | None = None
 
     def failed_pages(self, source: Source, _selection: Selection, _start: PageRequest | None = None):
+        if self.meanwhile:
+            call, self.meanwhile = self.meanwhile, None
+            call()
         if self.broken:
             raise ListingFailed(f"{source.operation}: the list answered 503, not 200")
         records = self.failed.get(source.operation, [])
@@ -82,25 +103,48 @@ class FakeLists:
 
 
 class FakeExecutions:
-    """Records which executions were started. They run until a test puts their final status into `ended`."""
+    """Records which executions were started. They run until a test puts their final status into `ended`.
+
+    `decisions` are what was delivered to the task tokens in `waiting`. `names_taken` are the names of executions of
+    runs that the ledger has forgotten.
+    """
 
     def __init__(self, deployment: "FakeDeployment") -> None:
         self.started: dict[str, Run] = {}
         self.ended: dict[str, str] = {}
+        self.waiting: set[str] = set()
+        self.decisions: list[tuple[str, str]] = []
+        self.names_taken: set[str] = set()
         self._deployment = deployment
 
     def start(self, run: Run) -> None:
+        if run.run_id in self.names_taken:
+            raise ExecutionNameTaken("an earlier run had the same Idempotency-Key; use a new key")
         self.started.setdefault(run.run_id, run)
         self._deployment.wrote()
 
     def status(self, run_id: str) -> str | None:
         return self.ended.get(run_id, "RUNNING") if run_id in self.started else None
 
+    def approve(self, token: str) -> bool:
+        return self._end_wait(token, "approved")
+
+    def decline(self, token: str) -> bool:
+        return self._end_wait(token, "declined")
+
+    def _end_wait(self, token: str, decision: str) -> bool:
+        if token not in self.waiting:
+            return False
+        self.waiting.remove(token)
+        self.decisions.append((token, decision))
+        return True
+
 
 class FakeDeployment:
     """A deployment without Lambda and Step Functions: events go in, executions and mails come out.
 
-    If `writes_left` is a number, the collector is killed just after that many writes, mails and starts.
+    If `writes_left` is a number, the collector is killed just after that many writes, mails and starts. `meanwhile` is
+    called once, while a mail is sent. `fired` is the id of the last scheduled run.
     """
 
     def __init__(self, dynamodb, s3, clock) -> None:
@@ -108,6 +152,7 @@ class FakeDeployment:
         dynamodb.create_table(**table_definition(name))
         s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
         self.clock = clock
+        self.s3 = s3
         self.writes_left: int | None = None
         self.settings = Settings(resource_prefix="mail-dev", max_per_run=50, batch_size=3)
         self.configuration = Configuration(
@@ -123,9 +168,21 @@ class FakeDeployment:
         self.executions = FakeExecutions(self)
         self.mails: list[Any] = []
         self.refuse_mails = False
+        self.unreadable: set[str] = set()
+        self.meanwhile: Callable[[], object] | None = None
         self.misconfigured = False
         self.invoked: list[str] = []
-        self.recovery = Recovery(self.ledger, self.executions, self.invoked.append, self.report, self.mail)
+        self.fired = ""
+        self.recovery_time_left: Callable[[], int] = lambda: 600_000
+        self.recovery = Recovery(
+            self.ledger,
+            self.executions,
+            self.manifests,
+            self.settings,
+            self.invoked.append,
+            self.mail,
+            self.time_left,
+        )
 
     def wrote(self) -> None:
         if self.writes_left is not None:
@@ -138,9 +195,12 @@ class FakeDeployment:
             raise NotificationFailed("AuthorizationError")
         self.mails.append(notification)
         self.wrote()
+        if self.meanwhile:
+            call, self.meanwhile = self.meanwhile, None
+            call()
 
-    def report(self, run_id: str, failure: str | None, notify=lambda _: None):
-        return report.report(run_id, failure, self.ledger, self.manifests, self.settings, notify)
+    def time_left(self) -> int:
+        return self.recovery_time_left()
 
     def collector(self, time_left=lambda: 600_000) -> Collector:
         if self.misconfigured:
@@ -163,13 +223,15 @@ class FakeDeployment:
             partial(self.collector, **options),
             self.ledger,
             self.manifests,
+            self.executions,
             self.settings,
-            self.mails.append,
+            self.mail,
         )
 
     def fire(self, number: int = 0, **options) -> str:
         """Handle the schedule's event with this number; return the id of its run."""
         event = {"id": f"event{number}", "time": times.format_iso(self.clock()), "detail": {}}
+        self.fired = run_ids.for_schedule(event["id"], event["time"])
         self.handle_event(event, **options)
         return run_ids.for_schedule(event["id"], event["time"])
 
@@ -182,6 +244,15 @@ class FakeDeployment:
     def collect_requested(self, run_id: str) -> None:
         """Handle the event of a requested run."""
         self.handle_event(requested_event(run_id, "1", "eu-central-1", self.clock()))
+
+    def lose_manifest(self, run_id: str) -> None:
+        """Delete the manifest of a run from the bucket."""
+        key = self.ledger.runs.read(run_id).manifest
+        self.s3.delete_object(Bucket=self.manifests.bucket, Key=key)
+
+    def mails_about(self, run_id: str) -> list[Any]:
+        """The mails that name a run."""
+        return [mail for mail in self.mails if run_id in mail.message]
 
     def add_failed(self, operation: str, *ids: str, age: int = 60 * MINUTE, **fields) -> None:
         """Add communications that failed `age` milliseconds ago to the application's list."""
@@ -203,4 +274,4 @@ class FakeDeployment:
                 for each in batch.communications
             ]
             self.ledger.runs.record_batch(run_id, BatchRecord(index=batch.index, outcomes=outcomes, at=self.clock()))
-        return self.report(run_id, None)
+        return report.report(run_id, None, self.ledger, self.manifests, self.settings)

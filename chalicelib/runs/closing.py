@@ -1,0 +1,103 @@
+"""How a run is closed: who is notified and why, its mail, and the end of the schedule's turn."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from chalicelib.errors import NotificationFailed, RunNotFound
+from chalicelib.ledger import Ledger
+from chalicelib.models import Notification, NotifyReason, Outcome, Run, RunStatus, Trigger
+from chalicelib.notifications import policy
+from chalicelib.settings import Settings
+from chalicelib.telemetry import metrics
+
+Notify = Callable[[Notification], None]
+
+
+def notification_fields(
+    run: Run, incident: str | None, ledger: Ledger, settings: Settings, *, accepted: int = 0, new_on_worklist: int = 0
+) -> dict[str, Any]:
+    """Return the fields of a run that say why people are notified. About a requested run they always are."""
+    if run.trigger == Trigger.REQUEST:
+        fields: dict[str, Any] = {"notify_reason": NotifyReason.RESULT}
+    else:
+        known = ledger.incidents.read()
+        untold = known.untold if known else 0
+        news, remind_after = untold + new_on_worklist, settings.remind_after_ms
+        reason = policy.notify_reason(incident, known, ledger.clock(), remind_after, accepted=accepted, news=news)
+        fields = {"notify_reason": reason, "untold": news if reason == NotifyReason.NONE else untold}
+    return fields | ({"incident": incident} if incident else {})
+
+
+def close_failed(
+    run: Run,
+    incident: str,
+    error: str,
+    write_mail: Callable[[Run], Notification],
+    ledger: Ledger,
+    settings: Settings,
+    **found: Any,
+) -> Run:
+    """Close a run that gets no report, and return it. Its mail is due, unless people know of the incident.
+
+    `found` are fields of the run that are known only now.
+    """
+    counts = _counts(msgspec.structs.replace(run, **found), incident)
+    changes = found | {"status": RunStatus.FAILED, "error": error, "counts": counts}
+    changes |= notification_fields(run, incident, ledger, settings)
+    failed = msgspec.structs.replace(run, **changes)
+    mail = write_mail(failed) if failed.notify_reason != NotifyReason.NONE else None
+    closed = ledger.runs.change(run, mail=mail, **changes)
+    if closed:
+        metrics.run_ended(settings.resource_prefix, closed)
+    run = closed or as_it_is(run, ledger)
+    if run.closed:
+        end_turn(run, ledger)
+    return run
+
+
+def _counts(run: Run, incident: str) -> dict[str, int]:
+    """Return the outcomes of a run as far as they are known. What is missing may have been sent only if it began."""
+    counts = Counter(run.counts)
+    counts[Outcome.SKIPPED.value] += sum(run.skipped.values())
+    unaccounted = Outcome.UNKNOWN if incident == policy.UNREPORTED else Outcome.NOT_ATTEMPTED
+    counts[unaccounted.value] += run.matched - counts.total()
+    return {outcome: number for outcome, number in counts.items() if number}
+
+
+def as_it_is(run: Run, ledger: Ledger) -> Run:
+    """Return a run as somebody else has changed it. A scheduled run that found nothing was deleted: it is `empty`.
+
+    Then it has neither counts nor `ended_at`.
+    """
+    try:
+        return ledger.runs.read(run.run_id)
+    except RunNotFound:
+        return msgspec.structs.replace(run, status=RunStatus.EMPTY)
+
+
+def end_turn(run: Run, ledger: Ledger) -> None:
+    """Note what people know after a scheduled run, and let the next one begin. Both may be repeated."""
+    if run.trigger != Trigger.SCHEDULE:
+        return
+    known = ledger.incidents.read()
+    if run.notify_reason not in (None, NotifyReason.NONE):
+        ledger.incidents.write(policy.after_notification(run.incident, known, run.ended_at or ledger.clock()))
+    elif known and run.untold:
+        ledger.incidents.write(msgspec.structs.replace(known, untold=run.untold))
+    ledger.schedule.release_lock(run.run_id)
+
+
+def send_mail(run_id: str, ledger: Ledger, notify: Notify) -> None:
+    """Send the mail that is due about a run, if one is. NotificationFailed: it stays due for the next collector."""
+    mail = ledger.mails.take(run_id)
+    if mail is None:
+        return
+    try:
+        notify(mail)
+    except NotificationFailed:
+        ledger.mails.give_back(run_id)
+        raise
+    ledger.mails.mark_sent(run_id)
