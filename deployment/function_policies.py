@@ -35,7 +35,7 @@ def documents(names: Names, auth: Auth) -> dict[str, Json]:
         ],
         "record": _ledger(names, "PutItem UpdateItem BatchGetItem"),
         "report": [*_ledger(names, _EVERYTHING), _runs(names, "GetObject"), _told_what_is_gone(names)],
-        "reprocess": [*_ledger(names, "UpdateItem"), *secret],
+        "reprocess": [*_ledger(names, "GetItem UpdateItem"), *secret],
         "request_approval": [
             *_ledger(names, "GetItem UpdateItem"),
             allow("sns:Publish", names.failed_topic_arn),

@@ -282,6 +282,7 @@ class FakeExecutions:
     def __init__(self, *waiting: str) -> None:
         self.started: list[Run] = []
         self.waiting = set(waiting)
+        self._report: Callable[[], object] = lambda: None
         self.ended: list[tuple[str, str]] = []
 
     def start(self, run: Run) -> None:
@@ -293,8 +294,14 @@ class FakeExecutions:
     def decline(self, token: str) -> bool:
         return self._end_wait(token, "declined")
 
+    def expire_waits(self, report: Callable[[], object] = lambda: None) -> None:
+        """Forget all task tokens. `report` is what the execution does while somebody decides."""
+        self.waiting.clear()
+        self._report = report
+
     def _end_wait(self, token: str, decision: str) -> bool:
         if token not in self.waiting:
+            self._report()
             return False
         self.waiting.remove(token)
         self.ended.append((token, decision))

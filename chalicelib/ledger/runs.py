@@ -106,12 +106,16 @@ class Runs:
 
     def record_batch(self, run_id: str, record: BatchRecord) -> bool:
         """Write the outcomes of a batch, once; return False if they are there already."""
-        item = msgspec.to_builtins(record) | {
-            "pk": run_key(run_id)[0],
-            "sk": _batch_key(record.index),
-            "expiresAt": self._expiry(),
-        }
-        return self._table.put_new(item)
+        return self._table.put_new(self._batch(run_id, record))
+
+    def _batch(self, run_id: str, record: BatchRecord) -> Item:
+        key = {"pk": run_key(run_id)[0], "sk": _batch_key(record.index), "expiresAt": self._expiry()}
+        item: Item = msgspec.to_builtins(record)
+        return item | key
+
+    def replace_batch(self, run_id: str, record: BatchRecord) -> None:
+        """Write the outcomes of a batch in place of those that were recorded."""
+        self._table.put(self._batch(run_id, record))
 
     def batches(self, run_id: str, first: int = 0) -> Iterator[BatchRecord]:
         """Yield a run's recorded batches by index, from `first` on."""

@@ -53,9 +53,11 @@ def decide(run_id: str, decision: ApprovalDecision, caller: str, ledger: Ledger,
         raise Conflict(f"the run is no longer waiting for approval: it is {now.decision or now.status}")
     approved = decision == ApprovalDecision.APPROVED
     delivered = executions.approve(token) if approved else executions.decline(token)
+    run = ledger.runs.read(run_id)
+    # Not delivered may also mean that AWS's SDK has repeated a call that had got through. Only the run says which.
     if approved and not delivered and run.decision != ApprovalDecision.APPROVED:
         raise Conflict("the approval came too late: the wait for it had already ended")
-    return ledger.runs.read(run_id)
+    return run
 
 
 def end_wait(run_id: str, ledger: Ledger, executions: Executions) -> None:

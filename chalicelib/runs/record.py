@@ -42,6 +42,9 @@ _FAILURES = (ApplicationUnavailable.__name__, ApplicationError.__name__, Outcome
 # function scaling"), or those that are reserved for the function.
 _THROTTLED = "Lambda.TooManyRequestsException"
 
+# What a child saw of a communication that another delivery of the same child may still have been sending.
+_PERHAPS_STILL_SENT = (OutcomeReason.DIED_WHILE_SENDING, OutcomeReason.LAMBDA_FAILED, OutcomeReason.LAMBDA_THROTTLED)
+
 _States = Mapping[tuple[str, str], State]
 
 
@@ -85,6 +88,44 @@ def record_batch(
     return record
 
 
+def settle_batch(run_id: str, record: BatchRecord, ledger: Ledger, settings: Settings) -> BatchRecord:
+    """Return a recorded batch with what the ledger has learned since, and record that.
+
+    AWS may deliver a child twice, and the delivery that ends first may be recorded while the other one is sending.
+    """
+    if not any(outcome.reason in _PERHAPS_STILL_SENT for outcome in record.outcomes):
+        return record
+    # Its owner may move a communication to the worklist whenever it was listed.
+    communications = [
+        Communication(operation=outcome.operation, primary_id=outcome.primary_id, listed_at=0)
+        for outcome in record.outcomes
+    ]
+    states, owner = ledger.communications.read(communications), owner_of(run_id, record.index)
+    outcomes = [
+        _settle(outcome, communication, states.get(communication.key), owner, ledger, settings)
+        for outcome, communication in zip(record.outcomes, communications, strict=True)
+    ]
+    settled = msgspec.structs.replace(record, outcomes=outcomes)
+    if settled != record:
+        ledger.runs.replace_batch(run_id, settled)
+    return settled
+
+
+def _settle(
+    outcome: OutcomeRecord,
+    communication: Communication,
+    state: State | None,
+    owner: str,
+    ledger: Ledger,
+    settings: Settings,
+) -> OutcomeRecord:
+    entry = state.entry_of(owner) if state else None
+    if outcome.reason not in _PERHAPS_STILL_SENT or entry is None or entry.answer == claims.SENDING:
+        return outcome
+    settled = _outcome(communication, None, state, owner, began=True)
+    return _hand_over(communication, settled, state, owner, ledger, settings)
+
+
 def _record(
     run_id: str,
     batch: Batch,
@@ -124,7 +165,7 @@ def _what_happened(
     if entry and entry.answer != claims.SENDING:
         return claims.outcome_of(entry.answer), entry.reason
     # An attempt without an answer may have been sent, whatever kept a later one from claiming: it was not skipped.
-    if result and result.outcome and not (entry and result.outcome == Outcome.SKIPPED):
+    if result and result.outcome and not (entry and result.outcome in (Outcome.SKIPPED, Outcome.UNKNOWN)):
         return result.outcome, result.reason
     if entry:
         return Outcome.UNKNOWN, OutcomeReason.DIED_WHILE_SENDING

@@ -15,7 +15,7 @@ from chalicelib.notifications import messages, policy
 from chalicelib.notifications.summary import Summary
 from chalicelib.runs.approval import closing_status
 from chalicelib.runs.closing import end_turn, notification_fields
-from chalicelib.runs.record import complete_batch
+from chalicelib.runs.record import complete_batch, settle_batch
 from chalicelib.settings import Settings
 from chalicelib.telemetry import metrics
 
@@ -52,7 +52,8 @@ def report(
     """
     run = ledger.runs.read(run_id)
     completion = _Completion(run, ledger, manifests, settings)
-    summary = _add_up(run, ledger, completion, out_of_time)
+    batches = _all_batches(run, ledger, settings, completion)
+    summary = _add_up(batches, completion, out_of_time)
     if completion.lost:
         summary.add_unaccounted(run.eligible - summary.counts.total(), "manifest_lost")
         failure = f"{failure}: {completion.lost}" if failure else str(completion.lost)
@@ -109,22 +110,25 @@ def _batches(run: Run, manifests: Manifests) -> Iterator[Batch]:
     yield from manifests.read(run.manifest or "")
 
 
-def _add_up(run: Run, ledger: Ledger, completion: _Completion, out_of_time: Callable[[], bool]) -> Summary:
+def _add_up(batches: Iterator[BatchRecord], completion: _Completion, out_of_time: Callable[[], bool]) -> Summary:
     """Return the sums over the batches of a run in their order, so that a repetition adds up the same."""
     summary = Summary()
-    for batch in _all_batches(run, ledger, completion):
+    for batch in batches:
         if out_of_time():
             raise OutOfTime(completion.completed)
         summary.add(batch)
     return summary
 
 
-def _all_batches(run: Run, ledger: Ledger, completion: _Completion) -> Iterator[BatchRecord]:
-    """Yield the batches of a run; those that are not recorded are completed."""
+def _all_batches(run: Run, ledger: Ledger, settings: Settings, completion: _Completion) -> Iterator[BatchRecord]:
+    """Yield the batches of a run; those that are not recorded are completed, and open outcomes settled.
+
+    A closed run stays as it was reported.
+    """
     following = 0
     for batch in ledger.runs.batches(run.run_id):
         yield from completion.complete(following, batch.index)
-        yield batch
+        yield batch if run.closed else settle_batch(run.run_id, batch, ledger, settings)
         following = batch.index + 1
     yield from completion.complete(following, run.batches)
 

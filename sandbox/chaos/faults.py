@@ -112,7 +112,7 @@ def _delete_manifest(system: System, token: str, counts: Counter[str]) -> None:
         for bucket in s3.list_buckets()["Buckets"]:
             for item in s3.list_objects_v2(Bucket=bucket["Name"], Prefix=f"runs/{run_id}/").get("Contents", []):
                 s3.delete_object(Bucket=bucket["Name"], Key=item["Key"])
-                counts["manifests deleted"] += 1
+                counts["manifests deleted"] = 1
 
 
 def _duplicates(counts: Counter[str]) -> Callable[[str], bool]:

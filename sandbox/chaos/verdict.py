@@ -9,13 +9,14 @@ from boto3.dynamodb.types import TypeDeserializer
 from rich.console import Console
 from rich.table import Table
 
+from chalicelib.ledger.runs import MAIL_DUE, OPEN
 from sandbox.deployed import PREFIX
 from sandbox.system import System
 
 
 def open_runs(system: System) -> int:
-    """Return how many runs have not ended."""
-    return len(_index(system, "open", "OPEN"))
+    """Return how many runs have not ended, or have a mail that is due."""
+    return len(_index(system, "open", OPEN)) + len(_index(system, "open", MAIL_DUE))
 
 
 def unfinished(system: System) -> int:
@@ -50,7 +51,7 @@ def _promises(system: System, stats: dict[str, int], runs: list[dict[str, Any]])
     """Return what must not have happened, how often it did, and 0."""
     delivered = Counter(str(each["X-Communication-Id"]) for each in system.email.messages())
     delivered.update(each.communication_id for each in system.sms.messages())
-    closed = [run for run in runs if "open" not in run]
+    closed = [run for run in runs if run.get("open") != OPEN]
     unequal = [run for run in closed if sum(run.get("counts", {}).values()) != run.get("matched", 0)]
     return [
         ("communications delivered twice (counted by the providers)", sum(n > 1 for n in delivered.values()), 0),
@@ -58,6 +59,7 @@ def _promises(system: System, stats: dict[str, int], runs: list[dict[str, Any]])
         ("communications sent again under another idempotency key", stats["two_keys"], 0),
         ("idempotency keys used with two different bodies", stats["changed_bodies"], 0),
         ("runs that have not ended", len(runs) - len(closed), 0),
+        ("mails that nobody has got", sum("mail" in run for run in runs), 0),
         ("runs whose outcomes do not add up", len(unequal), 0),
     ]
 

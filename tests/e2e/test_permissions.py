@@ -254,9 +254,16 @@ def _use_the_api(system, operator) -> None:
     ):
         answer = system.call(method, where, operator, **({} if body is None else {"json": body}))
         assert answer.status_code == 200, (where, answer.text)
-    run_id = start_run(system, operator, operation="send.email", primaryIds=[bad], includeManual=True)
+    selection = {"operation": "send.email", "primaryIds": [bad], "includeManual": True}
+    preview = selection | {"dryRun": True}
+    wait_until(
+        lambda: system.call("POST", "/reprocess", operator, json=preview).json()["eligible"] == 1,
+        "its cool-down does not end",
+    )
+    run_id = start_run(system, operator, **selection)
     wait_for_end(system, operator, run_id)
-    assert system.call("GET", f"/runs/{run_id}/communications", operator).status_code == 200
+    (outcome,) = system.call("GET", f"/runs/{run_id}/communications", operator).json()["communications"]
+    assert outcome["outcome"] == "rejected"  # it was retried, and sent
 
 
 def _approve_and_reject(system, operator, approver, ledger) -> None:

@@ -84,11 +84,19 @@ def test_repeating_a_decision_delivers_it_if_the_first_call_did_not(ledger, exec
 def test_an_approval_after_the_timeout_is_refused_and_the_run_ends_as_declined(ledger, executions):
     """The execution has given up by then and has sent nothing, so the written approval is overruled."""
     ask(ledger, executions)
-    executions.waiting.clear()
+    executions.expire_waits(lambda: ledger.approvals.expire("r"))
     with pytest.raises(Conflict, match="too late"):
         approval.decide("r", APPROVED, "anna", ledger, executions)
-    ledger.approvals.expire("r")
     assert approval.closing_status(ledger.runs.read("r")) == "declined"
+
+
+@pytest.mark.usefixtures("run")
+def test_an_approval_that_the_sdk_delivered_twice_is_no_conflict(ledger, executions):
+    """AWS has forgotten the task token by the second time, as it has after a timeout."""
+    ask(ledger, executions)
+    executions.expire_waits()
+    decided = approval.decide("r", APPROVED, "anna", ledger, executions)
+    assert (decided.status, decided.decision) == ("running", APPROVED)
 
 
 @pytest.mark.usefixtures("run")

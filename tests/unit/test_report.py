@@ -65,10 +65,10 @@ class RunDriver:
         assert self.ledger.runs.create(run)
 
     def attempt(self, primary_id, answer=None, reason=None):
-        """Claim and POST a communication of the run; without an answer, the Lambda died."""
+        """Claim and POST a communication of the run, and return the claim; without an answer, the Lambda died."""
         [index] = [each.index for each in self.batches if listed(primary_id) in each.communications]
         task = Task(run_id="run", index=index, communication=listed(primary_id), requested_by="bob")
-        attempt(self.ledger.communications, task, answer, RULES, reason)
+        return attempt(self.ledger.communications, task, answer, RULES, reason)
 
     def record(self, index, *results):
         """Record a batch, as its child workflow does."""
@@ -107,6 +107,27 @@ def test_a_run_with_only_accepted_and_skipped_communications_has_succeeded(drive
     assert mail.subject == "comms-reprocess: 3 of 3 accepted"
     assert "Run run (requested by bob) ended after 1.5 min: succeeded." in mail.message
     assert "7 matched:" in mail.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "status"),
+    [("accepted", "accepted", "accepted"), ("CommunicationRejected", "rejected", "manual")],
+)
+def test_a_report_reads_again_what_was_recorded_while_it_was_being_sent(driver, answer, outcome, status):
+    """AWS may deliver a child twice, and record the delivery that may not send while the other one is sending."""
+    driver.begin(["1", "2"])
+    driver.attempt("2", "accepted")
+    claim = driver.attempt("1")
+    driver.record(0, TaskResult(operation="send.email", primary_id="1", outcome=Outcome.UNKNOWN))
+    driver.ledger.communications.record_answer(claim, answer, "a_code", RULES)
+    mail = driver.report()
+    assert driver.run.counts == Counter(["accepted", outcome])
+    assert driver.ledger.worklist.read("send.email", "1").status == status
+    assert {each.outcome for batch in driver.ledger.runs.batches("run") for each in batch.outcomes} == {
+        "accepted",
+        outcome,
+    }
+    assert driver.report() == mail
 
 
 @pytest.mark.parametrize(
