@@ -45,7 +45,7 @@ def main() -> int:
         console.print(
             "  Lambda functions are killed, and some are invoked twice; AWS throttles calls and loses answers;"
         )
-        console.print("  runs of two people and the schedule overlap, are approved, and lose a manifest ...")
+        console.print("  runs of several people and the schedule overlap, are approved, and lose a manifest ...")
         counts = faults.inject(system, _FAULT_SECONDS, _COOL_DOWN)
         console.print("  " + ", ".join(f"{count} {fault}" for fault, count in sorted(counts.items())) + ".")
         console.print("Everything works again. The schedule fires until nothing is left to send ...")

@@ -19,6 +19,7 @@ from sandbox.system import System
 # The switches for POST /communications, one after another; `share` is the share of the calls that are hit.
 _FAULTS: tuple[dict[str, Any], ...] = (
     {"status": {"value": 429, "share": 0.3}},
+    {"status": {"value": 422, "share": 0.3}},
     {"status_after": {"value": 500, "share": 0.3}},
     {"cut": {"value": "after", "share": 0.3}},
     {"status_after": {"value": 502, "share": 0.3}},
@@ -40,6 +41,9 @@ _ANSWERS_LOST = 0.02  # the share of DynamoDB's answers that are lost
 _APPROVALS_THROTTLED = 0.5
 _SEND_TASK = ("AWSStepFunctions.SendTaskSuccess", "AWSStepFunctions.SendTaskFailure")
 
+_PEOPLE = 20
+_REQUESTED = 150  # communications, so that some requested runs end while everything is broken
+
 _SEED = 20261120
 
 
@@ -47,16 +51,17 @@ def inject(system: System, seconds: float, cool_down: float) -> Counter[str]:
     """Break what can break while runs overlap; return how often each fault has hit."""
     counts: Counter[str] = Counter()
     operator, approver = system.token("operator", "chaos"), system.token("approver", "order")
-    second, switches, stopping = system.token("operator", "entropy"), cycle(_FAULTS), threading.Event()
-    worklist = WorklistUser(system, second)
+    # Requests of many people, because those of one person soon need approval.
+    crowd = cycle([system.token("operator", f"person {number}") for number in range(_PEOPLE)])
+    switches, stopping, worklist = cycle(_FAULTS), threading.Event(), WorklistUser(system, operator)
     _disturb(system, counts)
     actions = [
         (_FAULT_INTERVAL, lambda: _break_application(system, next(switches))),
         (_KILL_INTERVAL, lambda: counts.update({"functions killed": system.aws.lambdas.kill_one(_REPROCESS)})),
         (_RUN_INTERVAL, system.fire),
         (_RUN_INTERVAL * 1.5, system.fire),
-        (1.0, lambda: request_run(system, operator, stopping, operation="send.sms")),
-        (2.0, lambda: request_run(system, second, stopping, operation="send.email", includeManual=True, limit=400)),
+        (1.0, lambda: request_run(system, next(crowd), stopping, operation="send.sms", limit=_REQUESTED)),
+        (2.0, lambda: request_run(system, next(crowd), stopping, includeManual=True, limit=_REQUESTED)),
         (2.0, worklist.decide),
         (_RUN_INTERVAL * 3, lambda: pause_for_a_while(system, operator, stopping)),
         (cool_down / 2, lambda: _delete_manifest(system, operator, counts)),

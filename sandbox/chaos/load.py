@@ -19,7 +19,7 @@ def request_run(system: System, token: str, stopping: threading.Event, **selecti
     that waits for one.
     """
     run_id = system.call("POST", "/reprocess", token, json=selection).json().get("runId")
-    while not stopping.wait(1.0):
+    while run_id and not stopping.wait(1.0):
         # An API that is too busy answers 504, which has no status: ask again.
         if system.call("GET", f"/runs/{run_id}", token).json().get("status") in CLOSED:
             return
