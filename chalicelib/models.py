@@ -116,6 +116,7 @@ class NotifyReason(StrEnum):
 
     RESULT = "result"
     BEGAN = "began"
+    RETURNED = "returned"
     CHANGED = "changed"
     NEWS = "news"
     REMINDER = "reminder"
@@ -297,7 +298,8 @@ class Incident(Record, frozen=True):
     """The incident that people know about: its kind, when it began, and when they last heard of it.
 
     `earlier_kinds` are those that people have heard of since it began. `untold` is how many communications have gone to
-    the worklist since they last heard of it.
+    the worklist since they last heard of it. `met_at` is when the last run that met it ended. `returned` says that an
+    earlier one had just ended when it began.
     """
 
     kind: str = field(name="trouble")
@@ -305,6 +307,8 @@ class Incident(Record, frozen=True):
     notified_at: int = field(name="toldAt")
     earlier_kinds: list[str] = []
     untold: int = 0
+    met_at: int = 0
+    returned: bool = False
 
 
 class Checkpoint(Record, frozen=True):

@@ -7,6 +7,9 @@ from chalicelib.models import Incident
 
 _PK, _SK = "ALERT", "schedule"
 
+# When the last incident ended.
+_ENDED = "ended"
+
 
 class Incidents:
     """The incident in one deployment's table. Only one scheduled run at a time writes it."""
@@ -19,9 +22,16 @@ class Incidents:
         item = self._table.get(_PK, _SK)
         return msgspec.convert(item, Incident) if item else None
 
-    def write(self, incident: Incident | None) -> None:
-        """Note what people know now; None: that the incident is over."""
-        if incident is None:
-            self._table.delete(_PK, _SK)
-        else:
-            self._table.put({"pk": _PK, "sk": _SK} | msgspec.to_builtins(incident))
+    def write(self, incident: Incident) -> None:
+        """Note what people know now."""
+        self._table.put({"pk": _PK, "sk": _SK} | msgspec.to_builtins(incident))
+
+    def end(self, now: int) -> None:
+        """Note that people know that the incident is over. May be repeated."""
+        self._table.put({"pk": _PK, "sk": _ENDED, "at": now})
+        self._table.delete(_PK, _SK)
+
+    def ended_at(self) -> int:
+        """Return when the last incident ended, 0 if there was none."""
+        item = self._table.get(_PK, _ENDED)
+        return int(item["at"]) if item else 0

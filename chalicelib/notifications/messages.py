@@ -23,8 +23,21 @@ MAX_SUBJECT = 99
 # How many reasons a mail lists.
 _REASONS = 8
 
+_RETURNED = (
+    "An incident ended less than REMIND_AFTER ago, and this is the next one. You will hear that it is over once all "
+    "runs have gone well for REMIND_AFTER."
+)
+
 # The outcomes of what this run has not sent.
 _NOT_SENT = {Outcome.SKIPPED, Outcome.NOT_ATTEMPTED}
+
+# What a subject begins with. The same incident in another kind has no prefix: its status is news.
+_PREFIXES = {
+    NotifyReason.RECOVERED: "recovered, ",
+    NotifyReason.REMINDER: "still ",
+    NotifyReason.NEWS: "still ",
+    NotifyReason.RETURNED: "again ",
+}
 
 _MEANING = {
     Outcome.ACCEPTED: "the application accepted them",
@@ -53,7 +66,7 @@ def result(run: Run, summary: Summary, halt_reason: str | None) -> Notification:
     topic = Topic.FAILED if needs_person else Topic.SUCCEEDED
     return Notification(
         topic=Topic.NONE if run.notify_reason == NotifyReason.NONE else topic,
-        subject=_result_subject(run, summary.manual + run.untold),
+        subject=_result_subject(run, summary.manual + run.untold, halt_reason),
         message="\n\n".join(part for part in parts if part),
     )
 
@@ -131,9 +144,12 @@ def approval_request(run: Run, timeout: int) -> Notification:
 
 
 def _approval_question(run: Run, timeout: int) -> str:
+    scheduled = run.trigger == Trigger.SCHEDULE
+    who = "somebody with the role approver" + ("" if scheduled else ", other than the requester,")
+    waits = " No other scheduled run begins until then." if scheduled else ""
     return (
         f"Run {run.run_id} ({_started_by(run)}) would send {run.eligible} communications. {_why_approval(run)}\n\n"
-        "Nothing is sent until somebody with the role approver, other than the requester, decides:\n\n"
+        f"It sends nothing until {who} decides.{waits}\n\n"
         f"  POST /runs/{run.run_id}/approve   sends them\n"
         f"  POST /runs/{run.run_id}/reject    sends nothing\n\n"
         f"Without a decision within {times.format_duration(timeout)}, the run ends as declined and sends nothing."
@@ -146,15 +162,23 @@ def _why_approval(run: Run) -> str:
     return "That, with what its requester has started without approval within an hour, is more than APPROVAL_THRESHOLD."
 
 
-def _result_subject(run: Run, new_on_worklist: int) -> str:
+def _result_subject(run: Run, new_on_worklist: int, halt_reason: str | None) -> str:
     accepted = run.counts.get(Outcome.ACCEPTED, 0)
     tried = run.matched - run.counts.get(Outcome.SKIPPED, 0)
-    prefixes = {NotifyReason.RECOVERED: "recovered, ", NotifyReason.REMINDER: "still "}
-    prefix = prefixes.get(run.notify_reason, "") if run.notify_reason else ""
-    status = "" if run.status == RunStatus.SUCCEEDED else f"{run.status}, "
-    only_worklist = run.status == RunStatus.SUCCEEDED or run.untold or run.notify_reason == NotifyReason.NEWS
-    new = f", {new_on_worklist} new on the worklist" if new_on_worklist and only_worklist else ""
-    return _subject(f"{prefix}{status}{accepted} of {tried} accepted{new}")
+    prefix = _PREFIXES.get(run.notify_reason or NotifyReason.RESULT, "")
+    status = "" if run.status == RunStatus.SUCCEEDED else f"{_status(run, halt_reason)}, "
+    unlisted = ", not all lists read" if run.list_errors else ""
+    new = f", {new_on_worklist} new on the worklist" if new_on_worklist else ""
+    return _subject(f"{prefix}{status}{accepted} of {tried} accepted{unlisted}{new}")
+
+
+def _status(run: Run, halt_reason: str | None) -> str:
+    """Return how a run ended; if it was stopped, then also who or what did it, as readers act on that."""
+    if run.status != RunStatus.STOPPED or not halt_reason:
+        return run.status
+    kind, _, code = halt_reason.partition(":")
+    causes = {"misconfigured": f": {_misconfiguration(code)}", "breaker": ": the application seems to be down"}
+    return run.status + causes.get(kind, " by a person")
 
 
 def _subject(text: str) -> str:
@@ -210,12 +234,8 @@ def _list_errors(run: Run) -> str:
     if not run.list_errors:
         return ""
     rows = [f"  {error}" for error in run.list_errors]
-    return "\n".join(
-        [
-            "These lists could not be read to their end, so the run lacks what they hold. The next run tries again:",
-            *rows,
-        ]
-    )
+    advice = "Check that the application answers, and check them in application.toml. The next run tries again:"
+    return "\n".join([f"These lists could not be read to their end, so the run lacks what they hold. {advice}", *rows])
 
 
 def _outcomes(run: Run, summary: Summary) -> str:
@@ -246,10 +266,9 @@ def _reasons(summary: Summary) -> str:
 
 
 def _worklist(run: Run, summary: Summary) -> str:
-    if run.untold and run.notify_reason != NotifyReason.NONE:
-        earlier = f"New on the worklist since the last mail, from earlier runs: {run.untold}"
-        return f"{earlier}\n{_new_on_worklist(summary)}".rstrip()
-    return _new_on_worklist(summary)
+    earlier = f"New on the worklist since the last mail, from earlier runs: {run.untold}" if run.untold else ""
+    parts = [part for part in (earlier, _new_on_worklist(summary)) if part]
+    return "\n".join([*parts, "To see them: GET /communications?status=manual"] if parts else [])
 
 
 def _new_on_worklist(summary: Summary) -> str:
@@ -283,4 +302,5 @@ def _remarks(run: Run, summary: Summary) -> str:
 
 
 def _details(run: Run) -> str:
-    return f"Details: GET /runs/{run.run_id}"
+    details = f"Details: GET /runs/{run.run_id}"
+    return f"{_RETURNED}\n\n{details}" if run.notify_reason == NotifyReason.RETURNED else details

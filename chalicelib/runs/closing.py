@@ -19,14 +19,20 @@ Notify = Callable[[Notification], None]
 def notification_fields(
     run: Run, incident: str | None, ledger: Ledger, settings: Settings, *, accepted: int = 0, new_on_worklist: int = 0
 ) -> dict[str, Any]:
-    """Return the fields of a run that say why people are notified. About a requested run they always are."""
+    """Return the fields of a run that say why people are notified.
+
+    About a run that somebody requested, approved or rejected they always are.
+    """
     if run.trigger == Trigger.REQUEST:
         fields: dict[str, Any] = {"notify_reason": NotifyReason.RESULT}
     else:
         known = ledger.incidents.read()
         untold = known.untold if known else 0
         news, remind_after = untold + new_on_worklist, settings.remind_after_ms
-        reason = policy.notify_reason(incident, known, ledger.clock(), remind_after, accepted=accepted, news=news)
+        numbers = {"accepted": accepted, "news": news, "ended_at": ledger.incidents.ended_at()}
+        reason = policy.notify_reason(incident, known, ledger.clock(), remind_after, **numbers)
+        if reason == NotifyReason.NONE and run.decided_by:
+            reason = NotifyReason.RESULT
         fields = {"notify_reason": reason, "untold": news if reason == NotifyReason.NONE else untold}
     return fields | ({"incident": incident} if incident else {})
 
@@ -82,12 +88,19 @@ def end_turn(run: Run, ledger: Ledger) -> None:
     """Note what people know after a scheduled run, and let the next one begin. Both may be repeated."""
     if run.trigger != Trigger.SCHEDULE:
         return
-    known = ledger.incidents.read()
-    if run.notify_reason not in (None, NotifyReason.NONE):
-        ledger.incidents.write(policy.after_notification(run.incident, known, run.ended_at or ledger.clock()))
-    elif known and run.untold:
-        ledger.incidents.write(msgspec.structs.replace(known, untold=run.untold))
+    if run.notify_reason:
+        _note_incident(run, run.notify_reason, ledger)
     ledger.schedule.release_lock(run.run_id)
+
+
+def _note_incident(run: Run, reason: NotifyReason, ledger: Ledger) -> None:
+    now, known = run.ended_at or ledger.clock(), ledger.incidents.read()
+    if reason == NotifyReason.RECOVERED:
+        ledger.incidents.end(now)
+        return
+    after = policy.after_run(reason, run.incident, run.untold, known, now)
+    if after and after != known:
+        ledger.incidents.write(after)
 
 
 def send_mail(run_id: str, ledger: Ledger, notify: Notify) -> None:

@@ -89,22 +89,22 @@ def collect_run(
         run = ledger.runs.read(run.run_id)
         run = close_failed(run, policy.NEVER_STARTED, str(error), messages.never_started, ledger, settings)
     if run.trigger == Trigger.SCHEDULE and run.status == RunStatus.EMPTY:
-        _end_empty(run, ledger, notify)
+        _end_empty(run, ledger, settings, notify)
     elif run.closed:
         send_mail(run.run_id, ledger, notify)
     return run
 
 
-def _end_empty(run: Run, ledger: Ledger, notify: Notify) -> None:
+def _end_empty(run: Run, ledger: Ledger, settings: Settings, notify: Notify) -> None:
     """End a scheduled run that found nothing to send, and with it the incident that people know of, if it is over."""
     ledger.runs.delete(run)
     ledger.schedule.release_lock(run.run_id)
-    known = ledger.incidents.read()
+    now, known = ledger.clock(), ledger.incidents.read()
     if known is None or not run.ended_at:
         return  # Without its end, another delivery of the event has ended it, and sees to the incident.
-    if known.kind == policy.LISTING or not run.matched:
-        notify(messages.recovered(known, ledger.clock()))
-        ledger.incidents.write(None)
+    if (known.kind == policy.LISTING or not run.matched) and policy.may_end(known, now, settings.remind_after_ms):
+        notify(messages.recovered(known, now))
+        ledger.incidents.end(now)
 
 
 class Collector:

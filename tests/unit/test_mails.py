@@ -31,7 +31,7 @@ class Schedule:
         self._ledger, self._clock = ledger, clock
         self._numbers = itertools.count(1)
 
-    def run(self, **counts: int) -> Notification:
+    def run(self, decided_by: str | None = None, **counts: int) -> Notification:
         """Report a run with so many communications of each outcome, an hour after the last one.
 
         `expired` and `rejected` go to the worklist.
@@ -40,7 +40,7 @@ class Schedule:
         self.run_id = f"run-{next(self._numbers)}"
         outcomes = [self._outcome(name) for name, number in counts.items() for _ in range(number)]
         fields = {"trigger": Trigger.SCHEDULE, "requested_at": self._clock(), "batches": 1, "matched": len(outcomes)}
-        self._ledger.runs.create(make_run(self.run_id, **fields))
+        self._ledger.runs.create(make_run(self.run_id, decided_by=decided_by, **fields))
         self._ledger.runs.record_batch(self.run_id, BatchRecord(index=0, outcomes=outcomes, at=self._clock()))
         return self.report()
 
@@ -70,8 +70,10 @@ def test_a_weekend_in_which_every_run_adds_to_the_worklist_is_one_mail_each_remi
     """The subject of each has the number of all that are new since the last one."""
     mails = told(schedule.run(accepted=1, rejected=2) for _ in range(WEEKEND))
     assert len(mails) == 1 + (WEEKEND - 1) // 6
-    assert mails[0].subject == "comms-reprocess: partial, 1 of 3 accepted"
-    assert {mail.subject for mail in mails[1:]} == {"comms-reprocess: partial, 1 of 3 accepted, 12 new on the worklist"}
+    assert mails[0].subject == "comms-reprocess: partial, 1 of 3 accepted, 2 new on the worklist"
+    assert {mail.subject for mail in mails[1:]} == {
+        "comms-reprocess: still partial, 1 of 3 accepted, 12 new on the worklist"
+    }
     assert "New on the worklist since the last mail, from earlier runs: 10" in mails[1].message
 
 
@@ -82,6 +84,39 @@ def test_an_incident_that_changes_to_and_fro_is_told_once_for_each_of_its_kinds(
         "comms-reprocess: partial, 1 of 2 accepted",
         "comms-reprocess: partial, 0 of 1 accepted",
     ]
+
+
+def test_an_incident_that_comes_and_goes_all_weekend_is_one_mail_each_remind_after(schedule):
+    """Half of the application is down, and every other run goes well by chance."""
+    mails = told(schedule.run(**counts) for counts in [{"accepted": 1, "failed": 1}, {"accepted": 1}] * (WEEKEND // 2))
+    subjects = [mail.subject.removeprefix("comms-reprocess: ") for mail in mails]
+    assert subjects[:3] == ["partial, 1 of 2 accepted", "recovered, 1 of 1 accepted", "again partial, 1 of 2 accepted"]
+    assert subjects[3:] == ["still partial, 1 of 2 accepted"] * ((WEEKEND - 3) // 6)
+    assert "once all runs have gone well for REMIND_AFTER" in mails[2].message
+
+
+def test_an_incident_that_has_returned_is_over_when_all_has_gone_well_for_remind_after(schedule, ledger):
+    """The next one may recover at once: it is one that begins."""
+    for counts in [{"failed": 1}, {"accepted": 1}, {"failed": 1}]:
+        schedule.run(**counts)
+    assert told(schedule.run(accepted=1) for _ in range(5)) == []
+    assert schedule.run(accepted=1).subject == "comms-reprocess: recovered, 1 of 1 accepted"
+    assert schedule.report().subject == "comms-reprocess: recovered, 1 of 1 accepted"
+    assert (ledger.incidents.read(), schedule.run(accepted=1).topic) == (None, Topic.SUCCEEDED)
+    for _ in range(5):
+        schedule.run(accepted=1)
+    assert schedule.run(failed=1).subject == "comms-reprocess: partial, 0 of 1 accepted"
+    assert schedule.run(accepted=1).subject == "comms-reprocess: recovered, 1 of 1 accepted"
+
+
+@pytest.mark.parametrize(("counts", "topic"), [({"accepted": 1}, "succeeded"), ({"failed": 1}, "failed")])
+def test_how_an_approved_run_ended_is_told_even_while_an_incident_goes_on(schedule, ledger, counts, topic):
+    """Somebody has decided about it, and waits for its end. The incident goes on if it did before."""
+    for each in [{"failed": 1}, {"accepted": 1}, {"failed": 1}]:
+        schedule.run(**each)
+    assert schedule.run(decided_by="anna", **counts).topic == topic
+    assert ledger.incidents.read().returned
+    assert schedule.run(failed=1).topic == Topic.NONE
 
 
 def test_a_run_of_which_everything_expired_is_told_to_those_who_act(schedule, ledger):
@@ -120,7 +155,7 @@ def test_a_repeated_report_counts_what_is_new_on_the_worklist_once(schedule, clo
     schedule.report()
     clock.advance(6 * HOUR)
     mail = schedule.run(accepted=1, rejected=1)
-    assert mail.subject == "comms-reprocess: partial, 1 of 2 accepted, 2 new on the worklist"
+    assert mail.subject == "comms-reprocess: still partial, 1 of 2 accepted, 2 new on the worklist"
     assert schedule.report() == mail
 
 

@@ -147,7 +147,8 @@ def test_a_run_with_any_other_outcome_is_partial(driver, answer, outcome):
     driver.record(0)
     mail = driver.report()
     assert (driver.run.status, driver.run.counts) == ("partial", {"accepted": 1, outcome: 1})
-    assert (mail.topic, mail.subject) == ("failed", "comms-reprocess: partial, 1 of 2 accepted")
+    worklist = ", 1 new on the worklist" if outcome == "rejected" else ""
+    assert (mail.topic, mail.subject) == ("failed", f"comms-reprocess: partial, 1 of 2 accepted{worklist}")
     assert f"{outcome}: a_code" in mail.message
 
 
@@ -159,6 +160,7 @@ def test_a_halted_run_ends_as_stopped_and_its_mail_says_why(driver):
     mail = driver.report()
     assert (driver.run.status, driver.run.counts) == ("stopped", {"deferred": 1, "not_attempted": 2})
     assert mail.topic == "failed"
+    assert mail.subject == "comms-reprocess: stopped: the application answered http_401, 0 of 3 accepted"
     assert "It was stopped because the application answered http_401: check auth.secret" in mail.message
 
 
@@ -176,7 +178,9 @@ def test_the_mail_of_a_stopped_run_names_the_person_who_stopped_it(driver):
     """Readers can tell it from a run that the breaker has halted."""
     driver.begin(["1"])
     driver.ledger.runs.halt("run", "hand:carol")
-    assert "It was stopped by carol." in driver.report().message
+    mail = driver.report()
+    assert mail.subject == "comms-reprocess: stopped by a person, 0 of 1 accepted"
+    assert "It was stopped by carol." in mail.message
 
 
 def test_a_run_whose_execution_failed_ends_as_failed(driver):

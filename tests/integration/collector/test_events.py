@@ -159,7 +159,7 @@ def test_a_list_that_fails_does_not_keep_the_other_lists_from_being_sent(deploym
     mail = deployment.complete(run_id)
     run = deployment.ledger.runs.read(run_id)
     assert (run.status, run.list_errors, run.truncated) == ("partial", errors, False)
-    assert (mail.topic, mail.subject) == ("failed", "comms-reprocess: partial, 3 of 3 accepted")
+    assert (mail.topic, mail.subject) == ("failed", "comms-reprocess: partial, 3 of 3 accepted, not all lists read")
     assert "These lists could not be read to their end, so the run lacks what they hold." in mail.message
     assert errors[0] in mail.message
 
