@@ -5,10 +5,8 @@ from chalicelib.ledger.runs import run_key
 from chalicelib.ledger.table import ConditionFailed, Table
 from chalicelib.models import ApprovalDecision, RunStatus
 
-# The first decision stands. The same decision again by the same person is accepted, so that it can be delivered again.
-_MAY_DECIDE = (
-    "(#status = :awaiting AND attribute_not_exists(#decision)) OR (#decision = :decision AND #decidedBy = :by)"
-)
+# The first decision stands, and nothing moves a run that has ended.
+_MAY_DECIDE = "#status = :awaiting AND attribute_not_exists(#decision)"
 
 
 class Approvals:
@@ -35,7 +33,10 @@ class Approvals:
         return token
 
     def decide(self, run_id: str, decision: ApprovalDecision, by: str) -> bool:
-        """Record a decision; False if the run no longer waits, or somebody else decided first."""
+        """Record a decision; False if the run no longer waits, or somebody else decided first.
+
+        The same decision again by the same person writes nothing, and is accepted, so that it can be delivered again.
+        """
         awaiting = RunStatus.AWAITING_APPROVAL
         status = RunStatus.RUNNING if decision == ApprovalDecision.APPROVED else awaiting
         values = {"decision": decision, "by": by, "now": self._clock(), "new": status, "awaiting": awaiting}

@@ -100,6 +100,17 @@ def test_an_approval_that_the_sdk_delivered_twice_is_no_conflict(ledger, executi
 
 
 @pytest.mark.usefixtures("run")
+@pytest.mark.parametrize(("decision", "ended"), [(APPROVED, RunStatus.SUCCEEDED), (DECLINED, RunStatus.DECLINED)])
+def test_repeating_a_decision_about_a_run_that_has_ended_changes_nothing(ledger, executions, decision, ended):
+    """A caller may repeat a call hours later, and AWS's SDK one that got through."""
+    ask(ledger, executions)
+    decided = approval.decide("r", decision, "anna", ledger, executions)
+    closed = ledger.runs.change(decided, status=ended)
+    assert approval.decide("r", decision, "anna", ledger, executions) == closed
+    assert ledger.runs.read("r") == closed
+
+
+@pytest.mark.usefixtures("run")
 def test_expiring_a_rejected_run_keeps_the_rejection(ledger, executions):
     """Both lead to Report, and its mail must say who rejected the run."""
     ask(ledger, executions)
