@@ -82,7 +82,7 @@ def begin_scheduled(run_id: str, ledger: Ledger, executions: Executions) -> Run 
     )
     if ledger.runs.create(run):
         return run
-    run = as_it_is(run, ledger)
+    run = _collect_again(as_it_is(run, ledger), ledger)
     if run.closed:
         # The event was delivered again after its run had ended, so nobody else would release the lock.
         ledger.schedule.release_lock(run_id)
@@ -115,12 +115,21 @@ def _is_under_way(run_id: str, since: int, ledger: Ledger, executions: Execution
 
 def begin_requested(run_id: str, ledger: Ledger) -> Run | None:
     """Return the requested run to collect for, or None if it has ended."""
-    run = ledger.runs.read(run_id)
-    if run.status in (RunStatus.REQUESTED, RunStatus.COLLECTING):
-        changes: dict[str, Any] = {
-            "status": RunStatus.COLLECTING,
-            "collections": run.collections + 1,
-            "collected_at": ledger.clock(),
-        }
-        run = ledger.runs.change(run, **changes) or ledger.runs.read(run_id)
+    run = _collect_again(ledger.runs.read(run_id), ledger)
     return None if run.closed else run
+
+
+def _collect_again(run: Run, ledger: Ledger) -> Run:
+    """Note that a collector starts for a run that has no manifest yet, and return the run as it is then.
+
+    Lambda invokes a collector that died twice more, after one and two minutes (Lambda Developer Guide, "How Lambda
+    handles errors and retries with asynchronous invocation"), so a scheduled run may have a second one, too.
+    """
+    if run.status not in (RunStatus.REQUESTED, RunStatus.COLLECTING):
+        return run
+    changes: dict[str, Any] = {
+        "status": RunStatus.COLLECTING,
+        "collections": run.collections + 1,
+        "collected_at": ledger.clock(),
+    }
+    return ledger.runs.change(run, **changes) or as_it_is(run, ledger)

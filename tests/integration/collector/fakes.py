@@ -228,9 +228,10 @@ class FakeDeployment:
             self.mail,
         )
 
-    def fire(self, number: int = 0, **options) -> str:
-        """Handle the schedule's event with this number; return the id of its run."""
-        event = {"id": f"event{number}", "time": times.format_iso(self.clock()), "detail": {}}
+    def fire(self, number: int = 0, at: int | None = None, **options) -> str:
+        """Handle the schedule's event with this number, which was sent now or `at`; return the id of its run."""
+        sent = self.clock() if at is None else at
+        event = {"id": f"event{number}", "time": times.format_iso(sent), "detail": {}}
         self.fired = run_ids.for_schedule(event["id"], event["time"])
         self.handle_event(event, **options)
         return run_ids.for_schedule(event["id"], event["time"])

@@ -226,6 +226,27 @@ def test_the_next_firing_takes_the_turn_of_a_killed_collector(deployment):
     assert running.run_id == second
 
 
+def test_a_collector_that_aws_invoked_again_is_alive_for_the_next_firing(deployment):
+    """Lambda repeats an event whose collector has died, minutes later: its run must not be closed meanwhile."""
+    deployment.add_failed("send.sms", "1")
+    deployment.writes_left = 2
+    with pytest.raises(Killed):
+        deployment.fire(1)
+    deployment.writes_left = None
+    time = deployment.clock()
+
+    def next_firing():
+        deployment.clock.advance(10 * MINUTE)
+        deployment.fire(2)
+
+    deployment.clock.advance(5 * MINUTE)
+    deployment.lists.meanwhile = next_firing
+    deployment.fire(1, at=time)
+    (running,) = deployment.ledger.runs.open_runs()
+    assert list(deployment.executions.started) == [running.run_id]
+    assert deployment.mails == []
+
+
 def test_the_same_event_twice_at_once_with_nothing_due_ends_twice_without_an_error(deployment):
     """The second delivery finds that the first has deleted the run."""
     deployment.lists.meanwhile = lambda: deployment.fire(1)
