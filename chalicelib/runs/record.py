@@ -1,7 +1,7 @@
 """The end of a batch: the outcome of each of its communications, written once."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -88,37 +88,33 @@ def record_batch(
     return record
 
 
-def settle_batch(run_id: str, record: BatchRecord, ledger: Ledger, settings: Settings) -> BatchRecord:
-    """Return a recorded batch with what the ledger has learned since, and record that.
+def settle_batches(
+    run_id: str, records: Sequence[BatchRecord], ledger: Ledger, settings: Settings
+) -> Iterator[BatchRecord]:
+    """Yield recorded batches with what the ledger has learned since, and record that.
 
     AWS may deliver a child twice, and the delivery that ends first may be recorded while the other one is sending.
     """
-    if not any(outcome.reason in _PERHAPS_STILL_SENT for outcome in record.outcomes):
-        return record
-    # Its owner may move a communication to the worklist whenever it was listed.
-    communications = [
-        Communication(operation=outcome.operation, primary_id=outcome.primary_id, listed_at=0)
-        for outcome in record.outcomes
-    ]
-    states, owner = ledger.communications.read(communications), owner_of(run_id, record.index)
-    outcomes = [
-        _settle(outcome, communication, states.get(communication.key), owner, ledger, settings)
-        for outcome, communication in zip(record.outcomes, communications, strict=True)
-    ]
-    settled = msgspec.structs.replace(record, outcomes=outcomes)
-    if settled != record:
-        ledger.runs.replace_batch(run_id, settled)
-    return settled
+    open_outcomes = [each for record in records for each in record.outcomes if each.reason in _PERHAPS_STILL_SENT]
+    states = ledger.communications.read(map(_communication, open_outcomes))
+    for record in records:
+        owner = owner_of(run_id, record.index)
+        outcomes = [_settle(outcome, states, owner, ledger, settings) for outcome in record.outcomes]
+        settled = msgspec.structs.replace(record, outcomes=outcomes)
+        if settled != record:
+            ledger.runs.replace_batch(run_id, settled)
+        yield settled
 
 
-def _settle(
-    outcome: OutcomeRecord,
-    communication: Communication,
-    state: State | None,
-    owner: str,
-    ledger: Ledger,
-    settings: Settings,
-) -> OutcomeRecord:
+def _communication(outcome: OutcomeRecord) -> Communication:
+    """Return the communication of an outcome; its owner may move it to the worklist whenever it was listed."""
+    return Communication(operation=outcome.operation, primary_id=outcome.primary_id, listed_at=0)
+
+
+def _settle(outcome: OutcomeRecord, states: _States, owner: str, ledger: Ledger, settings: Settings) -> OutcomeRecord:
+    """Return an outcome as the answer to its owner's POST settles it, if it was open and there is an answer now."""
+    communication = _communication(outcome)
+    state = states.get(communication.key)
     entry = state.entry_of(owner) if state else None
     if outcome.reason not in _PERHAPS_STILL_SENT or entry is None or entry.answer == claims.SENDING:
         return outcome

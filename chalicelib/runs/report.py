@@ -15,9 +15,12 @@ from chalicelib.notifications import messages, policy
 from chalicelib.notifications.summary import Summary
 from chalicelib.runs.approval import closing_status
 from chalicelib.runs.closing import end_turn, notification_fields
-from chalicelib.runs.record import complete_batch, settle_batch
+from chalicelib.runs.record import complete_batch, settle_batches
 from chalicelib.settings import Settings
 from chalicelib.telemetry import metrics
+
+# How many recorded batches are settled at once. Where each has one open outcome, that is one request to DynamoDB.
+_SETTLED_AT_ONCE = 100
 
 
 def finish_run(
@@ -121,16 +124,23 @@ def _add_up(batches: Iterator[BatchRecord], completion: _Completion, out_of_time
 
 
 def _all_batches(run: Run, ledger: Ledger, settings: Settings, completion: _Completion) -> Iterator[BatchRecord]:
-    """Yield the batches of a run; those that are not recorded are completed, and open outcomes settled.
+    """Yield the batches of a run in their order; those that are not recorded are completed."""
+    following = 0
+    for batch in _recorded(run, ledger, settings):
+        yield from completion.complete(following, batch.index)
+        yield batch
+        following = batch.index + 1
+    yield from completion.complete(following, run.batches)
+
+
+def _recorded(run: Run, ledger: Ledger, settings: Settings) -> Iterator[BatchRecord]:
+    """Yield the recorded batches of a run in their order, with open outcomes settled.
 
     A closed run stays as it was reported.
     """
-    following = 0
-    for batch in ledger.runs.batches(run.run_id):
-        yield from completion.complete(following, batch.index)
-        yield batch if run.closed else settle_batch(run.run_id, batch, ledger, settings)
-        following = batch.index + 1
-    yield from completion.complete(following, run.batches)
+    recorded = ledger.runs.batches(run.run_id)
+    while batches := list(itertools.islice(recorded, _SETTLED_AT_ONCE)):
+        yield from batches if run.closed else settle_batches(run.run_id, batches, ledger, settings)
 
 
 def _closing(

@@ -286,6 +286,21 @@ def test_report_reads_the_ledger_once_for_several_batches_whose_children_died(dr
     assert calls["UpdateItem"] == 1
 
 
+def test_report_reads_the_ledger_once_for_what_died_in_several_recorded_batches(driver):
+    """An account that throttles Lambda leaves one in each of thousands of batches."""
+    driver.begin(*([f"{number}-dead", f"{number}-sent"] for number in range(10)))
+    for number in range(10):
+        driver.attempt(f"{number}-sent", "accepted")
+        driver.record(number)
+    calls = Counter()
+    events, kind = driver.client.meta.events, "before-call.dynamodb"
+    events.register(kind, lambda model, **_: calls.update([model.name]), unique_id="count")
+    driver.report()
+    events.unregister(kind, unique_id="count")
+    assert driver.run.counts == {"accepted": 10, "deferred": 10}
+    assert (calls["BatchGetItem"], calls["PutItem"], calls["Query"]) == (1, 0, 1)
+
+
 @pytest.mark.parametrize("died", [(), (0,), (1, 2), (0, 1, 2)])
 def test_the_outcomes_add_up_to_matched_whichever_children_died(driver, died):
     """Every matched communication ends with exactly one outcome."""
