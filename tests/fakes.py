@@ -114,7 +114,7 @@ class FakeCommunications:
         state = self._state(communication)
         if state.status == "manual":
             return state.manual_by == owner
-        is_owner = state.owner == owner and state.status != "sending"
+        is_owner = state.owner == owner and state.status not in ("sending", "accepted")
         if state.status == "dismissed" or not (is_owner or state.until < communication.listed_at):
             return False
         manual = {"status": "manual", "manualBy": owner, "manualReason": reason, "manualSince": self._clock()}

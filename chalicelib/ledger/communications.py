@@ -39,7 +39,8 @@ _MOVE_TO_WORKLIST = (
 )
 _MAY_MOVE_TO_WORKLIST = (
     "(attribute_not_exists(#status) OR NOT #status IN (:manual, :dismissed))"
-    " AND (attribute_not_exists(#until) OR #until < :listedAt OR (#owner = :owner AND #status <> :sending))"
+    " AND (attribute_not_exists(#until) OR #until < :listedAt"
+    " OR (#owner = :owner AND NOT #status IN (:sending, :accepted)))"
 )
 
 
@@ -134,8 +135,9 @@ class Communications:
     def move_to_worklist(self, communication: Communication, owner: str, reason: str) -> bool:
         """Hand a communication to a person; return whether this owner did so, now or before.
 
-        Refused while somebody may be sending it, and if it is for people to decide already. A claim that is older than
-        its cool-down does not count: its owner has died, and what is `sending` for ever must not be lost.
+        Refused while somebody may be sending it, if another delivery of the owner's task got it accepted meanwhile, and
+        if it is for people to decide already. A claim that is older than its cool-down does not count: its owner has
+        died, and what is `sending` for ever must not be lost.
         """
         values = {
             "operation": communication.operation,
@@ -147,6 +149,7 @@ class Communications:
             "manual": CommunicationStatus.MANUAL,
             "dismissed": CommunicationStatus.DISMISSED,
             "sending": CommunicationStatus.SENDING,
+            "accepted": CommunicationStatus.ACCEPTED,
         }
         try:
             self._table.update(key_of(*communication.key), _MOVE_TO_WORKLIST, values, _MAY_MOVE_TO_WORKLIST)

@@ -482,6 +482,14 @@ def test_a_communication_that_is_being_sent_is_not_moved_to_the_worklist(communi
     assert state_of(communications).status == "sending"
 
 
+def test_what_another_delivery_got_accepted_is_not_moved_to_the_worklist(communications):
+    """RecordBatch has read by then that the last attempt failed. Nobody should retry what was accepted."""
+    attempt(communications, FIRST, "ApplicationError", HONOURED)
+    attempt(communications, FIRST, "accepted", HONOURED)
+    assert not communications.move_to_worklist(FIRST.communication, FIRST.owner, "http_500")
+    assert state_of(communications).status == "accepted"
+
+
 @with_and_without_keys
 def test_a_last_attempt_without_an_answer_may_go_to_the_worklist_after_its_cool_down(communications, clock, rules):
     """It would otherwise stay `sending` for ever, without any attempt left, and nobody would see it."""
