@@ -65,6 +65,20 @@ def test_a_run_that_cannot_be_reported_is_given_up_after_some_tries(deployment, 
     assert runs_failed(capsys) == 1
 
 
+def test_a_run_that_is_given_up_has_no_outcome_less_often_than_never(deployment):
+    """Its counts are those of its progress, which AWS's SDK may have added twice."""
+    run_id = create_broken_run(deployment)
+    for _ in range(2):
+        deployment.ledger.runs.add_progress(run_id, {"accepted": 1}, [])
+    deployment.lists.failed.clear()
+    for number in range(MAX_COLLECTIONS):
+        deployment.clock.advance(COLLECTOR_LIFETIME)
+        fire_in_spite_of_errors(deployment, 10 + number)
+    deployment.clock.advance(COLLECTOR_LIFETIME)
+    deployment.fire(20)
+    assert deployment.ledger.runs.read(run_id).counts == {"accepted": 2}
+
+
 def test_a_run_is_recovered_by_one_collector_at_a_time(deployment):
     """Otherwise tries would be used up within seconds, while S3 does not answer for a minute."""
     run_id = create_broken_run(deployment)
