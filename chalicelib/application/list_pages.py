@@ -78,6 +78,12 @@ def next_request(source: Source, page: Any, request: PageRequest, link: str | No
     return None if value is None else PageRequest(request.url, request.params | {param: value})
 
 
+def says_where_it_ends(source: Source) -> bool:
+    """Whether the pages of a list say themselves if there is another one."""
+    paging = source.next
+    return paging is not None and bool(paging.url or paging.link or paging.cursor or paging.more)
+
+
 def total(source: Source, page: Any) -> int | None:
     """Return the number of records in the whole list, or None if it does not say."""
     found = evaluate(source, "total", source.total, page)

@@ -53,10 +53,12 @@ class Listing:
             answer, link = self.fetch(source, request)
             listed, unreadable = list_pages.communications(source, answer, listed_at, next(numbers))
             fresh = [each for each in listed if each.primary_id not in guard.previous_ids]
-            # A last page that repeats the end of the previous one: the list has grown at its front, and ends here.
+            # A last page that repeats the end of the previous one: the list has grown at its front, and ends here
+            # unless it says that it goes on.
             moved = bool(listed) and not fresh and len(listed) < len(guard.previous_ids)
             guard.check_page([each.primary_id for each in listed])
-            following = None if moved else list_pages.next_request(source, answer, request, link)
+            ends = moved and not list_pages.says_where_it_ends(source)
+            following = None if ends else list_pages.next_request(source, answer, request, link)
             following = following or next(requests_left, None)
             yield Page(fresh, request, following, list_pages.total(source, answer), len(unreadable))
             request = following

@@ -93,6 +93,13 @@ def test_a_page_is_requested_only_when_the_previous_one_is_used():
     assert len(server.requests) == 1
 
 
+def test_a_short_page_that_only_repeats_does_not_end_a_list_that_goes_on():
+    """Where a cursor is a time and the application filters after paging, a page may hold only the last record."""
+    pages = [page_of("a", "b", next="?p=2"), page_of("b", next="?p=3"), page_of("c", next=None)]
+    with serving(in_order(*pages)) as server:
+        assert ids_of(list_all(server.url, email_source(server.url, next=Next(url="next")))) == ["a", "b", "c"]
+
+
 # -- next pages that fail the list
 
 
