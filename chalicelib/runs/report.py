@@ -11,7 +11,8 @@ from chalicelib.ledger import Ledger
 from chalicelib.ledger.table import BATCH_GET
 from chalicelib.manifests import Manifests
 from chalicelib.models import Batch, BatchRecord, Notification, Outcome, Run, RunStatus, Topic
-from chalicelib.notifications import messages, policy
+from chalicelib.notifications import policy
+from chalicelib.notifications.result import result_notification
 from chalicelib.notifications.summary import Summary
 from chalicelib.runs.approval import closing_status
 from chalicelib.runs.closing import end_turn, notification_fields
@@ -65,11 +66,11 @@ def report(
     if not run.closed:
         changes = _closing(run, summary, failure, halt_reason, ledger, settings)
         closed = msgspec.structs.replace(run, **changes, ended_at=ledger.clock())
-        mail = messages.result(closed, summary, halt_reason)
+        mail = result_notification(closed, summary, halt_reason)
         due = mail if keep_mail and mail.topic != Topic.NONE else None
         run = ledger.runs.change(run, mail=due, **changes) or ledger.runs.read(run_id)
     end_turn(run, ledger)
-    return messages.result(run, summary, halt_reason)
+    return result_notification(run, summary, halt_reason)
 
 
 class _Completion:

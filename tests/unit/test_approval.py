@@ -4,7 +4,7 @@ import pytest
 
 from chalicelib.errors import Conflict, Forbidden
 from chalicelib.models import ApprovalDecision, RunStatus
-from chalicelib.notifications import messages
+from chalicelib.notifications.result import result_notification
 from chalicelib.notifications.summary import Summary
 from chalicelib.runs import approval, report
 from chalicelib.runs.stop import stop_run
@@ -118,7 +118,7 @@ def test_expiring_a_rejected_run_keeps_the_rejection(ledger, executions):
     ledger.approvals.expire("r")
     run = ledger.runs.read("r")
     assert (run.decision, approval.closing_status(run)) == ("declined", "declined")
-    assert "rejected by anna" in messages.result(run, Summary(), None).message
+    assert "rejected by anna" in result_notification(run, Summary(), None).message
 
 
 @pytest.mark.parametrize("status", ["running", "succeeded", "collecting"])
@@ -174,6 +174,6 @@ def test_a_run_that_has_been_stopped_cannot_be_approved(ledger, executions):
 def test_the_mail_about_an_approval_that_came_to_nothing_names_who_gave_it():
     """Step Functions did not receive it before the wait ended."""
     run = make_run("r", status=RunStatus.DECLINED, decision=ApprovalDecision.EXPIRED, decided_by="anna")
-    message = messages.result(run, Summary(), None).message
+    message = result_notification(run, Summary(), None).message
     assert "It was approved by anna, but" in message
     assert "Nobody" not in message

@@ -20,6 +20,7 @@ from chalicelib.models import (
     Trigger,
 )
 from chalicelib.notifications import messages
+from chalicelib.notifications.result import result_notification
 from chalicelib.notifications.summary import MAX_REASONS, OTHER, Summary
 from chalicelib.runs.collection import LIST_ERRORS_KEPT, NOT_FOUND_KEPT
 from chalicelib.runs.record import record_batch
@@ -375,7 +376,7 @@ def test_reasons_that_are_all_different_are_counted_up_to_a_limit():
         (("failed", OTHER), MAX_REASONS),
     ]
     run = make_run(status=RunStatus.PARTIAL)
-    assert f"{MAX_REASONS:>7}  failed: other" in messages.result(run, summary, None).message
+    assert f"{MAX_REASONS:>7}  failed: other" in result_notification(run, summary, None).message
 
 
 def test_a_line_break_in_an_id_is_escaped_in_the_mail(driver):
@@ -451,7 +452,7 @@ def test_the_mail_that_an_incident_is_over_says_in_words_what_it_was(kind, words
 def test_the_mail_shows_the_first_ids_that_are_not_listed_and_that_there_are_more():
     """A request may name a thousand."""
     run = make_run(status=RunStatus.SUCCEEDED, not_found=["1", "2"], not_found_count=150)
-    assert "and were not sent: 150 ('1', '2', ...)" in messages.result(run, Summary(), None).message
+    assert "and were not sent: 150 ('1', '2', ...)" in result_notification(run, Summary(), None).message
 
 
 def worst_run(**fields):
@@ -494,7 +495,7 @@ def worst_summary():
 @pytest.mark.parametrize(
     "mail",
     [
-        messages.result(worst_run(status=RunStatus.PARTIAL), worst_summary(), "misconfigured:" + "x" * 100),
+        result_notification(worst_run(status=RunStatus.PARTIAL), worst_summary(), "misconfigured:" + "x" * 100),
         messages.listing_failed(worst_run(status=RunStatus.FAILED)),
         messages.approval_request(worst_run(), 60_000),
         messages.recovered(Incident(kind="misconfigured:" + "x" * 100, since=0, notified_at=0), NOON),

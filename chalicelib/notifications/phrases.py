@@ -1,0 +1,46 @@
+"""What several mails have in common: their form, and some sentences."""
+
+from chalicelib.models import Notification, NotifyReason, Run, Topic, Trigger
+
+# Amazon SNS refuses subjects of 100 characters or more, with line breaks, or with anything but ASCII (API Reference,
+# Publish).
+MAX_SUBJECT = 99
+
+_RETURNED = (
+    "An incident ended less than REMIND_AFTER ago, and this is the next one. You will hear that it is over once all "
+    "runs have gone well for REMIND_AFTER."
+)
+
+
+def mail(topic: Topic, subject: str, *paragraphs: str) -> Notification:
+    """Return a mail with a subject that Amazon SNS accepts. Empty paragraphs are left out."""
+    return Notification(
+        topic=topic,
+        subject=f"comms-reprocess: {subject}".encode("ascii", "replace").decode()[:MAX_SUBJECT],
+        message="\n\n".join(paragraph for paragraph in paragraphs if paragraph),
+    )
+
+
+def started_by(run: Run) -> str:
+    """Return what started a run."""
+    return f"requested by {run.requested_by}" if run.trigger == Trigger.REQUEST else "scheduled"
+
+
+def misconfiguration(code: str) -> str:
+    """Return what is wrong if the application answered a code, or the secret could not be read."""
+    return "the secret could not be read" if code == "secret_unreadable" else f"the application answered {code}"
+
+
+def list_errors(run: Run) -> str:
+    """Return which lists a run could not read to their end, and what to do; empty if it read all."""
+    if not run.list_errors:
+        return ""
+    rows = [f"  {error}" for error in run.list_errors]
+    advice = "Check that the application answers, and check them in application.toml. The next run tries again:"
+    return "\n".join([f"These lists could not be read to their end, so the run lacks what they hold. {advice}", *rows])
+
+
+def details(run: Run) -> str:
+    """Return where to read more about a run."""
+    where = f"Details: GET /runs/{run.run_id}"
+    return f"{_RETURNED}\n\n{where}" if run.notify_reason == NotifyReason.RETURNED else where

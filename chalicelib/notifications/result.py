@@ -1,0 +1,176 @@
+"""The mail about a run that has ended. It contains ids and reason codes, never personal data."""
+
+from chalicelib import times
+from chalicelib.models import (
+    ApprovalDecision,
+    Notification,
+    NotifyReason,
+    Outcome,
+    OutcomeReason,
+    Run,
+    RunStatus,
+    Topic,
+)
+from chalicelib.notifications.phrases import details, list_errors, mail, misconfiguration, started_by
+from chalicelib.notifications.summary import Summary
+
+# How many reasons a mail lists.
+_REASONS = 8
+
+# The outcomes of what this run has not sent.
+_NOT_SENT = {Outcome.SKIPPED, Outcome.NOT_ATTEMPTED}
+
+# What a subject begins with. The same incident in another kind has no prefix: its status is news.
+_PREFIXES = {
+    NotifyReason.RECOVERED: "recovered, ",
+    NotifyReason.REMINDER: "still ",
+    NotifyReason.NEWS: "still ",
+    NotifyReason.RETURNED: "again ",
+}
+
+_MEANING = {
+    Outcome.ACCEPTED: "the application accepted them",
+    Outcome.FAILED: "the application failed; a later run will try again, except those on the worklist",
+    Outcome.REJECTED: "the application refused them for good; they are on the worklist",
+    Outcome.UNKNOWN: "sent, but no answer came; after the cool-down, the application's list will show what happened",
+    Outcome.DEFERRED: "they did not reach the application, or it did not take them; a later run will try again",
+    Outcome.SKIPPED: "not sent by this run; see the reasons",
+    Outcome.NOT_ATTEMPTED: "the run ended before it reached them; a later run will try again",
+}
+
+
+def result_notification(run: Run, summary: Summary, halt_reason: str | None) -> Notification:
+    """Return the one mail about a run that has ended."""
+    needs_person = run.status != RunStatus.SUCCEEDED or summary.manual + run.untold
+    topic = Topic.FAILED if needs_person else Topic.SUCCEEDED
+    return mail(
+        Topic.NONE if run.notify_reason == NotifyReason.NONE else topic,
+        _subject(run, summary.manual + run.untold, halt_reason),
+        _headline(run, summary, halt_reason),
+        _approval(run),
+        list_errors(run),
+        _outcomes(run, summary),
+        _reasons(summary),
+        _worklist(run, summary),
+        _remarks(run, summary),
+        details(run),
+    )
+
+
+def _subject(run: Run, new_on_worklist: int, halt_reason: str | None) -> str:
+    accepted = run.counts.get(Outcome.ACCEPTED, 0)
+    tried = run.matched - run.counts.get(Outcome.SKIPPED, 0)
+    prefix = _PREFIXES.get(run.notify_reason or NotifyReason.RESULT, "")
+    status = "" if run.status == RunStatus.SUCCEEDED else f"{_status(run, halt_reason)}, "
+    unlisted = ", not all lists read" if run.list_errors else ""
+    new = f", {new_on_worklist} new on the worklist" if new_on_worklist else ""
+    return f"{prefix}{status}{accepted} of {tried} accepted{unlisted}{new}"
+
+
+def _status(run: Run, halt_reason: str | None) -> str:
+    """Return how a run ended; if it was stopped, then also who or what did it, as readers act on that."""
+    if run.status != RunStatus.STOPPED or not halt_reason:
+        return run.status
+    kind, _, code = halt_reason.partition(":")
+    causes = {"misconfigured": f": {misconfiguration(code)}", "breaker": ": the application seems to be down"}
+    return run.status + causes.get(kind, " by a person")
+
+
+def _headline(run: Run, summary: Summary, halt_reason: str | None) -> str:
+    took = times.format_duration((run.ended_at or run.requested_at) - run.requested_at)
+    text = f"Run {run.run_id} ({started_by(run)}) ended after {took}: {run.status}."
+    if run.error:
+        text += f"\nThe run itself failed: {run.error}."
+    if halt_reason:
+        text += "\n" + _why_halted(halt_reason)
+        text += "" if set(summary.counts) - _NOT_SENT else " Nothing was sent."
+    return text
+
+
+def _why_halted(halt_reason: str) -> str:
+    kind, _, code = halt_reason.partition(":")
+    if kind == "misconfigured":
+        return (
+            f"It was stopped because {misconfiguration(code)}: "
+            "check auth.secret and reprocess.url in application.toml. The communications are not the cause."
+        )
+    if kind == "breaker":
+        return (
+            "It was stopped because the application accepted nothing in several batches in a row: it seems to be down."
+        )
+    return f"It was stopped by {code or kind}."
+
+
+def _approval(run: Run) -> str:
+    if run.decision == ApprovalDecision.APPROVED:
+        return f"It was approved by {run.decided_by}."
+    if run.decision == ApprovalDecision.DECLINED:
+        return f"It was rejected by {run.decided_by}, so nothing was sent."
+    if run.decision == ApprovalDecision.EXPIRED and run.decided_by:
+        return f"It was approved by {run.decided_by}, but its wait had ended before that took effect: nothing was sent."
+    if run.decision == ApprovalDecision.EXPIRED:
+        return "Nobody approved it in time, so nothing was sent. What failed is still listed."
+    return ""
+
+
+def _outcomes(run: Run, summary: Summary) -> str:
+    lines = [f"{run.matched} matched:"]
+    for outcome in Outcome:
+        if summary.counts[outcome]:
+            lines.append(f"  {summary.counts[outcome]:>7}  {_words(outcome)} - {_MEANING[outcome]}")
+            lines += [
+                f"  {'':>7}    {number} {operation}"
+                for (operation, each), number in sorted(summary.by_operation.items())
+                if each == outcome
+            ]
+    return "\n".join(lines)
+
+
+def _words(code: str) -> str:
+    return code.replace("_", " ")
+
+
+def _reasons(summary: Summary) -> str:
+    if not summary.reasons:
+        return ""
+    rows = [
+        f"  {number:>7}  {_words(outcome)}: {reason}"
+        for (outcome, reason), number in summary.reasons.most_common(_REASONS)
+    ]
+    return "\n".join(["Reasons:", *rows])
+
+
+def _worklist(run: Run, summary: Summary) -> str:
+    earlier = f"New on the worklist since the last mail, from earlier runs: {run.untold}" if run.untold else ""
+    parts = [part for part in (earlier, _new_on_worklist(summary)) if part]
+    return "\n".join([*parts, "To see them: GET /communications?status=manual"] if parts else [])
+
+
+def _new_on_worklist(summary: Summary) -> str:
+    if not summary.manual:
+        return ""
+    rows = [f"  {each.operation} {each.primary_id!r}: {each.reason}" for each in summary.worklist]
+    more = [f"  ... and {summary.manual - len(rows)} more"] if summary.manual > len(rows) else []
+    return "\n".join([f"New on the worklist, for a person to decide: {summary.manual}", *rows, *more])
+
+
+def _remarks(run: Run, summary: Summary) -> str:
+    lines = []
+    if summary.relapsed:
+        lines.append(f"Accepted before, but listed as failed again: {summary.relapsed}")
+    throttled = summary.reasons[Outcome.DEFERRED, OutcomeReason.LAMBDA_THROTTLED]
+    if throttled:
+        lines.append(
+            f"AWS Lambda refused to send {throttled}, because too many functions were running at once: lower "
+            "CONCURRENCY, or have the account's limit of concurrent executions raised. The application is not at fault."
+        )
+    if run.not_found_count:
+        more = ["..."] if run.not_found_count > len(run.not_found) else []
+        shown = ", ".join([*map(repr, run.not_found), *more])
+        lines.append(f"Requested ids that are not listed as failed, and were not sent: {run.not_found_count} ({shown})")
+    if run.truncated:
+        left = f"at least {run.truncated_count} more" if run.truncated_count else "there may be more"
+        lines.append(
+            f"The run reached a limit, or a list changed while it was read: {left}. A later run will take them."
+        )
+    return "\n".join(lines)
