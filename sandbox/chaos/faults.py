@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from itertools import cycle
 from typing import Any
 
-from sandbox.chaos.load import WorklistUser, approve_waiting_runs, pause_for_a_while, request_run, waiting_runs
+from sandbox.chaos.load import WorklistUser, approve, pause_for_a_while, request_run, waiting_runs
 from sandbox.deployed import PREFIX
 from sandbox.system import System
 
@@ -64,9 +64,8 @@ def inject(system: System, seconds: float, cool_down: float) -> Counter[str]:
         (2.0, lambda: request_run(system, next(crowd), stopping, includeManual=True, limit=_REQUESTED)),
         (2.0, worklist.decide),
         (_RUN_INTERVAL * 3, lambda: pause_for_a_while(system, operator, stopping)),
-        (cool_down / 2, lambda: _delete_manifest(system, operator, counts)),
         # Later than the cool-down of what other runs have sent meanwhile.
-        (cool_down + 1, lambda: approve_waiting_runs(system, approver)),
+        (cool_down + 1, lambda: _approve(system, approver, counts)),
     ]
     with ThreadPoolExecutor(len(actions)) as pool:
         repetitions = [pool.submit(_repeat, interval, stopping, action) for interval, action in actions]
@@ -108,16 +107,22 @@ def _sometimes(share: float, name: str, counts: Counter[str]) -> Callable[[str],
     return hits
 
 
-def _delete_manifest(system: System, token: str, counts: Counter[str]) -> None:
-    """Delete the manifest of one run that waits for approval: it can neither send nor be reported as usual."""
+def _approve(system: System, token: str, counts: Counter[str]) -> None:
+    """Approve what waits. The first run has lost its manifest by then: it can neither send nor be added up."""
     for run_id in waiting_runs(system, token):
-        if counts["manifests deleted"]:
-            return
-        s3 = system.client("s3")
-        for bucket in s3.list_buckets()["Buckets"]:
-            for item in s3.list_objects_v2(Bucket=bucket["Name"], Prefix=f"runs/{run_id}/").get("Contents", []):
-                s3.delete_object(Bucket=bucket["Name"], Key=item["Key"])
-                counts["manifests deleted"] = 1
+        if not counts["manifests deleted"]:
+            _delete_manifest(system, run_id)
+            counts["manifests deleted"] = 1
+        approve(system, token, run_id)
+
+
+def _delete_manifest(system: System, run_id: str) -> None:
+    manifest = system.client("dynamodb").get_item(
+        TableName=PREFIX, Key={"pk": {"S": f"RUN#{run_id}"}, "sk": {"S": "RUN"}}
+    )["Item"]["manifest"]["S"]
+    s3 = system.client("s3")
+    for bucket in s3.list_buckets()["Buckets"]:
+        s3.delete_object(Bucket=bucket["Name"], Key=manifest)
 
 
 def _duplicates(counts: Counter[str]) -> Callable[[str], bool]:

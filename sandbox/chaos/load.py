@@ -34,7 +34,12 @@ def waiting_runs(system: System, token: str) -> list[str]:
 def approve_waiting_runs(system: System, token: str) -> None:
     """Approve every run that waits for approval."""
     for run_id in waiting_runs(system, token):
-        system.call("POST", f"/runs/{run_id}/approve", token)
+        approve(system, token, run_id)
+
+
+def approve(system: System, token: str, run_id: str) -> None:
+    """Approve a run. Its approval may be refused, if the run has been decided meanwhile."""
+    system.call("POST", f"/runs/{run_id}/approve", token)
 
 
 def pause_for_a_while(system: System, token: str, stopping: threading.Event) -> None:
