@@ -5,16 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from chalicelib.errors import (
-    ApplicationError,
-    ApplicationMisconfigured,
-    ApplicationUnavailable,
-    OutcomeUnknown,
-    UnexpectedRedirect,
-)
 from chalicelib.ledger import Ledger, claims
 from chalicelib.ledger.claims import State
-from chalicelib.ledger.runs import Runs
 from chalicelib.models import (
     Batch,
     BatchRecord,
@@ -26,17 +18,12 @@ from chalicelib.models import (
     TaskResult,
     owner_of,
 )
+from chalicelib.runs import breaker
 from chalicelib.settings import Settings
 from chalicelib.telemetry import metrics
 
 # Skip reasons that put a communication on the worklist, once: nothing else will ever send it.
 _NEEDS_PERSON = (SkipReason.EXPIRED, SkipReason.RELAPSED, SkipReason.ATTEMPTS_USED_UP)
-
-# Answers after which every other communication would be answered in the same way.
-_MISCONFIGURED = (ApplicationMisconfigured.__name__, UnexpectedRedirect.__name__)
-
-# Answers that say that the application may be down. A rejection does not: it answered about one communication.
-_FAILURES = (ApplicationUnavailable.__name__, ApplicationError.__name__, OutcomeUnknown.__name__)
 
 # AWS refused to run the Lambda: the account's concurrent executions are used up (Lambda Developer Guide, "Lambda
 # function scaling"), or those that are reserved for the function.
@@ -140,7 +127,7 @@ def _record(
         state = states.get(communication.key)
         outcome = _outcome(communication, by_key.get(communication.key), state, owner, began=began)
         outcomes.append(_hand_over(communication, outcome, state, owner, ledger, settings))
-    _update_switch(run_id, batch.index, outcomes, states, ledger.runs, settings, began=began)
+    breaker.update(run_id, batch.index, outcomes, list(states.values()), ledger.runs, settings, began=began)
     return BatchRecord(index=batch.index, outcomes=outcomes, at=ledger.clock())
 
 
@@ -190,47 +177,6 @@ def _hand_over(
     if needs_person and ledger.communications.move_to_worklist(communication, owner, reason):
         return msgspec.structs.replace(outcome, manual=True)
     return outcome
-
-
-def _misconfigured(states: _States, owner: str) -> str | None:
-    """Return the reason code of an answer that blames this service and not the communication."""
-    for state in states.values():
-        if state.owner == owner and state.answer in _MISCONFIGURED:
-            return state.reason
-    return None
-
-
-def _is_failure(state: State, owner: str) -> bool:
-    """Whether an owner's attempt ended in a way that says that the application may be down."""
-    entry = state.entry_of(owner)
-    return entry is not None and entry.answer in _FAILURES and entry.reason != OutcomeReason.SECRET_UNAVAILABLE
-
-
-def _update_switch(
-    run_id: str,
-    index: int,
-    outcomes: list[OutcomeRecord],
-    states: _States,
-    runs: Runs,
-    settings: Settings,
-    *,
-    began: bool,
-) -> None:
-    """Halt the run if the application is misconfigured or seems to be down: more batches would only do harm.
-
-    The breaker counts only what speaks of the application. A batch that did not begin, or that Report completes, does
-    not, nor do Lambdas that were throttled or died, throttled reads of the secret, and rejected communications.
-    """
-    owner = owner_of(run_id, index)
-    misconfigured = _misconfigured(states, owner)
-    if misconfigured:
-        runs.halt(run_id, f"misconfigured:{misconfigured}")
-    elif any(outcome.outcome == Outcome.ACCEPTED for outcome in outcomes):
-        runs.reset_breaker(run_id)
-    elif not (began and any(_is_failure(state, owner) for state in states.values())):
-        return
-    elif runs.record_unsuccessful_batch(run_id, index) >= settings.breaker_batches:
-        runs.halt(run_id, "breaker")
 
 
 def count(outcomes: Iterable[OutcomeRecord]) -> dict[str, int]:

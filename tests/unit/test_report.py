@@ -272,16 +272,22 @@ def test_a_run_whose_outcomes_do_not_add_up_has_failed(driver):
     assert "the outcomes do not add up: 1 of 3" in mail.message
 
 
-def test_report_reads_the_ledger_once_for_several_batches_whose_children_died(driver):
-    """A run that was rejected has thousands of them. Each is written once, and every batch is read once."""
-    driver.begin(*([str(number)] for number in range(10)))
-    driver.attempt("4", "accepted")
-    driver.record(4)
+def calls_of_report(driver):
+    """Report, and return how often each operation of DynamoDB was called."""
     calls = Counter()
     events, kind = driver.client.meta.events, "before-call.dynamodb"
     events.register(kind, lambda model, **_: calls.update([model.name]), unique_id="count")
     driver.report()
     events.unregister(kind, unique_id="count")
+    return calls
+
+
+def test_report_reads_the_ledger_once_for_several_batches_whose_children_died(driver):
+    """A run that was rejected has thousands of them. Each is written once, and every batch is read once."""
+    driver.begin(*([str(number)] for number in range(10)))
+    driver.attempt("4", "accepted")
+    driver.record(4)
+    calls = calls_of_report(driver)
     assert driver.run.counts == {"accepted": 1, "not_attempted": 9}
     assert (calls["BatchGetItem"], calls["PutItem"], calls["Query"]) == (2, 9, 1)
     assert calls["UpdateItem"] == 1
@@ -293,11 +299,7 @@ def test_report_reads_the_ledger_once_for_what_died_in_several_recorded_batches(
     for number in range(10):
         driver.attempt(f"{number}-sent", "accepted")
         driver.record(number)
-    calls = Counter()
-    events, kind = driver.client.meta.events, "before-call.dynamodb"
-    events.register(kind, lambda model, **_: calls.update([model.name]), unique_id="count")
-    driver.report()
-    events.unregister(kind, unique_id="count")
+    calls = calls_of_report(driver)
     assert driver.run.counts == {"accepted": 10, "deferred": 10}
     assert (calls["BatchGetItem"], calls["PutItem"], calls["Query"]) == (1, 0, 1)
 

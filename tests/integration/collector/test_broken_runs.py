@@ -226,13 +226,18 @@ def test_a_refused_mail_is_sent_by_the_next_collector_and_keeps_no_run_from_star
     assert [mail.subject for mail in deployment.mails if subject in mail.subject] == [f"comms-reprocess: {subject}"]
 
 
-def test_the_next_firing_takes_the_turn_of_a_killed_collector(deployment):
-    """With a schedule of 15 minutes. The run of the killed one is closed as well."""
+def fire_and_kill(deployment):
+    """Let the schedule's collector find something, and kill it before it has a manifest."""
     deployment.add_failed("send.sms", "1")
     deployment.writes_left = 2
     with pytest.raises(Killed):
         deployment.fire(1)
     deployment.writes_left = None
+
+
+def test_the_next_firing_takes_the_turn_of_a_killed_collector(deployment):
+    """With a schedule of 15 minutes. The run of the killed one is closed as well."""
+    fire_and_kill(deployment)
     deployment.clock.advance(15 * MINUTE - 5_000)
     second = deployment.fire(2)
     assert second in deployment.executions.started
@@ -242,11 +247,7 @@ def test_the_next_firing_takes_the_turn_of_a_killed_collector(deployment):
 
 def test_a_collector_that_aws_invoked_again_is_alive_for_the_next_firing(deployment):
     """Lambda repeats an event whose collector has died, minutes later: its run must not be closed meanwhile."""
-    deployment.add_failed("send.sms", "1")
-    deployment.writes_left = 2
-    with pytest.raises(Killed):
-        deployment.fire(1)
-    deployment.writes_left = None
+    fire_and_kill(deployment)
     time = deployment.clock()
 
     def next_firing():

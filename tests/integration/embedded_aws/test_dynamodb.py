@@ -8,16 +8,21 @@ import pytest
 from botocore.exceptions import ClientError
 
 
-def test_failed_transactions_do_not_undo_other_writes(app):
-    """An implementation that is not safe to use from several threads would lose some, as moto's does."""
+def client_with_table(app, name):
+    """Create a table with the key `id`, and return a client."""
     client = app.client("dynamodb")
-    key = {"AttributeName": "id", "AttributeType": "S"}
     client.create_table(
-        TableName="table",
-        AttributeDefinitions=[key],
+        TableName=name,
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         BillingMode="PAY_PER_REQUEST",
     )
+    return client
+
+
+def test_failed_transactions_do_not_undo_other_writes(app):
+    """An implementation that is not safe to use from several threads would lose some, as moto's does."""
+    client = client_with_table(app, "table")
     done = threading.Event()
     failing = threading.Thread(target=_fail_transactions, args=(app.client("dynamodb"), done))
     failing.start()
@@ -40,14 +45,7 @@ def _fail_transactions(client, done):
 
 def test_requests_can_be_throttled_and_answers_lost(app):
     """What is throttled is not carried out; what lost its answer is. AWS's SDK would repeat both."""
-    client = app.client("dynamodb")
-    key = {"AttributeName": "id", "AttributeType": "S"}
-    client.create_table(
-        TableName="faults",
-        AttributeDefinitions=[key],
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    client = client_with_table(app, "faults")
     app.aws.dynamodb.disturb(throttled=1)
     with pytest.raises(ClientError, match="ThrottlingException"):
         client.put_item(TableName="faults", Item={"id": {"S": "throttled"}})
