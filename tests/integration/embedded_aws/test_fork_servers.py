@@ -2,12 +2,10 @@
 
 import dataclasses
 import hashlib
-import io
 import json
 import os
 import signal
 import time
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from sandbox.aws.logs import FunctionLogs
 from sandbox.aws.model import Function
 from sandbox.aws.packages import Packages
 from sandbox.aws.process import FunctionProcess
+from tests.integration.embedded_aws.packages import zipped
 
 COUNTS = """
 import os, random
@@ -33,10 +32,7 @@ HANGS = "import time\ntime.sleep(600)\n"
 
 
 def function(source: str) -> Function:
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w") as package:
-        package.writestr("main.py", source)
-    code = target.getvalue()
+    code = zipped(source)
     arn = "arn:aws:lambda:eu-west-1:123456789012:function:example"
     sha = hashlib.sha256(code).hexdigest()
     return Function("example", arn, "main.handler", 30, 128, (), sha, code, reserved=None, retries=2)

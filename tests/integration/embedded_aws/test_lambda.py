@@ -1,14 +1,14 @@
 """The embedded AWS runs functions as Lambda does: from their packages, in separate processes."""
 
-import io
 import json
 import os
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
+
+from tests.integration.embedded_aws.packages import zipped
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:small-dev-work"
 
@@ -209,12 +209,12 @@ def test_a_changed_configuration_starts_a_new_process(app):
 def test_changed_code_runs_with_the_next_call(app):
     """A warm process of the old code is not used again."""
     client = app.client("lambda")
-    code = _zipped("def handler(event, context):\n    return 'first'\n")
+    code = zipped("def handler(event, context):\n    return 'first'\n")
     role = client.get_function_configuration(FunctionName="small-dev-work")["Role"]
     options = {"Role": role, "Handler": "main.handler", "Runtime": "python3.11"}
     client.create_function(FunctionName="changing", Code={"ZipFile": code}, **options)
     assert app.invoke({}, "changing")[0] == "first"
-    code = _zipped("def handler(event, context):\n    return 'second'\n")
+    code = zipped("def handler(event, context):\n    return 'second'\n")
     client.update_function_code(FunctionName="changing", ZipFile=code)
     assert app.invoke({}, "changing")[0] == "second"
 
@@ -233,7 +233,7 @@ def test_a_function_that_cannot_start_fails_with_lambdas_error_type(app, source,
     client = app.client("lambda")
     role = client.get_function_configuration(FunctionName="small-dev-work")["Role"]
     options = {"Role": role, "Handler": "main.handler", "Runtime": "python3.11"}
-    client.create_function(FunctionName="unable", Code={"ZipFile": _zipped(source)}, **options)
+    client.create_function(FunctionName="unable", Code={"ZipFile": zipped(source)}, **options)
     answer, error = app.invoke({}, "unable")
     client.delete_function(FunctionName="unable")
     assert error == "Unhandled"
@@ -248,10 +248,3 @@ def test_a_package_that_is_not_a_zip_file_is_a_service_exception(app):
     client.create_function(FunctionName="no-zip", Code={"ZipFile": b"no zip"}, **options)
     with pytest.raises(client.exceptions.ServiceException):
         app.invoke({}, "no-zip")
-
-
-def _zipped(source):
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w") as package:
-        package.writestr("main.py", source)
-    return target.getvalue()

@@ -1,6 +1,5 @@
 """Starting, stopping and killing the embedded AWS as a whole."""
 
-import io
 import json
 import os
 import signal
@@ -8,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-import zipfile
 from pathlib import Path
 
 import boto3
@@ -16,6 +14,7 @@ import pytest
 
 from sandbox.aws import DynamoDbEnded, EmbeddedAws
 from sandbox.mailbox import Mailbox
+from tests.integration.embedded_aws.packages import zipped
 
 ROLE = "arn:aws:iam::123456789012:role/any"
 WAITS = "import time\ndef handler(event, context):\n    open(event['marker'], 'w').close()\n    time.sleep(600)\n"
@@ -30,12 +29,9 @@ def client(aws, service):
 
 def create_function(aws, source):
     """Create a function without a deployment tool."""
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w") as package:
-        package.writestr("main.py", source)
     role = client(aws, "iam").create_role(RoleName="any", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     options = {"Role": role, "Handler": "main.handler", "Runtime": "python3.11", "Timeout": 60}
-    client(aws, "lambda").create_function(FunctionName="example", Code={"ZipFile": target.getvalue()}, **options)
+    client(aws, "lambda").create_function(FunctionName="example", Code={"ZipFile": zipped(source)}, **options)
 
 
 def children(process=None):
