@@ -14,18 +14,26 @@ class ReprocessError(Exception):
 
     `reason` is a short code (at most 100 characters) that may be stored, logged and mailed. It is never the
     application's own text, which may contain personal data. `outcome` is how the communication ends the run if no
-    later attempt changes that.
+    later attempt changes that. `retry_after` is how many milliseconds the application wants us to wait, None if it
+    did not say; only an answer with 429 or 503 does.
     """
 
     outcome: Outcome
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, retry_after: int | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.retry_after = retry_after
 
 
 class ApplicationUnavailable(ReprocessError):
-    """The application certainly did not process it: no connection, 408, 425, 429 or 503."""
+    """The application certainly did not process it: no connection, 408, 425, or no token or secret to send it with."""
+
+    outcome = Outcome.DEFERRED
+
+
+class ApplicationOverloaded(ReprocessError):
+    """The application certainly did not process it, and asks for fewer: 429 or 503."""
 
     outcome = Outcome.DEFERRED
 
@@ -68,6 +76,7 @@ REPROCESS_ERRORS = {
     error.__name__: error
     for error in (
         ApplicationUnavailable,
+        ApplicationOverloaded,
         ApplicationError,
         CommunicationRejected,
         ApplicationMisconfigured,

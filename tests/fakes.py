@@ -15,6 +15,7 @@ from chalicelib.application.list_requests import PageRequest
 from chalicelib.errors import (
     ApplicationError,
     ApplicationMisconfigured,
+    ApplicationOverloaded,
     ApplicationUnavailable,
     CommunicationRejected,
     ListingFailed,
@@ -184,7 +185,8 @@ class Behaviour:
 ACCEPTED = Behaviour(processed=True)
 ANSWER_LOST = Behaviour(processed=True, error=OutcomeUnknown("no_answer_in_time"))
 CONNECTION_CUT = Behaviour(processed=False, error=OutcomeUnknown("connection_cut"))
-UNAVAILABLE = Behaviour(processed=False, error=ApplicationUnavailable("http_503"))
+UNAVAILABLE = Behaviour(processed=False, error=ApplicationUnavailable("connection_refused"))
+OVERLOADED = Behaviour(processed=False, error=ApplicationOverloaded("http_429", retry_after=30_000))
 ERROR_500 = Behaviour(processed=False, error=ApplicationError("http_500"))
 ERROR_500_AFTER_PROCESSING = Behaviour(processed=True, error=ApplicationError("http_500"))
 REJECTED = Behaviour(processed=False, error=CommunicationRejected("no_such_address"))
@@ -196,6 +198,7 @@ BEHAVIOURS = {
     "answer_lost": ANSWER_LOST,
     "connection_cut": CONNECTION_CUT,
     "unavailable": UNAVAILABLE,
+    "overloaded": OVERLOADED,
     "error_500": ERROR_500,
     "error_500_after_processing": ERROR_500_AFTER_PROCESSING,
     "rejected": REJECTED,
@@ -227,7 +230,7 @@ class FakeApplication:
         behaviour = self.script.pop(0) if self.script else ACCEPTED
         self.posts.append(Post(payload, key, run_id, self._clock(), behaviour.processed))
         if behaviour.error:
-            raise type(behaviour.error)(behaviour.error.reason)
+            raise type(behaviour.error)(behaviour.error.reason, behaviour.error.retry_after)
 
 
 class FakeLists:

@@ -10,7 +10,7 @@ import msgspec
 import requests
 
 from chalicelib import times
-from chalicelib.application import http_exchange, statuses
+from chalicelib.application import http_exchange, retry_after, statuses
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.application.credentials import Credentials
 from chalicelib.application.list_pages import Page
@@ -35,6 +35,7 @@ class ApplicationClient:
     def __init__(self, configuration: Configuration, credentials: Credentials, clock: times.Clock) -> None:
         self._reprocess = configuration.reprocess
         self._credentials = credentials
+        self._clock = clock
         self._listing = Listing(configuration, credentials, clock)
 
     def failed_pages(self, source: Source, selection: Selection, start: PageRequest | None = None) -> Iterator[Page]:
@@ -59,7 +60,13 @@ class ApplicationClient:
             # Whoever fixes this needs the status; the application's own code could say anything.
             raise error(f"http_{response.status}")
         if error:
-            raise error(_reason(response, self._reprocess.reason))
+            raise error(_reason(response, self._reprocess.reason), self._retry_after(response))
+
+    def _retry_after(self, response: http_exchange.HttpResponse) -> int | None:
+        """Return how many milliseconds an answer tells us to wait, whatever else it means; None if it does not say."""
+        if response.status not in statuses.OVERLOADED:
+            return None
+        return retry_after.read(response.headers, self._clock())
 
     def _post(self, payload: dict[str, str], headers: dict[str, str]) -> http_exchange.HttpResponse:
         config = self._reprocess

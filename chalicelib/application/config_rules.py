@@ -127,8 +127,8 @@ def _check_statuses(statuses: list[int], key: str) -> None:
     for status in statuses:
         if status in NOT_PROCESSED and key != "doubtful":
             raise ValueError(
-                f"reprocess.{key}: {status} means that it was not processed and is retried; remove it, or move it to "
-                "doubtful if your application may have processed it"
+                f"reprocess.{key}: {status} means that it was not processed and is sent again; remove it, or move it "
+                "to doubtful if your application may have processed it"
             )
         if status == 401 or (status in REFUSES_US and key != "rejected"):  # noqa: PLR2004 (a status)
             raise ValueError(

@@ -4,6 +4,7 @@ from chalicelib.application.config import Reprocess
 from chalicelib.errors import (
     ApplicationError,
     ApplicationMisconfigured,
+    ApplicationOverloaded,
     ApplicationUnavailable,
     CommunicationRejected,
     OutcomeUnknown,
@@ -13,6 +14,8 @@ from chalicelib.errors import (
 
 # The application has not processed the POST (RFC 9110, RFC 6585, RFC 8470).
 NOT_PROCESSED = (408, 425, 429, 503)
+# Of these, the ones that ask for fewer requests, and may say when (RFC 6585, section 4; RFC 9110, section 15.6.4).
+OVERLOADED = (429, 503)
 # The application refuses this service, not the communication.
 REFUSES_US = (401, 403, 405)
 # The POST itself has to be repeated elsewhere (RFC 9110, section 15.4): every other redirect may be an answer to it.
@@ -35,6 +38,8 @@ def error_for(status: int, reprocess: Reprocess) -> type[ReprocessError] | None:
 
 
 def _usual_error(status: int) -> type[ReprocessError]:
+    if status in OVERLOADED:
+        return ApplicationOverloaded
     if status in NOT_PROCESSED:
         return ApplicationUnavailable
     if status in _NO_ANSWER:

@@ -12,6 +12,7 @@ from chalicelib.errors import (
     REPROCESS_ERRORS,
     ApplicationError,
     ApplicationMisconfigured,
+    ApplicationOverloaded,
     ApplicationUnavailable,
     CommunicationRejected,
     OutcomeUnknown,
@@ -30,7 +31,11 @@ HISTORY = 20
 _FOR_PEOPLE = (CommunicationStatus.MANUAL, CommunicationStatus.DISMISSED)
 
 # Answers after which the application has certainly not processed the POST.
-_NOT_PROCESSED = (ApplicationUnavailable.__name__, ApplicationMisconfigured.__name__)
+_NOT_PROCESSED = (
+    ApplicationUnavailable.__name__,
+    ApplicationOverloaded.__name__,
+    ApplicationMisconfigured.__name__,
+)
 # Answers that leave it open, so that only an application that honours keys may be sent it again.
 _PERHAPS_PROCESSED = (ApplicationError.__name__, OutcomeUnknown.__name__)
 _IN_DOUBT = (SENDING, UnexpectedRedirect.__name__, *_PERHAPS_PROCESSED)

@@ -17,7 +17,8 @@ from chalicelib.settings import Settings
 # Answers after which every other communication would be answered in the same way.
 _MISCONFIGURED = (ApplicationMisconfigured.__name__, UnexpectedRedirect.__name__)
 
-# Answers that say that the application may be down. A rejection does not: it answered about one communication.
+# Answers that say that the application may be down. A rejection does not: it answered about one communication. Nor does
+# ApplicationOverloaded: an application that asks for fewer is up.
 _FAILURES = (ApplicationUnavailable.__name__, ApplicationError.__name__, OutcomeUnknown.__name__)
 
 
@@ -35,7 +36,7 @@ def update(
 
     `states` are what the ledger knows about the batch. The breaker counts only what speaks of the application. A batch
     that did not begin, or that Report completes, does not, nor do Lambdas that were throttled or died, throttled reads
-    of the secret, and rejected communications.
+    of the secret, rejected communications, and an application that is overloaded.
     """
     owner = owner_of(run_id, index)
     misconfigured = _misconfigured(states, owner)

@@ -36,7 +36,7 @@ def wait_until_failed_again(system, count: int) -> None:
 def test_scheduled_runs_halt_while_the_application_is_down_and_cause_only_one_mail(system, operator):
     """No attempt counts. The first run that succeeds again causes a second mail."""
     ids = create_failed(system, "emails", 90)
-    system.application.switch(status=503)
+    system.application.switch(status=408)
     mails = len(system.mailbox.messages())
     first = run_schedule(system, operator)
     assert first["status"] == "stopped"

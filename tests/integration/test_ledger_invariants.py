@@ -46,7 +46,7 @@ LAMBDA_LIFETIME = 30 * SECOND
 WITHIN_LAMBDA = (1, 5 * SECOND, 20 * SECOND)
 AROUND_COOL_DOWN = (0, COOL_DOWN // 2, COOL_DOWN, COOL_DOWN + 1, COOL_DOWN + LAMBDA_LIFETIME)
 
-NOT_PROCESSED = ("ApplicationUnavailable", "ApplicationMisconfigured")
+NOT_PROCESSED = ("ApplicationUnavailable", "ApplicationOverloaded", "ApplicationMisconfigured")
 
 _numbers = itertools.count()
 

@@ -255,12 +255,12 @@ def test_a_mistake_in_a_source_is_an_error_that_names_its_key_and_rule(read, lin
         (
             "[reprocess]",
             "[reprocess]\nalready_sent = [429]",
-            "reprocess.already_sent: 429 means that it was not processed and is retried; remove it, or",
+            "reprocess.already_sent: 429 means that it was not processed and is sent again; remove it, or",
         ),
         (
             "[reprocess]",
             "[reprocess]\nrejected = [408]",
-            "reprocess.rejected: 408 means that it was not processed and is retried; remove it, or",
+            "reprocess.rejected: 408 means that it was not processed and is sent again; remove it, or",
         ),
         ("[reprocess]", "[reprocess]\nrejected = [401]", "reprocess.rejected: 401 always stops the run"),
         ("[reprocess]", "[reprocess]\naccepted = [403]", "reprocess.accepted: 403 always stops the run"),

@@ -17,7 +17,9 @@ NOT_HONOURED = msgspec.structs.replace(HONOURED, honours_key=False)
 with_and_without_keys = pytest.mark.parametrize(
     "rules", [HONOURED, NOT_HONOURED], ids=["keys honoured", "keys not honoured"]
 )
-certainly_not_processed = pytest.mark.parametrize("answer", ["ApplicationUnavailable", "ApplicationMisconfigured"])
+certainly_not_processed = pytest.mark.parametrize(
+    "answer", ["ApplicationUnavailable", "ApplicationOverloaded", "ApplicationMisconfigured"]
+)
 perhaps_processed = pytest.mark.parametrize("answer", ["ApplicationError", "OutcomeUnknown"])
 
 
@@ -340,7 +342,9 @@ def test_after_a_definite_answer_the_next_claim_has_no_doubt_and_a_new_key(commu
 
 
 @with_and_without_keys
-@pytest.mark.parametrize("answer", ["OutcomeUnknown", "ApplicationError", "ApplicationUnavailable"])
+@pytest.mark.parametrize(
+    "answer", ["OutcomeUnknown", "ApplicationError", "ApplicationUnavailable", "ApplicationOverloaded"]
+)
 def test_a_key_is_kept_across_runs_until_a_definite_answer(communications, clock, rules, answer):
     """The application can recognise the later POST as the same one, byte by byte."""
     first = attempt(communications, FIRST, answer, rules)
@@ -453,7 +457,9 @@ def test_a_communication_on_the_worklist_cannot_be_claimed(communications, clock
     assert communications.claim(later_run(clock, 100 * HOUR), rules) == ClaimRefused(reason="manual")
 
 
-@pytest.mark.parametrize("answer", ["ApplicationUnavailable", "ApplicationError", "OutcomeUnknown"])
+@pytest.mark.parametrize(
+    "answer", ["ApplicationUnavailable", "ApplicationOverloaded", "ApplicationError", "OutcomeUnknown"]
+)
 def test_a_repeated_delivery_cannot_claim_what_is_on_the_worklist(communications, answer):
     """AWS may deliver a task again after its batch was recorded."""
     attempt(communications, FIRST, answer, HONOURED)

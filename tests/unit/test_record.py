@@ -87,7 +87,7 @@ def driver(ledger):
 def test_each_communication_of_a_batch_gets_one_outcome_in_the_batchs_order(driver):
     """What was tried comes from the ledger, and what was skipped from the results."""
     driver.attempt("1", "accepted", None)
-    driver.attempt("2", "ApplicationUnavailable", "http_503")
+    driver.attempt("2", "ApplicationOverloaded", "http_503")
     record = driver.record(batch("1", "2", "3"), result("3", "skipped", "cool_down"), result("1", "accepted"))
     assert record == BatchRecord(
         index=0,
@@ -308,16 +308,42 @@ def test_a_batch_in_which_nothing_was_attempted_does_not_count_for_the_breaker(d
     [
         ("CommunicationRejected", "no_such_address", {"error": "CommunicationRejected"}),
         ("ApplicationUnavailable", "secret_unavailable", {"error": "ApplicationUnavailable"}),
+        ("ApplicationOverloaded", "http_429", {"error": "ApplicationOverloaded"}),
         (None, None, {"error": "Sandbox.Timedout"}),
     ],
-    ids=["rejected recipients", "throttled reads of the secret", "Lambdas that died while sending"],
+    ids=[
+        "rejected recipients",
+        "throttled reads of the secret",
+        "an overloaded application",
+        "Lambdas that died while sending",
+    ],
 )
-def test_what_does_not_speak_of_the_application_does_not_count_for_the_breaker(driver, answer, reason, result_of):
-    """The application may be well: it answered about the recipients, or was not even asked."""
+def test_what_does_not_say_that_the_application_is_down_does_not_count_for_the_breaker(
+    driver, answer, reason, result_of
+):
+    """The application may be well: it answered about the recipients, asked for fewer, or was not even asked."""
     for index in range(3):
         driver.attempt(f"{index}", answer, reason, index=index)
         driver.record(batch(f"{index}", index=index), result(f"{index}", **result_of))
     assert driver.halt_reason is None
+
+
+def test_an_overload_neither_counts_for_the_breaker_nor_resets_it(driver):
+    """Nothing was accepted, so the application may have gone down since."""
+    record_unsuccessful_batch(driver, 1)
+    driver.attempt("overloaded", "ApplicationOverloaded", "http_503", index=2)
+    driver.record(batch("overloaded", index=2))
+    assert driver.halt_reason is None
+    record_unsuccessful_batch(driver, 3)
+    assert driver.halt_reason == "breaker"
+
+
+def test_what_an_earlier_version_called_unavailable_still_counts_for_the_breaker(driver):
+    """It had no other name for 429 and 503, and its items keep that name."""
+    for index in range(2):
+        driver.attempt(f"{index}", "ApplicationUnavailable", "http_429", index=index)
+        driver.record(batch(f"{index}", index=index), result(f"{index}", error="ApplicationUnavailable"))
+    assert driver.halt_reason == "breaker"
 
 
 @pytest.mark.parametrize("error", ["Lambda.TooManyRequestsException", "Sandbox.Timedout"])

@@ -138,6 +138,7 @@ def test_a_report_reads_again_what_was_recorded_while_it_was_being_sent(driver, 
         ("CommunicationRejected", "rejected"),
         ("OutcomeUnknown", "unknown"),
         ("ApplicationUnavailable", "deferred"),
+        ("ApplicationOverloaded", "deferred"),
     ],
 )
 def test_a_run_with_any_other_outcome_is_partial(driver, answer, outcome):

@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib import times
 from chalicelib.application.config import Configuration, Reprocess, Source
-from chalicelib.errors import OutcomeUnknown, ReprocessError
+from chalicelib.errors import ApplicationOverloaded, OutcomeUnknown, ReprocessError
 from chalicelib.models import Communication, Outcome, Task, TaskResult
 from chalicelib.runs.reprocess import reprocess_communication, rules_for
 from chalicelib.settings import Settings
@@ -19,6 +19,7 @@ from tests.fakes import (
     ERROR_500_AFTER_PROCESSING,
     HOUR,
     NOON,
+    OVERLOADED,
     REJECTED,
     UNAVAILABLE,
     FakeApplication,
@@ -31,6 +32,7 @@ ERRORS = {
     "answer_lost": "OutcomeUnknown",
     "connection_cut": "OutcomeUnknown",
     "unavailable": "ApplicationUnavailable",
+    "overloaded": "ApplicationOverloaded",
     "error_500": "ApplicationError",
     "error_500_after_processing": "ApplicationError",
     "rejected": "CommunicationRejected",
@@ -139,6 +141,13 @@ def test_every_reprocess_error_is_written_to_the_ledger_and_raised(make_harness,
     assert harness.state.reason == raised.value.reason
 
 
+def test_an_overloaded_applications_wait_reaches_the_caller(make_harness):
+    """The ledger keeps the reason only: what the wait means, the caller decides."""
+    with pytest.raises(ApplicationOverloaded) as raised:
+        make_harness(OVERLOADED).reprocess()
+    assert (raised.value.reason, raised.value.retry_after) == ("http_429", 30_000)
+
+
 def test_a_refused_claim_is_skipped_with_its_reason_and_sends_nothing(make_harness):
     """It is not a failure: another run has sent the communication."""
     harness = make_harness(ACCEPTED)
@@ -174,9 +183,10 @@ def test_a_retry_in_doubt_repeats_the_same_post_or_sends_nothing_without_keys(ma
 
 
 @pytest.mark.parametrize("honours_key", [True, False], ids=["keys honoured", "keys not honoured"])
-def test_a_retry_after_unavailable_sends_again(make_harness, honours_key):
-    """It was certainly not processed, so this is safe whether keys are honoured or not."""
-    harness = make_harness(UNAVAILABLE, UNAVAILABLE, ACCEPTED)
+@pytest.mark.parametrize("behaviour", [UNAVAILABLE, OVERLOADED], ids=["unavailable", "overloaded"])
+def test_a_retry_after_certainly_not_processed_sends_again(make_harness, behaviour, honours_key):
+    """This is safe whether keys are honoured or not."""
+    harness = make_harness(behaviour, behaviour, ACCEPTED)
     for _ in range(2):
         with pytest.raises(ReprocessError):
             harness.reprocess(honours_key=honours_key)

@@ -75,6 +75,18 @@ def test_reprocess_retries_what_may_succeed_later_and_catches_every_error(by_nam
     assert "States.ALL" in caught_errors(reprocess)
 
 
+def test_an_overloaded_application_is_not_sent_the_same_again_seconds_later(machine):
+    """It asked for fewer requests. Whether and when there is another one, Step Functions does not know."""
+    names = {name for _, state in states(machine) for name in our_errors(retried_errors(state))}
+    assert "ApplicationOverloaded" not in names
+
+
+@pytest.mark.parametrize("error", ["ApplicationUnavailable", "OutcomeUnknown", "Sandbox.Timedout", "States.Timeout"])
+def test_what_failed_is_retried_only_once(by_name, error):
+    """Each retry takes its time of the five minutes of the child, which it also needs to wait for the application."""
+    assert retrier(by_name["Reprocess"], error)["MaxAttempts"] == 1
+
+
 def test_reprocess_retries_a_lambda_that_died_or_was_throttled(by_name):
     """These are the error names that Lambda and Step Functions use."""
     assert {
@@ -170,7 +182,7 @@ def test_a_collector_is_given_up_exactly_when_it_cannot_live_any_more():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda states, _: states["Reprocess"]["Retry"][0].update(MaxAttempts=9), "its child has 300 s"),
+        (lambda states, _: states["Reprocess"]["Retry"][0].update(MaxAttempts=30), "its child has 300 s"),
         (lambda states, _: states["Reprocess"]["Retry"][1].update(MaxAttempts=9), "its child has 300 s"),
         (lambda states, _: states["RecordBatch"]["Retry"][0].update(MaxAttempts=9), "its child has 300 s"),
         (lambda states, _: states["RecordBatch"].update(TimeoutSeconds=10), "RecordBatch times out after 10 s"),

@@ -1,5 +1,6 @@
 """Sending one communication: what the POST contains, and what each answer to it means."""
 
+import email.utils
 import gzip
 import json
 import time
@@ -11,11 +12,14 @@ from chalicelib.application import http_exchange
 from chalicelib.errors import (
     ApplicationError,
     ApplicationMisconfigured,
+    ApplicationOverloaded,
     ApplicationUnavailable,
     CommunicationRejected,
     OutcomeUnknown,
+    ReprocessError,
     UnexpectedRedirect,
 )
+from tests.fakes import NOON, FakeClock
 from tests.integration.application_client.helpers import (
     AT_MOST,
     DEADLINE,
@@ -30,7 +34,8 @@ from tests.integration.application_client.helpers import (
 from tests.servers import always, answering, dripping, reply, serving
 
 MEANINGS = {
-    ApplicationUnavailable: [408, 425, 429, 503],
+    ApplicationUnavailable: [408, 425],
+    ApplicationOverloaded: [429, 503],
     ApplicationError: [500, 501, 505, 507, 599, 600, 999],
     CommunicationRejected: [400, 402, 404, 406, 409, 410, 411, 413, 415, 418, 422, 423, 451, 499],
     ApplicationMisconfigured: [401, 403, 405, 307, 308],
@@ -122,6 +127,53 @@ def test_a_redirect_is_not_followed():
         with serving(always(moved)) as server:
             assert sending_error(server.url, secret=FakeSecret("s3cret")) == (ApplicationMisconfigured, "http_307")
     assert elsewhere.requests == []
+
+
+# -- when to come back
+
+
+def retry_after(answer, **options):
+    """Send one communication that is answered so; return the error's type, and the wait that it tells."""
+    with serving(always(answer)) as server, pytest.raises(ReprocessError) as caught:
+        send(server.url, **options)
+    return type(caught.value), caught.value.retry_after
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_an_overloaded_application_says_when_it_wants_to_hear_from_us_again(status):
+    """In milliseconds, from whichever header says so; None if none does."""
+    assert retry_after(reply(status, Retry_After="30")) == (ApplicationOverloaded, 30_000)
+    assert retry_after(reply(status, x_ratelimit_remaining="0", x_ratelimit_reset="7")) == (
+        ApplicationOverloaded,
+        7_000,
+    )
+    assert retry_after(reply(status)) == (ApplicationOverloaded, None)
+
+
+def test_a_time_to_come_back_is_compared_with_our_clock_if_the_answer_has_no_date():
+    """The clock is the one that the client was given."""
+    soon = email.utils.formatdate((NOON + 30_000) / 1000, usegmt=True)
+    assert retry_after(reply(503, Retry_After=soon)) == (ApplicationOverloaded, 30_000)
+    assert retry_after(reply(503, Retry_After=soon), clock=FakeClock(NOON + 10_000)) == (ApplicationOverloaded, 20_000)
+
+
+def test_the_wait_is_told_whatever_the_status_means_for_the_post():
+    """`doubtful = [503]` says that the POST may have been processed; the application wants a pause all the same."""
+    assert retry_after(reply(503, Retry_After="30"), doubtful=[503]) == (OutcomeUnknown, 30_000)
+
+
+@pytest.mark.parametrize("status", [301, 401, 408, 422, 500, 502])
+def test_only_429_and_503_tell_a_wait(status):
+    """After another status, the same header is about something else."""
+    assert retry_after(reply(status, Retry_After="30"))[1] is None
+
+
+def test_a_wait_is_told_even_if_the_body_never_ends():
+    """The headers arrived in time."""
+    answer = dripping(reply(429, Retry_After="30", Content_Length="1200"), SLOW_BODY)
+    with serving(answer) as server, pytest.raises(ApplicationOverloaded) as caught:
+        send(server.url, timeout=DEADLINE)
+    assert caught.value.retry_after == 30_000
 
 
 # -- reasons
