@@ -10,7 +10,7 @@ from pathlib import Path
 # `ticket` counts how often a communication was queued. A queue message carries the ticket that it was created with, so
 # a message that arrives twice or late is recognised. `accepted_key` is the idempotency key of the POST that was
 # accepted, until the communication has finally failed again. `never_send` is 1 if every attempt is to fail, which the
-# switch `accepts_but_never_sends` asks for.
+# switch `accepts_but_never_sends` asks for. `refused` is 1 for a POST that the application had no capacity for.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS communications (
     id TEXT PRIMARY KEY,
@@ -51,7 +51,8 @@ CREATE TABLE IF NOT EXISTS payloads (
     status INTEGER,
     answer TEXT,
     answered INTEGER,
-    two_keys INTEGER NOT NULL DEFAULT 0
+    two_keys INTEGER NOT NULL DEFAULT 0,
+    refused INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS payloads_communication ON payloads (communication_id, idempotency_key);
 """

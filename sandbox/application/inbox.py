@@ -89,10 +89,11 @@ class Inbox:
             _write_answer(connection, received, answer)
         return answer
 
-    def record_answer(self, received: ReceivedPost, status: int | None) -> None:
-        """Store the status that was sent, None if the connection was cut."""
+    def record_answer(self, received: ReceivedPost, status: int | None, *, refused: bool = False) -> None:
+        """Store the status that was sent (None: the connection was cut). `refused` says for lack of capacity."""
+        query = "UPDATE payloads SET answered = ?, refused = ? WHERE number = ?"
         with self._database.transaction() as connection:
-            connection.execute("UPDATE payloads SET answered = ? WHERE number = ?", [status, received.number])
+            connection.execute(query, [status, refused, received.number])
 
 
 def _parse(body: bytes) -> Payload | str:

@@ -15,6 +15,7 @@ _STATS = """
         (SELECT count(*) FROM (SELECT 1 FROM deliveries GROUP BY communication_id HAVING count(*) > 1))
             AS delivered_twice,
         (SELECT count(*) FROM payloads) AS payloads,
+        (SELECT count(*) FROM payloads WHERE refused) AS refused,
         (SELECT count(DISTINCT communication_id) FROM payloads WHERE two_keys) AS two_keys,
         (SELECT count(*) FROM (SELECT 1 FROM payloads WHERE communication_id IS NOT NULL
             GROUP BY communication_id, idempotency_key HAVING count(DISTINCT body) > 1)) AS changed_bodies
@@ -32,8 +33,9 @@ class Overview:
         """Return the counters.
 
         `interrupted` counts attempts that ended because the process was killed; at most that many communications were
-        sent twice. `two_keys` counts communications that were posted with a second key although the first was accepted
-        and they had not finally failed since. `changed_bodies` counts keys that were posted with more than one body.
+        sent twice. `refused` counts POSTs that were refused for lack of capacity. `two_keys` counts communications that
+        were posted with a second key although the first was accepted and they had not finally failed since.
+        `changed_bodies` counts keys that were posted with more than one body.
         """
         with self._database.transaction() as connection:
             return dict(connection.execute(_STATS).fetchone())

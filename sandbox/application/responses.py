@@ -7,6 +7,7 @@ from socket import SHUT_RDWR, socket
 import msgspec
 from flask import Response
 
+from sandbox.application.capacity import Overload
 from sandbox.application.inbox import Answer, refusal
 
 _REDIRECTS = range(300, 400)
@@ -23,6 +24,14 @@ def to_response(answer: Answer) -> Response:
 def injected_error(status: int) -> Answer:
     """Return the answer for a status that a switch asks for."""
     return refusal(status, "broken_on_purpose", "a switch asks for this status")
+
+
+def too_busy(overload: Overload) -> Response:
+    """Refuse a POST for lack of capacity."""
+    response = to_response(refusal(overload.status, "too_busy", "the application cannot take more now"))
+    if overload.retry_after is not None:
+        response.headers["Retry-After"] = str(overload.retry_after)
+    return response
 
 
 def drip(response: Response, seconds: float) -> Response:

@@ -1,13 +1,15 @@
 """The switches that break the application on purpose."""
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
 
+from sandbox.application.capacity import Capacity, Clock, Overload, Seconds, TokenBucket
+
 _T = TypeVar("_T")
-_Seconds = Annotated[float, msgspec.Meta(ge=0, le=600)]
 _Status = Annotated[int, msgspec.Meta(ge=200, le=599)]
 _GOLDEN_RATIO = 0.6180339887498949
 
@@ -22,7 +24,7 @@ class PartialFault(msgspec.Struct, Generic[_T], frozen=True, forbid_unknown_fiel
 class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The first five break `POST /communications`: every call, or with `{"value": ..., "share": 0.5}` some calls."""
 
-    slow: _Seconds | PartialFault[_Seconds] | None = None
+    slow: Seconds | PartialFault[Seconds] | None = None
     """Wait for this many seconds, then process the call, even if the caller has hung up."""
     status: _Status | PartialFault[_Status] | None = None
     """Answer with this status, without processing the call."""
@@ -30,8 +32,10 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Process the call, but answer with this status."""
     cut: Literal["before", "after"] | PartialFault[Literal["before", "after"]] | None = None
     """Close the connection without an answer, before or after processing the call."""
-    drip: _Seconds | PartialFault[_Seconds] | None = None
+    drip: Seconds | PartialFault[Seconds] | None = None
     """Wait for this many seconds before each byte of the answer's body."""
+    capacity: Capacity | None = None
+    """Refuse each `POST /communications` above this rate, without processing it; see `Capacity`."""
     unauthorized: bool | None = None
     """Refuse the token (401), for the lists as well."""
     lists_down: bool | None = None
@@ -55,27 +59,43 @@ class Faults(msgspec.Struct, frozen=True):
 class SwitchBoard:
     """The current state of the switches. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._calls = 0
+        self._bucket: TokenBucket | None = None
         self.current = Switches()
 
     def set(self, changes: Mapping[str, object]) -> Switches:
         """Change some switches (None turns a switch off), and count calls from 0 again.
 
-        ValidationError names a switch that does not exist, or its bad value.
+        `capacity` starts with a full bucket; other changes leave its bucket as it is. ValidationError names a switch
+        that does not exist, or its bad value.
         """
         with self._lock:
             before = msgspec.structs.asdict(self.current)
             self.current = msgspec.convert(msgspec.to_builtins(before) | dict(changes), Switches)
             self._calls = 0
+            if "capacity" in changes:
+                self._limit()
             return self.current
 
     def clear(self) -> Switches:
         """Turn all switches off."""
         with self._lock:
             self.current = Switches()
+            self._limit()
             return self.current
+
+    def _limit(self) -> None:
+        """Start the current capacity afresh."""
+        capacity = self.current.capacity
+        self._bucket = TokenBucket(capacity, self._clock) if capacity else None
+
+    def admit(self) -> Overload | None:
+        """Let a POST in, or return how to refuse it."""
+        bucket = self._bucket
+        return bucket.take() if bucket else None
 
     def next_call(self) -> Faults:
         """Return the faults of the next call."""

@@ -15,7 +15,7 @@ from sandbox.application.communications import Communications, NewCommunication
 from sandbox.application.inbox import Answer, Inbox, ReceivedPost, refusal
 from sandbox.application.listings import EmailQuery, Listings, SmsQuery
 from sandbox.application.overview import Overview
-from sandbox.application.responses import drip, hang_up, injected_error, to_response
+from sandbox.application.responses import drip, hang_up, injected_error, to_response, too_busy
 from sandbox.application.switches import Faults, SwitchBoard
 
 _T = TypeVar("_T", bound=msgspec.Struct)
@@ -104,6 +104,9 @@ def _add_communications(app: Flask, services: Services) -> None:
     def reprocess() -> ResponseReturnValue:
         headers = request.headers
         received = services.inbox.receive(request.get_data(), headers.get("Idempotency-Key"), headers.get("X-Run-Id"))
+        if overload := services.switchboard.admit():
+            services.inbox.record_answer(received, overload.status, refused=True)
+            return too_busy(overload)
         faults = services.switchboard.next_call()
         time.sleep(faults.slow)
         answer = _process(services, received, faults)
