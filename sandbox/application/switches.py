@@ -2,12 +2,12 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
 
-from sandbox.application.capacity import Capacity, Clock, Overload, Seconds, TokenBucket
+from sandbox.application.capacity import Capacity, Clock, LaneQueue, Lanes, Overload, Seconds, TokenBucket
 
 _T = TypeVar("_T")
 _Status = Annotated[int, msgspec.Meta(ge=200, le=599)]
@@ -22,7 +22,10 @@ class PartialFault(msgspec.Struct, Generic[_T], frozen=True, forbid_unknown_fiel
 
 
 class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The first five break `POST /communications`: every call, or with `{"value": ..., "share": 0.5}` some calls."""
+    """The first five break `POST /communications`: every call, or with `{"value": ..., "share": 0.5}` some calls.
+
+    They affect the calls that `capacity` and then `lanes` have let in.
+    """
 
     slow: Seconds | PartialFault[Seconds] | None = None
     """Wait for this many seconds, then process the call, even if the caller has hung up."""
@@ -36,6 +39,8 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Wait for this many seconds before each byte of the answer's body."""
     capacity: Capacity | None = None
     """Refuse each `POST /communications` above this rate, without processing it; see `Capacity`."""
+    lanes: Lanes | None = None
+    """Process so many `POST /communications` at a time, and let the others wait for their turn; see `Lanes`."""
     unauthorized: bool | None = None
     """Refuse the token (401), for the lists as well."""
     lists_down: bool | None = None
@@ -64,38 +69,44 @@ class SwitchBoard:
         self._lock = threading.Lock()
         self._calls = 0
         self._bucket: TokenBucket | None = None
+        self._lane_queue: LaneQueue | None = None
         self.current = Switches()
 
     def set(self, changes: Mapping[str, object]) -> Switches:
         """Change some switches (None turns a switch off), and count calls from 0 again.
 
-        `capacity` starts with a full bucket; other changes leave its bucket as it is. ValidationError names a switch
-        that does not exist, or its bad value.
+        `capacity` starts with a full bucket, and `lanes` with empty lanes: who waits is let through at once. Other
+        changes leave both as they are. ValidationError names a switch that does not exist, or its bad value.
         """
         with self._lock:
             before = msgspec.structs.asdict(self.current)
             self.current = msgspec.convert(msgspec.to_builtins(before) | dict(changes), Switches)
             self._calls = 0
-            if "capacity" in changes:
-                self._limit()
+            self._limit(changes)
             return self.current
 
     def clear(self) -> Switches:
         """Turn all switches off."""
         with self._lock:
             self.current = Switches()
-            self._limit()
+            self._limit(("capacity", "lanes"))
             return self.current
 
-    def _limit(self) -> None:
-        """Start the current capacity afresh."""
-        capacity = self.current.capacity
-        self._bucket = TokenBucket(capacity, self._clock) if capacity else None
+    def _limit(self, names: Collection[str]) -> None:
+        """Start the limits of these switches afresh."""
+        capacity, lanes = self.current.capacity, self.current.lanes
+        if "capacity" in names:
+            self._bucket = TokenBucket(capacity, self._clock) if capacity else None
+        if "lanes" in names:
+            if self._lane_queue:
+                self._lane_queue.close()
+            self._lane_queue = LaneQueue(lanes, self._clock) if lanes else None
 
     def admit(self) -> Overload | None:
-        """Let a POST in, or return how to refuse it."""
-        bucket = self._bucket
-        return bucket.take() if bucket else None
+        """Let a POST in once it has had its turn in a lane, or return how to refuse it."""
+        bucket, lane_queue = self._bucket, self._lane_queue
+        overload = bucket.take() if bucket else None
+        return overload or (lane_queue.pass_through() if lane_queue else None)
 
     def next_call(self) -> Faults:
         """Return the faults of the next call."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import boto3
 import pytest
+import requests
 
 from sandbox.application import ReferenceApplication
 from sandbox.mailbox import Mailbox
@@ -37,14 +38,15 @@ class ReferenceSystem:
 
     def post(self, communication_id, operation, key=None, **options):
         """POST a communication to be sent again, as comms-reprocess does; return the response."""
-        payload = {
-            "primaryId": communication_id,
-            "operation": operation,
-            "createdBy": "bob",
-            "created": "2026-01-01T00:00:00Z",
-        }
+        payload = payload_of(communication_id, operation)
         headers = {"Idempotency-Key": key} if key else {}
         return self.app.request("POST", "/communications", json=payload, headers=headers, **options)
+
+    def post_and_hang_up(self, communication_id, operation):
+        """POST a communication, and close the connection because the answer takes too long."""
+        url, headers = f"{self.app.url}/communications", {"Authorization": f"Bearer {self.app.token}"}
+        with pytest.raises(requests.ReadTimeout):
+            requests.post(url, json=payload_of(communication_id, operation), headers=headers, timeout=0.2)
 
     def row(self, communication_id):
         """Return everything that the application has stored about a communication."""
@@ -59,6 +61,16 @@ class ReferenceSystem:
         """How often the providers have accepted each communication."""
         mails = [str(message["X-Communication-Id"]) for message in self.mail.messages()]
         return collections.Counter(mails + [message.communication_id for message in self.sms.messages()])
+
+
+def payload_of(communication_id, operation):
+    """The body of a POST."""
+    return {
+        "primaryId": communication_id,
+        "operation": operation,
+        "createdBy": "bob",
+        "created": "2026-01-01T00:00:00Z",
+    }
 
 
 def wait_until(condition, timeout=20):

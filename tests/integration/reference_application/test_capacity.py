@@ -1,8 +1,13 @@
 """The switches that limit what the reference application can take."""
 
-import pytest
+from concurrent.futures import ThreadPoolExecutor
 
-from sandbox.application.capacity import Capacity, Overload, TokenBucket
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.application.capacity import Capacity, LaneQueue, Lanes, Overload, TokenBucket
 from sandbox.application.switches import SwitchBoard
 from tests.fakes import FakeClock
 from tests.integration.reference_application.system import status_and_code
@@ -117,6 +122,101 @@ def test_a_refusal_has_the_status_of_the_switch_and_no_retry_after_unless_asked_
     assert "Retry-After" not in refused.headers
 
 
+# -- lanes
+
+
+@given(
+    number=st.integers(1, 4),
+    seconds=st.integers(1, 5),
+    gaps=st.lists(st.integers(0, 6), min_size=1, max_size=40),
+)
+def test_no_lane_ever_has_two_posts_none_is_idle_while_one_waits_and_all_keep_their_order(number, seconds, gaps):
+    """Compared with lanes that are simulated one by one."""
+    clock = FakeClock(now=0)
+    queue = LaneQueue(Lanes(number, seconds), clock)
+    free_at = [0] * number
+    for gap in gaps:
+        now = clock.advance(gap)
+        lane = free_at.index(min(free_at))
+        free_at[lane] = max(now, free_at[lane]) + seconds
+        assert queue.reserve() == free_at[lane] - now
+
+
+def test_two_lanes_take_two_posts_at_a_time(clock):
+    """Half a second each makes four a second."""
+    queue = LaneQueue(Lanes(number=2, seconds=0.5), in_seconds(clock))
+    assert [queue.reserve() for _ in range(5)] == [0.5, 0.5, 1, 1, 1.5]
+    clock.advance(1_250)
+    assert [queue.reserve() for _ in range(2)] == [0.5, 0.75]
+
+
+def test_no_more_than_a_thousand_posts_wait(clock):
+    """The next one is refused at once, until one has left its lane."""
+    queue = LaneQueue(Lanes(number=1, seconds=1), in_seconds(clock))
+    for _ in range(1000):
+        queue.reserve()
+    assert queue.pass_through() == Overload(503)
+    clock.advance(1_000)
+    assert queue.reserve() == 1000
+    assert queue.reserve() is None
+
+
+def test_a_lane_that_is_free_processes_the_post_after_its_seconds(reference):
+    """Then the lane is free for the next one."""
+    reference.app.switch(lanes={"number": 1, "seconds": 0.05})
+    assert [reference.post("nosuch", "send.email").status_code for _ in range(2)] == [404, 404]
+
+
+@pytest.mark.parametrize("changes", [{"lanes": None}, {"lanes": {"number": 1000, "seconds": 0.01}}])
+def test_changing_the_switch_lets_through_those_who_wait(reference, changes):
+    """Here each would have been in its lane for ten minutes. A change of another switch leaves them where they are."""
+    ids = reference.create_failed("emails", 3)
+    reference.app.switch(lanes={"number": 1, "seconds": 600})
+    with ThreadPoolExecutor(3) as pool:
+        answers = post_and_wait_until_received(reference, pool, ids)
+        reference.app.switch(worker_paused=True)
+        assert [reference.row(id_)["state"] for id_ in ids] == ["failed"] * 3
+        reference.app.switch(**changes)
+        assert [answer.result().status_code for answer in answers] == [202] * 3
+
+
+def test_a_post_that_waits_for_a_lane_is_processed_even_if_the_caller_hangs_up(reference):
+    """The caller has long gone when its turn comes."""
+    [id_] = reference.create_failed("emails")
+    reference.app.switch(lanes={"number": 1, "seconds": 600})
+    reference.post_and_hang_up(id_, "send.email")
+    assert reference.row(id_)["state"] == "failed"
+    reference.app.reset_switches()
+    reference.wait_for_row(id_, sent=1)
+
+
+def test_an_application_that_stops_waits_for_nobody_in_the_lanes(start_reference):
+    """It ends by itself, the callers get no answer, and nothing is processed."""
+    reference = start_reference(rounds=1, requeue_after=0.05)
+    ids = reference.create_failed("emails", 2)
+    reference.app.switch(lanes={"number": 1, "seconds": 600})
+    with ThreadPoolExecutor(2) as pool:
+        answers = post_and_wait_until_received(reference, pool, ids)
+        process = reference.app._process
+        reference.app.stop()
+        assert [type(answer.exception()) for answer in answers] == [requests.ConnectionError] * 2
+    assert process.returncode == 0
+    assert "Traceback" not in reference.app.log.read_text()
+    reference.app.start()
+    assert [reference.row(id_)["state"] for id_ in ids] == ["failed"] * 2
+
+
+def post_and_wait_until_received(reference, pool, ids):
+    """POST these emails at once, and return the future answers as soon as the application has received all POSTs."""
+    received = reference.app.stats()["payloads"]
+    answers = [pool.submit(reference.post, id_, "send.email", key="a") for id_ in ids]
+    reference.app.wait_for_stats(payloads=received + len(ids))
+    return answers
+
+
+# -- both
+
+
 @pytest.mark.parametrize(
     "switches",
     [
@@ -125,6 +225,9 @@ def test_a_refusal_has_the_status_of_the_switch_and_no_retry_after_unless_asked_
         {"capacity": {"per_second": 1, "lockout": -1}},
         {"capacity": {"per_second": 1, "status": 202}},
         {"capacity": {"per_second": 1, "lock_out": 1}},
+        {"lanes": {"number": 0, "seconds": 1}},
+        {"lanes": {"number": 1, "seconds": 0}},
+        {"lanes": {"number": 1}},
     ],
 )
 def test_a_limit_that_makes_no_sense_is_refused_and_changes_nothing(reference, switches):
