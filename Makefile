@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 TEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hooks lint test test-pythons check demo serve fire chaos record docs bench-collect bench-send bench-run bench-report bench-cost clean
+.PHONY: help setup hooks lint test test-pythons check demo serve fire chaos record docs bench-collect bench-send bench-run bench-report bench-pace bench-cost clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -89,6 +89,9 @@ bench-report: setup  ## measure the report, the dry run and the worklist of a mi
 
 bench-send: setup  ## measure the CPU that sending one communication takes (a minute)
 	@$(BIN)/python -m benchmarks.send
+
+bench-pace: setup  ## simulate what the pace does for applications of many kinds (a minute)
+	@$(BIN)/python -m benchmarks.pace
 
 bench-cost: setup  ## print the time and the bill of a run: N=1000000 CONCURRENCY=100
 	@$(BIN)/python -m benchmarks.cost $(or $(N),1000000) --concurrency $(or $(CONCURRENCY),100)

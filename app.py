@@ -12,9 +12,11 @@ from chalice.app import Chalice, CloudWatchEvent
 
 from chalicelib import wiring
 from chalicelib.api import authorizer, blueprint
+from chalicelib.ledger.pace import Turn
 from chalicelib.models import Batch, Task, TaskResult, as_json
-from chalicelib.runs import approval, collect, record, report
+from chalicelib.runs import approval, collect, next_run, record, report
 from chalicelib.runs.reprocess import reprocess_communication
+from chalicelib.runs.turn import TurnRequest, limits_of, take_turn
 from chalicelib.telemetry.logs import log_calls
 
 __all__ = ["app", "authorizer"]
@@ -41,6 +43,13 @@ def collector(event: CloudWatchEvent) -> None:
     )
 
 
+@app.lambda_function(name="begin")
+def begin_batch(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Say when a batch may be sent."""
+    deps = wiring.of(context.invoked_function_arn)
+    return as_json(take_turn(msgspec.convert(event, TurnRequest), deps.ledger, deps.configuration))
+
+
 @app.lambda_function(name="reprocess")
 def reprocess(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Send one communication, once."""
@@ -56,8 +65,11 @@ def record_batch(event: dict[str, Any], context: Any) -> dict[str, Any]:
     deps = wiring.of(context.invoked_function_arn)
     batch = msgspec.convert(event["batch"], Batch)
     results = msgspec.convert(event.get("results", []), list[TaskResult])
+    # A child that an earlier version started has no turn.
+    turn = msgspec.convert(event["turn"]["Payload"], Turn) if "turn" in event else None
     began = not event.get("halted")
-    return record.finish_batch(event["runId"], batch, results, deps.ledger, deps.settings, began=began)
+    limits = limits_of(deps.configuration)
+    return record.finish_batch(event["runId"], batch, results, turn, deps.ledger, limits, deps.settings, began=began)
 
 
 @app.lambda_function(name="report")
@@ -68,7 +80,8 @@ def report_run(event: dict[str, Any], context: Any) -> dict[str, Any]:
     notification = report.finish_run(
         event["runId"], failure, deps.ledger, deps.manifests, deps.settings, declined=declined
     )
-    return as_json(notification)
+    run = deps.ledger.runs.read(event["runId"])
+    return as_json(notification) | next_run.following(run, deps.names.location, deps.ledger)
 
 
 @app.lambda_function(name="request_approval")

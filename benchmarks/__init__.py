@@ -1,1 +1,1 @@
-"""What it costs and how fast it is: `make bench-collect`, `bench-send`, `bench-run`, `bench-report`, `bench-cost`."""
+"""What it costs and how fast it is: `make bench-collect`, `-send`, `-run`, `-report`, `-pace` and `-cost`."""

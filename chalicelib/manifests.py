@@ -6,7 +6,7 @@ import json
 import re
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any, Self
 
 import msgspec
@@ -33,14 +33,15 @@ _decode_json = json.JSONDecoder().raw_decode
 class ManifestWriter:
     """Writes a manifest: a JSON array of batches, in the order in which communications are added.
 
-    As a context manager it deletes its temporary file in the end.
+    `sizes` are those of the first batches, each at most `batch_size`. As a context manager it deletes its temporary
+    file in the end.
     """
 
-    def __init__(self, batch_size: int) -> None:
+    def __init__(self, batch_size: int, sizes: Sequence[int] = ()) -> None:
         self.batches = 0
         self.communications = 0
         self.file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 (closed by __exit__)
-        self._batch_size = batch_size
+        self._sizes = [*(min(size, batch_size) for size in sizes), batch_size]
         self._batch: dict[tuple[str, str], Communication] = {}
 
     def __enter__(self) -> Self:
@@ -55,7 +56,7 @@ class ManifestWriter:
             return False
         self._batch[communication.key] = communication
         self.communications += 1
-        if len(self._batch) == self._batch_size:
+        if len(self._batch) == self._sizes[min(self.batches, len(self._sizes) - 1)]:
             self._write_batch()
         return True
 

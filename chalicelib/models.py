@@ -103,12 +103,18 @@ class SkipReason(StrEnum):
 
 
 class OutcomeReason(StrEnum):
-    """Reasons of outcomes that speak of AWS and not of the application, whose codes are any others."""
+    """Reasons of outcomes that speak of AWS or of the pace, and not of the application, whose codes are any others."""
 
     LAMBDA_THROTTLED = "lambda_throttled"
     LAMBDA_FAILED = "lambda_failed"
     DIED_WHILE_SENDING = "died_while_sending"
     SECRET_UNAVAILABLE = "secret_unavailable"  # noqa: S105 (not a secret)
+    PACED = "paced"
+
+
+# How the reason of a pace begins that somebody has set by hand; the name follows. Its other reasons are `slow_answers`,
+# `no_answer_in_time`, and the application's codes.
+SET_BY = "set_by:"
 
 
 class NotifyReason(StrEnum):
@@ -165,12 +171,17 @@ class Batch(Record, frozen=True):
 
 
 class Task(Record, frozen=True):
-    """The input of one call of `reprocess`: a communication, and the run and batch that it belongs to."""
+    """The input of one call of `reprocess`: a communication, and the run and batch that it belongs to.
+
+    `epoch` is that of the batch's reservation (see chalicelib.ledger.pace), `limited` whether the pace made it wait.
+    """
 
     run_id: str
     index: int
     communication: Communication
     requested_by: str
+    epoch: int = 0
+    limited: bool = False
 
     @property
     def owner(self) -> str:
@@ -198,7 +209,10 @@ class TaskResult(Record, frozen=True):
 
 
 class OutcomeRecord(Record, frozen=True):
-    """How one communication ended a run. `reason` is a code; `manual` says that it went to the worklist."""
+    """How one communication ended a run. `reason` is a code; `manual` says that it went to the worklist.
+
+    `refused` says that the application refused its POST as one too many.
+    """
 
     operation: str
     primary_id: str
@@ -206,6 +220,7 @@ class OutcomeRecord(Record, frozen=True):
     reason: str | None = None
     relapsed: bool = False
     manual: bool = False
+    refused: bool = False
 
 
 class BatchRecord(Record, frozen=True):
@@ -247,7 +262,10 @@ class Run(Record, frozen=True):
     that the run met (see chalicelib.notifications.policy). `oldest` is since when the oldest failure has been waiting,
     leaving out what is for people to decide. `post_ms` and `posts` are the sum and the number of the measured POSTs.
     `recoveries` counts how often recovery has tried to help this run, the last time at `recovered_at`. `untold` is how
-    many communications had gone to the worklist without a mail about them when the run ended.
+    many communications had gone to the worklist without a mail about them when the run ended. `pace` is that of a run
+    that was slowed down when it ended, in communications in 1,000 seconds, and `pace_reason` why; `pace_until` is how
+    long that holds if somebody has set it, or if the application needs a pause. `next_run_at` is when the next run
+    begins, if it does not wait for the schedule.
     """
 
     run_id: str
@@ -282,6 +300,10 @@ class Run(Record, frozen=True):
     recoveries: int = 0
     recovered_at: int = 0
     untold: int = 0
+    pace: int | None = None
+    pace_reason: str | None = None
+    pace_until: int | None = None
+    next_run_at: int | None = None
 
     @property
     def eligible(self) -> int:

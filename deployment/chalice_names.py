@@ -3,7 +3,7 @@
 from chalicelib.names import Names
 
 # The functions of app.py; the one of the HTTP API has the app's own name.
-FUNCTIONS = ("", "authorizer", "collector", "reprocess", "record", "report", "request_approval")
+FUNCTIONS = ("", "authorizer", "collector", "begin", "reprocess", "record", "report", "request_approval")
 
 # What config.json, and the file of its policy, call each function.
 POLICY_FILES = tuple(function or "api_handler" for function in FUNCTIONS)

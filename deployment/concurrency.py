@@ -31,9 +31,9 @@ def warning(client: Any, stage: Stage) -> str | None:
 def _needed(stage: Stage) -> int:
     """Return how many executions a run needs of those that are not reserved for a function.
 
-    Of `reprocess`, or in its place `record`, up to `CONCURRENCY`; of each other function one. A second run at the same
-    time needs as many again.
+    Of `reprocess`, or in its place `begin` or `record`, up to `CONCURRENCY`; of each other function one. A second run
+    at the same time needs as many again.
     """
-    others = [name for name in chalice_names.POLICY_FILES if name not in ("reprocess", "record")]
+    others = [name for name in chalice_names.POLICY_FILES if name not in ("begin", "reprocess", "record")]
     sending = 0 if "reprocess" in stage.reserved else stage.settings.concurrency
     return sending + sum(name not in stage.reserved for name in others)

@@ -33,7 +33,8 @@ def documents(names: Names, auth: Auth) -> dict[str, Json]:
             collector,
             *secret,
         ],
-        "record": _ledger(names, "PutItem UpdateItem BatchGetItem"),
+        "begin": _ledger(names, "GetItem UpdateItem"),
+        "record": _ledger(names, "GetItem PutItem UpdateItem BatchGetItem"),
         "report": [*_ledger(names, _EVERYTHING), _runs(names, "GetObject"), _told_what_is_gone(names)],
         "reprocess": [*_ledger(names, "GetItem UpdateItem"), *secret],
         "request_approval": [

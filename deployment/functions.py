@@ -25,6 +25,7 @@ _HANDLERS = {
     "": "app.app",
     "authorizer": "app.authorizer",
     "collector": "app.collector",
+    "begin": "app.begin_batch",
     "reprocess": "app.reprocess",
     "record": "app.record_batch",
     "report": "app.report_run",

@@ -28,6 +28,9 @@ LOG_DELIVERY = (
     "DescribeLogGroups",
 )
 
+# What the states call.
+_FUNCTIONS = ("begin", "reprocess", "record", "report", "request_approval", "collector")
+
 DELETING = "DELETING"
 
 # AWS deletes a state machine asynchronously, and none with its name can be created until that is done.
@@ -61,10 +64,11 @@ def policy(names: Names) -> Json:
     The latter is from AWS Step Functions Developer Guide, "IAM policies for using Distributed Map states".
     """
     bucket = names.bucket_arn
-    functions = [names.function_arn(name) for name in ("reprocess", "record", "report", "request_approval")]
+    functions = [names.function_arn(name) for name in _FUNCTIONS]
     executions = names.arn("states", f"execution:{names.prefix}")
     return document(
         allow("lambda:InvokeFunction", *functions),
+        # For executions that version 0.1.0 has started: their children look at the run's switch themselves.
         allow("dynamodb:GetItem", names.table_arn),
         allow("s3:GetObject", f"{bucket}/runs/*", condition=OWN_ACCOUNT),
         allow(

@@ -54,7 +54,7 @@ def dynamodb(request):
 @pytest.fixture
 def table(dynamodb):
     """An empty table with the definition that deploy.py uses."""
-    return _new_table(dynamodb)
+    return new_table(dynamodb)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def communications(request, clock):
     """The ledger's communications; each test runs with the fake, and with the real ones on both DynamoDBs."""
     if request.param == "fake":
         return FakeCommunications(clock)
-    return Communications(_new_table(request.getfixturevalue(request.param)), clock)
+    return Communications(new_table(request.getfixturevalue(request.param)), clock)
 
 
 def pytest_collection_finish():
@@ -89,7 +89,7 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(f"time in tests: {folders}")
 
 
-def _new_table(client):
+def new_table(client):
     definition = table_definition(f"ledger-{next(_numbers)}")
     client.create_table(**definition)
     return Table(client, definition["TableName"])

@@ -25,10 +25,13 @@ from chalicelib.errors import (
 )
 from chalicelib.ledger import Ledger, claims
 from chalicelib.ledger.claims import AlreadySettled, ClaimRefused, HistoryEntry, Rules, State
+from chalicelib.ledger.pace import Pace
+from chalicelib.ledger.pace_feedback import refused
 from chalicelib.ledger.table import Table
 from chalicelib.ledger.worklist import Change, Decision, Refusal, Refuse, Worklist, WorklistEntry, with_decision
 from chalicelib.manifests import ManifestWriter
 from chalicelib.models import Batch, Communication, CommunicationStatus, Run, RunStatus, Selection, Task, Trigger
+from chalicelib.settings import Settings
 
 # In milliseconds.
 HOUR = 3_600_000
@@ -45,6 +48,24 @@ def make_run(run_id: str = "run", **fields: Any) -> Run:
         "requested_at": NOON,
     }
     return Run(run_id=run_id, **defaults | fields)
+
+
+class FakePacing:
+    """The pace, without a table."""
+
+    def __init__(self, clock: times.Clock) -> None:
+        self.pace = Pace()
+        self._clock = clock
+
+    def read(self) -> Pace:
+        return self.pace
+
+    def change(self, rule: Callable[[Pace, int], tuple[Any, Pace]]) -> Any:
+        result, self.pace = rule(self.pace, self._clock())
+        return result
+
+    def refused(self, epoch: int, reason: str, retry_after: int | None) -> None:
+        self.pace = refused(self.pace, epoch, reason, retry_after, self._clock())
 
 
 class FakeClock:
@@ -315,7 +336,8 @@ class FakeCall:
     """A call of a route, as its handler gets it: by `Jo`, with this query or body. `audit` are the details logged."""
 
     def __init__(self, ledger: Ledger, configuration: Configuration | None = None, **request: Any) -> None:
-        self.deps = SimpleNamespace(ledger=ledger, configuration=configuration)
+        settings = Settings(resource_prefix="comms-test")
+        self.deps = SimpleNamespace(ledger=ledger, configuration=configuration, settings=settings)
         self.caller = "Jo"
         self.query = request.get("query")
         self.body = request.get("body")

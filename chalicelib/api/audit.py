@@ -1,4 +1,4 @@
-"""The audit line in the log for every change that somebody makes: ids and the name of a token only."""
+"""The audit line in the log for every change that somebody makes: ids, numbers and the name of a token only."""
 
 import json
 import sys

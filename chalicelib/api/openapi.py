@@ -158,7 +158,7 @@ def _refused(route: Route) -> set[int]:
         statuses.add(404)
     if route.conflicts:
         statuses.add(409)
-    if route.method == "POST":
+    if route.method in ("POST", "PUT"):
         statuses.add(415)
     return statuses
 

@@ -17,7 +17,7 @@ class Route(msgspec.Struct, frozen=True):
     """
 
     name: str
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str
     role: Role | None
     summary: str
@@ -168,5 +168,24 @@ BULK_DISMISS = Route(
 SCHEDULE = Route("getSchedule", "GET", "/schedule", "viewer", "Get the schedule", schemas.ScheduleView)
 PAUSE = Route("pauseSchedule", "POST", "/schedule/pause", "operator", "Pause the schedule", schemas.ScheduleView)
 RESUME = Route("resumeSchedule", "POST", "/schedule/resume", "operator", "Resume the schedule", schemas.ScheduleView)
+
+PACE = Route("getPace", "GET", "/pace", "viewer", "Get the pace: how fast the application is called", schemas.PaceView)
+SET_PACE = Route(
+    "setPace",
+    "PUT",
+    "/pace",
+    "operator",
+    "Set the pace by hand, for a while",
+    schemas.PaceView,
+    body=schemas.NewPace,
+)
+RELEASE_PACE = Route(
+    "releasePace",
+    "DELETE",
+    "/pace",
+    "operator",
+    "Let the pace find out again what the application can take",
+    schemas.PaceView,
+)
 
 ALL = tuple(each for each in list(globals().values()) if isinstance(each, Route))

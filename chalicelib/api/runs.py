@@ -50,8 +50,10 @@ def list_runs(call: Call) -> RunsPage:
 
 @handles(routes.RUN)
 def get_run(call: Call, run_id: str) -> RunView:
-    """Return a run."""
-    return run_view(queries.get_run(call.deps.ledger, run_id))
+    """Return a run; if it is under way, with how it gets on."""
+    deps = call.deps
+    run = queries.get_run(deps.ledger, run_id)
+    return run_view(run, queries.get_progress(run, deps.ledger, deps.configuration, deps.settings))
 
 
 @handles(routes.OUTCOMES)

@@ -54,13 +54,23 @@ class OutcomesQuery(RequestModel, frozen=True):
     cursor: Cursor | None = None
 
 
+class RunPace(ResponseModel, frozen=True):
+    """How many communications a second a run may send, and the code of what holds it down (see `PaceView`)."""
+
+    per_second: float
+    reason: str | None
+
+
 class RunView(ResponseModel, frozen=True):
     """A run.
 
     `counts` holds the number of each outcome so far, `done` their sum. `skipped` says why some never entered a batch.
     `truncated`: a limit cut the run short, and at least `truncatedCount` more are left for later runs (null: the lists
     give no total). `listErrors` say which lists could not be read to their end, so that the run lacks what they hold.
-    `notFound` holds the first of the requested ids that no list contains.
+    `notFound` holds the first of the requested ids that no list contains. `pace` is how fast a run under way may be,
+    and how fast one was that was slowed down, when it ended. `expectedEnd` is when a run under way ends if the pace
+    stays as it is and no other run shares it; null while it is being stopped. A list of runs (`GET /runs`) has
+    neither for those under way. `nextRunAt` is when the next run begins, if it does not wait for the schedule.
     """
 
     run_id: str
@@ -83,6 +93,9 @@ class RunView(ResponseModel, frozen=True):
     decided_by: str | None
     decided_at: Moment | None
     error: str | None
+    pace: RunPace | None
+    expected_end: Moment | None
+    next_run_at: Moment | None
 
 
 class RunsPage(ResponseModel, frozen=True):
@@ -318,6 +331,40 @@ class ScheduleView(ResponseModel, frozen=True):
     paused: bool
     paused_by: str | None
     paused_at: Moment | None
+
+
+class PaceView(ResponseModel, frozen=True):
+    """How fast the application is called, by all runs together: `perSecond` now, `since` then.
+
+    `reason` is a code for what holds it down: one of the application's (such as `http_429`), `slow_answers`,
+    `no_answer_in_time`, `max_per_second` (in application.toml), or `set_by:` and a name; null if nothing does.
+    `why` says it in words. Nothing is sent before `blockedUntil`, because the application needs a pause.
+    `sustainedPerSecond` is the highest rate that went well, `refusedPerSecond` the lowest that did not, and `usualMs`
+    how long a POST usually takes; null if nobody knows. `canary`: nobody knows whether the application works now, so a
+    run tries a few first. `maxPerSecond` and `maxInFlight` are the ceilings in application.toml. `setBy` has set the
+    pace by hand, until `setUntil`.
+    """
+
+    per_second: float
+    since: Moment | None
+    reason: str | None
+    why: str
+    blocked_until: Moment | None
+    sustained_per_second: float | None
+    refused_per_second: float | None
+    usual_ms: int | None
+    canary: bool
+    max_per_second: float | None
+    max_in_flight: int | None
+    set_by: str | None
+    set_until: Moment | None
+
+
+class NewPace(RequestModel, frozen=True):
+    """How many communications a second, and for how many minutes. Not more than `maxPerSecond`."""
+
+    per_second: Annotated[float, Meta(ge=0.1, le=10_000)]
+    minutes: Annotated[int, Meta(ge=1, le=10_080)] = 60
 
 
 class Health(ResponseModel, frozen=True):

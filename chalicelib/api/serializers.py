@@ -15,7 +15,9 @@ from chalicelib.api.schemas import (
     Cost,
     DecisionView,
     OutcomeView,
+    PaceView,
     PreviewView,
+    RunPace,
     RunView,
     SampleItem,
     ScheduleView,
@@ -24,7 +26,9 @@ from chalicelib.ledger.worklist import WorklistEntry
 from chalicelib.models import CommunicationStatus, Outcome, OutcomeRecord, Run
 from chalicelib.runs.cost import Estimate
 from chalicelib.runs.dry_run import Preview
+from chalicelib.runs.pace import PaceState
 from chalicelib.runs.prices import AS_OF
+from chalicelib.runs.queries import Progress
 from chalicelib.runs.schedule import ScheduleState
 
 # Where a cell begins that a spreadsheet might take for a formula: with a tab or a line break; or before a sign, also a
@@ -34,8 +38,8 @@ _CELL_START = re.compile(r"""^(?=[\t\r\n])|(?:^|(?<=[\t\r\n,;"']))(?=\s*[=+\-@\u
 _COLUMNS = ("id", "operation", "primaryId", "status", "attempts", "reason", "since")
 
 
-def run_view(run: Run) -> RunView:
-    """Return a run."""
+def run_view(run: Run, progress: Progress | None = None) -> RunView:
+    """Return a run, with how it gets on if that is known."""
     counts: dict[str, Any] = dict(run.counts)
     if not run.closed:
         counts[Outcome.SKIPPED.value] = counts.get(Outcome.SKIPPED, 0) + sum(run.skipped.values())
@@ -60,7 +64,16 @@ def run_view(run: Run) -> RunView:
         decided_by=run.decided_by,
         decided_at=_moment(run.decided_at),
         error=run.error,
+        pace=_run_pace(run, progress),
+        expected_end=_moment(progress.expected_end) if progress else None,
+        next_run_at=_moment(run.next_run_at),
     )
+
+
+def _run_pace(run: Run, progress: Progress | None) -> RunPace | None:
+    if progress:
+        return RunPace(per_second=progress.pace.per_second, reason=progress.pace.reason)
+    return None if run.pace is None else RunPace(per_second=run.pace / 1000, reason=run.pace_reason)
 
 
 def outcome_view(record: OutcomeRecord) -> OutcomeView:
@@ -103,8 +116,12 @@ def _basis(estimate: Estimate) -> str:
     source = "as measured in the last runs" if estimate.measured else "an assumption, as no run has measured it yet"
     return (
         f"us-east-1 list prices as of {AS_OF}, no free tier, no retries; "
-        f"{estimate.post_ms:.0f} ms for each POST ({source})"
+        f"{estimate.post_ms:.0f} ms for each POST ({source}){_pace_basis(estimate)}"
     )
+
+
+def _pace_basis(estimate: Estimate) -> str:
+    return "" if estimate.per_second is None else f"; the pace stays at {estimate.per_second:g} a second"
 
 
 def communication_view(entry: WorklistEntry) -> CommunicationView:
@@ -167,6 +184,26 @@ def schedule_view(schedule: ScheduleState) -> ScheduleView:
         paused=pause is not None,
         paused_by=pause.by if pause else None,
         paused_at=_moment(pause.at) if pause else None,
+    )
+
+
+def pace_view(state: PaceState) -> PaceView:
+    """Return the pace."""
+    pace, by_hand = state.pace, state.pace.set_pace
+    return PaceView(
+        per_second=state.per_second,
+        since=_moment(state.since),
+        reason=state.reason,
+        why=state.why,
+        blocked_until=_moment(state.blocked_until),
+        sustained_per_second=pace.sustained / 1000 or None,
+        refused_per_second=pace.refused / 1000 or None,
+        usual_ms=pace.usual_ms or None,
+        canary=pace.canary > 0,
+        max_per_second=state.limits.max_per_second,
+        max_in_flight=state.limits.max_in_flight,
+        set_by=by_hand.by if by_hand else None,
+        set_until=_moment(by_hand.until) if by_hand else None,
     )
 
 

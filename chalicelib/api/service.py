@@ -4,9 +4,11 @@ from typing import Any
 
 from chalicelib.api import openapi, routes
 from chalicelib.api.blueprint import Call, handles
-from chalicelib.api.schemas import Health, ScheduleView
-from chalicelib.api.serializers import schedule_view
-from chalicelib.runs import schedule
+from chalicelib.api.schemas import Health, PaceView, ScheduleView
+from chalicelib.api.serializers import pace_view, schedule_view
+from chalicelib.runs import pace, schedule
+
+_MINUTE = 60_000
 
 
 @handles(routes.HEALTH)
@@ -41,3 +43,26 @@ def resume_schedule(call: Call) -> ScheduleView:
     resumed = schedule.resume_schedule(call.deps.ledger, call.deps.settings)
     call.log_change()
     return schedule_view(resumed)
+
+
+@handles(routes.PACE)
+def get_pace(call: Call) -> PaceView:
+    """Return the pace."""
+    return pace_view(pace.get_pace(call.deps.ledger, call.deps.configuration))
+
+
+@handles(routes.SET_PACE)
+def set_pace(call: Call) -> PaceView:
+    """Set the pace by hand, for a while."""
+    body, deps = call.body, call.deps
+    state = pace.set_pace(body.per_second, body.minutes * _MINUTE, call.caller, deps.ledger, deps.configuration)
+    call.log_change(perSecond=body.per_second, minutes=body.minutes)
+    return pace_view(state)
+
+
+@handles(routes.RELEASE_PACE)
+def release_pace(call: Call) -> PaceView:
+    """Let the pace find out again what the application can take."""
+    released = pace.release_pace(call.deps.ledger, call.deps.configuration)
+    call.log_change()
+    return pace_view(released)

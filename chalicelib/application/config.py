@@ -122,7 +122,9 @@ class Reprocess(_Table, frozen=True):
     """The endpoint that sends a communication again. `timeout` is in seconds, for the whole POST.
 
     `fields` maps the payload's names to the application's. `accepted` (empty: every 2xx), `already_sent`, `rejected`
-    and `doubtful` (perhaps processed) are statuses. `reason` is JMESPath to a reason code in a refusal.
+    and `doubtful` (perhaps processed) are statuses. `reason` is JMESPath to a reason code in a refusal. All runs
+    together send no more than `max_per_second` on average, and `max_in_flight` at once; without them, the pace finds
+    out what the application can take.
     """
 
     url: str
@@ -136,6 +138,8 @@ class Reprocess(_Table, frozen=True):
     rejected: list[Status] = []
     doubtful: list[AnyStatus] = []
     reason: Text | None = None
+    max_per_second: Annotated[float, Meta(ge=0.1, le=10_000)] | None = None
+    max_in_flight: Annotated[int, Meta(ge=1, le=1000)] | None = None
 
 
 class Auth(_Table, frozen=True):

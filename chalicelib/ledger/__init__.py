@@ -10,6 +10,7 @@ from chalicelib.ledger.checkpoints import Checkpoints
 from chalicelib.ledger.communications import Communications
 from chalicelib.ledger.incidents import Incidents
 from chalicelib.ledger.mails import Mails
+from chalicelib.ledger.pacing import Pacing
 from chalicelib.ledger.runs import Runs
 from chalicelib.ledger.schedule import Schedule
 from chalicelib.ledger.table import Table
@@ -32,4 +33,5 @@ class Ledger:
         self.allowances = Allowances(table, clock)
         self.approvals = Approvals(table, clock, retention)
         self.schedule = Schedule(table, clock)
+        self.pacing = Pacing(table, clock)
         self.worklist = Worklist(table, clock, retention)

@@ -155,14 +155,14 @@ class Runs:
         item = self._table.get(*switch_key(run_id)) or {}
         return item.get("reason") if item.get("halted") else None
 
-    def record_unsuccessful_batch(self, run_id: str, index: int) -> int:
-        """Note that nothing in a batch was accepted; return how many such batches there were since the last success."""
+    def record_unsuccessful_batch(self, run_id: str, index: int) -> set[int]:
+        """Note that nothing in a batch was accepted; return all such batches since the last success."""
         item = self._table.update_and_get(
             switch_key(run_id),
             "SET #expiresAt = :expiresAt ADD #barren :index",
             {"index": {index}, "expiresAt": self._expiry()},
         )
-        return len(item["barren"])
+        return set(item["barren"])
 
     def reset_breaker(self, run_id: str) -> None:
         """Note that something in a batch was accepted: unsuccessful batches before it no longer count."""

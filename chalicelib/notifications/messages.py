@@ -43,6 +43,7 @@ def _incident(kind: str) -> str:
         policy.UNREPORTED: "a run could not be reported",
         "misconfigured": misconfiguration(detail),
         "hand": f"stopped by {detail}",
+        "overloaded": "the application needed a pause",
     }
     return known.get(cause, f"runs ended as {kind}")
 

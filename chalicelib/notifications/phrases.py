@@ -1,5 +1,6 @@
 """What several mails have in common: their form, and some sentences."""
 
+from chalicelib import times
 from chalicelib.models import Notification, NotifyReason, Run, Topic, Trigger
 
 # Amazon SNS refuses subjects of 100 characters or more, with line breaks, or with anything but ASCII (API Reference,
@@ -29,6 +30,25 @@ def started_by(run: Run) -> str:
 def misconfiguration(code: str) -> str:
     """Return what is wrong if the application answered a code, or the secret could not be read."""
     return "the secret could not be read" if code == "secret_unreadable" else f"the application answered {code}"
+
+
+def answered(reason: str | None) -> str:
+    """Return what the application did that slowed the pace down."""
+    known = {
+        "slow_answers": "the application's answers became slow",
+        "no_answer_in_time": "the application did not answer in time",
+    }
+    return known.get(reason or "", f"the application answered {reason}")
+
+
+def per_second(rate: int) -> str:
+    """Return how many a second a rate is, which counts communications in 1,000 seconds."""
+    return f"{rate / 1000:.2f}".rstrip("0").removesuffix(".")
+
+
+def moment(at: int) -> str:
+    """Return a time (milliseconds since 1970) to the second, as people need no milliseconds."""
+    return times.format_iso(at)[:19] + "Z"
 
 
 def list_errors(run: Run) -> str:

@@ -2,6 +2,7 @@
 
 from chalicelib import times
 from chalicelib.models import (
+    SET_BY,
     ApprovalDecision,
     Notification,
     NotifyReason,
@@ -11,7 +12,16 @@ from chalicelib.models import (
     RunStatus,
     Topic,
 )
-from chalicelib.notifications.phrases import details, list_errors, mail, misconfiguration, started_by
+from chalicelib.notifications.phrases import (
+    answered,
+    details,
+    list_errors,
+    mail,
+    misconfiguration,
+    moment,
+    per_second,
+    started_by,
+)
 from chalicelib.notifications.summary import Summary
 
 # How many reasons a mail lists.
@@ -51,6 +61,7 @@ def result_notification(run: Run, summary: Summary, halt_reason: str | None) -> 
         list_errors(run),
         _outcomes(run, summary),
         _reasons(summary),
+        _pace(run, summary, halt_reason),
         _worklist(run, summary),
         _remarks(run, summary),
         details(run),
@@ -72,7 +83,11 @@ def _status(run: Run, halt_reason: str | None) -> str:
     if run.status != RunStatus.STOPPED or not halt_reason:
         return run.status
     kind, _, code = halt_reason.partition(":")
-    causes = {"misconfigured": f": {misconfiguration(code)}", "breaker": ": the application seems to be down"}
+    causes = {
+        "misconfigured": f": {misconfiguration(code)}",
+        "breaker": ": the application seems to be down",
+        "overloaded": ": the application needs a pause",
+    }
     return run.status + causes.get(kind, " by a person")
 
 
@@ -82,12 +97,12 @@ def _headline(run: Run, summary: Summary, halt_reason: str | None) -> str:
     if run.error:
         text += f"\nThe run itself failed: {run.error}."
     if halt_reason:
-        text += "\n" + _why_halted(halt_reason)
+        text += "\n" + _why_halted(run, halt_reason)
         text += "" if set(summary.counts) - _NOT_SENT else " Nothing was sent."
     return text
 
 
-def _why_halted(halt_reason: str) -> str:
+def _why_halted(run: Run, halt_reason: str) -> str:
     kind, _, code = halt_reason.partition(":")
     if kind == "misconfigured":
         return (
@@ -96,7 +111,16 @@ def _why_halted(halt_reason: str) -> str:
         )
     if kind == "breaker":
         return (
-            "It was stopped because the application accepted nothing in several batches in a row: it seems to be down."
+            "It was stopped because the application accepted nothing of what was sent to it last: it seems to be down. "
+            "The next run sends a few first, and everything else only if those are accepted."
+        )
+    if kind == "overloaded":
+        ahead = run.pace_until if (run.pace_until or 0) > (run.ended_at or 0) else None
+        until = f" until {moment(ahead)} ({run.pace_reason})" if ahead else f" ({run.pace_reason})"
+        return (
+            f"It was stopped because the application needs a pause{until}. There is nothing to do: what was not sent "
+            "is still listed, and a run after the pause sends it. If this happens again and again, ask the "
+            "application's owners."
         )
     return f"It was stopped by {code or kind}."
 
@@ -138,6 +162,26 @@ def _reasons(summary: Summary) -> str:
         for (outcome, reason), number in summary.reasons.most_common(_REASONS)
     ]
     return "\n".join(["Reasons:", *rows])
+
+
+def _pace(run: Run, summary: Summary, halt_reason: str | None) -> str:
+    """Return how fast a run was that was slowed down, and what that means for what it has not sent."""
+    paced = summary.reasons[Outcome.NOT_ATTEMPTED, OutcomeReason.PACED]
+    lines = [
+        "" if run.pace is None or halt_reason == "overloaded" else _paced(run, run.pace),
+        f"POSTs that the application refused as too fast: {summary.refused}" if summary.refused else "",
+        f"No turn before the run ended: {paced}. A later run takes them." if paced else "",
+        f"The next run begins at {moment(run.next_run_at)}." if run.next_run_at else "",
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+def _paced(run: Run, rate: int) -> str:
+    reason = run.pace_reason or ""
+    if not reason.startswith(SET_BY):
+        return f"Paced at {per_second(rate)} a second: {answered(reason)} at higher rates."
+    until = f" until {moment(run.pace_until)}" if run.pace_until else ""
+    return f"Paced at {per_second(rate)} a second, as set by {reason.removeprefix(SET_BY)}{until}."
 
 
 def _worklist(run: Run, summary: Summary) -> str:

@@ -20,6 +20,7 @@ class Summary:
         self.by_operation: Counter[tuple[str, str]] = Counter()
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.relapsed = 0
+        self.refused = 0
         self.manual = 0
         self.worklist: list[OutcomeRecord] = []
 
@@ -30,6 +31,7 @@ class Summary:
             self.counts[outcome] += 1
             self.by_operation[record.operation, outcome] += 1
             self.relapsed += record.relapsed
+            self.refused += record.refused
             if record.reason:
                 self._add_reason(outcome, record.reason)
             if record.manual:

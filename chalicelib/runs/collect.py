@@ -7,6 +7,7 @@ from chalicelib.application.config import Configuration
 from chalicelib.errors import ConfigurationError, ExecutionNameTaken
 from chalicelib.executions import Executions
 from chalicelib.ledger import Ledger
+from chalicelib.ledger.pace import CANARY, Limits, effective_rate
 from chalicelib.manifests import Manifests, ManifestWriter
 from chalicelib.models import (
     Checkpoint,
@@ -62,8 +63,9 @@ def handle_event(
 
 def _emit_metrics(run: Run | None, ledger: Ledger, settings: Settings) -> None:
     worklist_size = ledger.communications.worklist_size(metrics.MAX_WORKLIST_COUNT)
-    paused = ledger.schedule.paused() is not None
-    metrics.collector_ended(settings.resource_prefix, run, worklist_size, ledger.clock(), paused=paused)
+    paused, now = ledger.schedule.paused() is not None, ledger.clock()
+    rate = effective_rate(ledger.pacing.read(), Limits(), now)
+    metrics.collector_ended(settings.resource_prefix, run, worklist_size, rate, now, paused=paused)
 
 
 def collect_run(
@@ -139,7 +141,7 @@ class Collector:
             self._executions.start(run)
             return run
         resume_from = self._ledger.checkpoints.read() if run.trigger == Trigger.SCHEDULE else None
-        with ManifestWriter(self._settings.communications_per_batch) as manifest:
+        with ManifestWriter(self._batch_size(), CANARY) as manifest:
             collection = self._fill(manifest, selection, resume_from)
             manifest.finish()
             run = self._pin(run, collection, manifest)
@@ -150,6 +152,12 @@ class Collector:
         if run.status in (RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL):
             self._executions.start(run)
         return run
+
+    def _batch_size(self) -> int:
+        """Return how many communications a batch holds: never more than may be under way at once."""
+        limit = self._configuration.reprocess.max_in_flight
+        size = self._settings.communications_per_batch
+        return size if limit is None else min(size, limit)
 
     def _fill(self, manifest: ManifestWriter, selection: Selection, resume_from: Checkpoint | None) -> Collection:
         """Scan the lists, and put what is eligible into the manifest."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from chalicelib.ledger.pace import CANARY
 from chalicelib.models import Outcome, Run
 from chalicelib.runs.prices import ALARM_METRIC, CUSTOM_METRIC, PRICES, SECRET
 from chalicelib.settings import Settings
@@ -16,10 +17,10 @@ from chalicelib.settings import Settings
 # How long a POST takes where no run has measured it. Milliseconds.
 ASSUMED_POST_MS = 200.0
 
-# Assumptions, in seconds. A call of `reprocess` beside its POST: the claim and the answer. A call of `record`. A child
-# workflow beside these two: its start, its check of the switch, its transitions. A page of a list. The start of the
+# Assumptions, in seconds. A call of `reprocess` beside its POST: the claim and the answer. A call of `begin`. A call of
+# `record`. A child workflow beside these three: its start, its transitions. A page of a list. The start of the
 # execution, the report and the mail.
-_LEDGER_S, _RECORD_S, _CHILD_S, _PAGE_S, _RUN_S = 0.05, 0.1, 0.5, 0.3, 5.0
+_LEDGER_S, _BEGIN_S, _RECORD_S, _CHILD_S, _PAGE_S, _RUN_S = 0.05, 0.05, 0.1, 0.45, 0.3, 5.0
 _REPORT_S_PER_BATCH = 0.0005
 
 # Communications on a page of a list.
@@ -54,24 +55,36 @@ _TRACED_SHARE = 0.05
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """What a run takes. `post_ms` is how long a POST takes, and `measured` whether runs have measured that."""
+    """What a run takes. `post_ms` is how long a POST takes, and `measured` whether runs have measured that.
+
+    `per_second` is the pace, if the run would be faster without it.
+    """
 
     batches: int
     seconds: int
     dollars: float
     post_ms: float
     measured: bool
+    per_second: float | None = None
 
 
-def estimate(communications: int, settings: Settings, measured_ms: float | None = None) -> Estimate:
-    """Return what a run takes; `measured_ms` is how long a POST takes, None if that is not known."""
+def estimate(
+    communications: int, settings: Settings, measured_ms: float | None = None, per_second: float | None = None
+) -> Estimate:
+    """Return what a run takes; `measured_ms` is how long a POST takes, None if that is not known.
+
+    `per_second` is the pace that the run has to live with, None if that rises.
+    """
     post_ms = ASSUMED_POST_MS if measured_ms is None else measured_ms
+    duration = seconds(communications, settings, post_ms, per_second)
+    limit = per_second if duration > seconds(communications, settings, post_ms) else None
     return Estimate(
         batches=batches(communications, settings),
-        seconds=math.ceil(seconds(communications, settings, post_ms)),
-        dollars=round(sum(bill(usage(communications, settings, post_ms)).values()), 6),
+        seconds=math.ceil(duration),
+        dollars=round(sum(bill(usage(communications, settings, post_ms, limit)).values()), 6),
         post_ms=post_ms,
         measured=measured_ms is not None,
+        per_second=limit,
     )
 
 
@@ -82,16 +95,35 @@ def measured_post_ms(runs: Iterable[Run]) -> float | None:
 
 
 def batches(communications: int, settings: Settings) -> int:
-    """Return how many batches some communications make."""
-    return math.ceil(communications / settings.communications_per_batch)
+    """Return how many batches some communications make, with the smaller ones that a run begins with."""
+    size, first = settings.communications_per_batch, 0
+    for number, canary in enumerate(CANARY):
+        if first >= communications:
+            return number
+        first += min(canary, size)
+    return len(CANARY) + math.ceil(max(0, communications - first) / size)
 
 
-def seconds(communications: int, settings: Settings, post_ms: float) -> float:
+def seconds(communications: int, settings: Settings, post_ms: float, per_second: float | None = None) -> float:
     """Return how long a run takes, in seconds; 0 if there is nothing to send."""
     if not communications:
         return 0.0
-    rounds = math.ceil(batches(communications, settings) / settings.batches_at_once)
-    return _RUN_S + _pages(communications) * _PAGE_S + rounds * _child_seconds(post_ms)
+    # The first batches wait for one another.
+    number = batches(communications, settings)
+    rounds = min(number, len(CANARY)) + math.ceil(max(0, number - len(CANARY)) / settings.batches_at_once)
+    sending = max(rounds * _child_seconds(post_ms), _paced_seconds(communications, per_second))
+    return _RUN_S + _pages(communications) * _PAGE_S + sending
+
+
+def seconds_left(communications: int, settings: Settings, post_ms: float, per_second: float | None) -> float:
+    """Return how long a run that is under way takes for the communications that it has still to send, in seconds."""
+    number = math.ceil(communications / settings.communications_per_batch)
+    rounds = math.ceil(number / settings.batches_at_once)
+    return max(rounds * _child_seconds(post_ms), _paced_seconds(communications, per_second))
+
+
+def _paced_seconds(communications: int, per_second: float | None) -> float:
+    return communications / per_second if per_second else 0.0
 
 
 def _pages(communications: int) -> int:
@@ -99,7 +131,7 @@ def _pages(communications: int) -> int:
 
 
 def _child_seconds(post_ms: float) -> float:
-    return _CHILD_S + _reprocess_seconds(post_ms) + _RECORD_S
+    return _CHILD_S + _BEGIN_S + _reprocess_seconds(post_ms) + _RECORD_S
 
 
 def _reprocess_seconds(post_ms: float) -> float:
@@ -109,54 +141,72 @@ def _reprocess_seconds(post_ms: float) -> float:
 def requests(communications: int, batches: int) -> dict[str, int]:
     """Return how often a run in which everything goes well asks AWS for what.
 
-    A communication: one call of `reprocess`, with a claim and an answer. A batch: one check of the switch and one call
-    of `record`, which reads the communications, resets the breaker, writes the outcomes and adds to the progress.
+    A communication: one call of `reprocess`, with a claim and an answer. A batch: one call of `begin`, which looks at
+    the switch and reserves its time, and one of `record`, which reads the communications, resets the breaker, writes
+    the outcomes and adds to the progress. Left out is what `record` tells the pace: a read and a write, but only for a
+    batch that had to wait, or that has something new to say.
     """
     return {
+        "begin": batches,
         "reprocess": communications,
         "record": batches,
         "report": 1,
         "dynamodb:UpdateItem by reprocess": 2 * communications,
-        "dynamodb:GetItem by state machine": batches,
+        "dynamodb:GetItem by begin": 2 * batches,
+        "dynamodb:UpdateItem by begin": batches,
         "dynamodb:BatchGetItem by record": batches,
         "dynamodb:UpdateItem by record": 2 * batches,
         "dynamodb:PutItem by record": batches,
     }
 
 
-def usage(communications: int, settings: Settings, post_ms: float) -> dict[str, float]:
-    """Return how much a run uses of everything that has a price."""
+def usage(communications: int, settings: Settings, post_ms: float, per_second: float | None = None) -> dict[str, float]:
+    """Return how much a run uses of everything that has a price; `per_second` is the pace, if that limits it."""
     if not communications:
         return dict.fromkeys(PRICES, 0.0)
     number = batches(communications, settings)
     calls = requests(communications, number)
-    sending = communications * _reprocess_seconds(post_ms) + number * _RECORD_S
+    sending = communications * _reprocess_seconds(post_ms) + number * (_BEGIN_S + _RECORD_S)
     collecting = _pages(communications) * _PAGE_S
     reporting = number * _REPORT_S_PER_BATCH
-    duration = seconds(communications, settings, post_ms)
+    duration = seconds(communications, settings, post_ms, per_second)
+    # Children wait for the pace, as many as run side by side.
+    waiting = _paced_seconds(communications, per_second) * settings.batches_at_once
     logged = (communications * _REPROCESS_LOG + number * _RECORD_LOG) / 1e9
-    return _storage(communications, number, settings) | {
-        # The collector is the one call that `calls` does not list.
-        "lambda_requests": calls["reprocess"] + calls["record"] + calls["report"] + 1,
-        "lambda_gb_seconds": sending * _SMALL_FUNCTION + (collecting + reporting) * _LARGE_FUNCTION,
-        # The parent has seven transitions, and one for each child (Step Functions Developer Guide, "Map state").
-        "standard_transitions": number + 7,
-        "express_requests": number,
-        "express_gb_seconds": number * _child_seconds(post_ms) * _CHILD_MEMORY,
+    return (
+        _storage(communications, number, settings)
+        | _table(communications, number, per_second)
+        | {
+            # The collector is the one call that `calls` does not list.
+            "lambda_requests": calls["begin"] + calls["reprocess"] + calls["record"] + calls["report"] + 1,
+            "lambda_gb_seconds": sending * _SMALL_FUNCTION + (collecting + reporting) * _LARGE_FUNCTION,
+            # The parent has nine transitions, and one for each child (Step Functions Developer Guide, "Map state").
+            "standard_transitions": number + 9,
+            "express_requests": number,
+            "express_gb_seconds": max(number * _child_seconds(post_ms), waiting) * _CHILD_MEMORY,
+            "s3_puts": 10 + number / 1000,
+            "s3_gets": 10,
+            "log_gb": logged,
+            "log_gb_months": logged * _LOG_MONTHS,
+            "traces": min(number, number * _TRACED_SHARE + duration),
+            "mails": _MAILS,
+            "api_requests": _API_CALLS,
+            "kms_requests": _TABLE_USERS * math.ceil(duration / _KEY_CACHE_S) + _KMS_PER_MAIL * _MAILS,
+        }
+    )
+
+
+def _table(communications: int, batches: int, per_second: float | None) -> dict[str, float]:
+    """Return the units that a run takes of the table; `per_second` is the pace that limits it, if one does."""
+    # What waits for its turn looks whether its reservation still holds.
+    looks = 0 if per_second is None else communications
+    return {
         # A communication's item has less than 1 KB and is in no index: a claim and an answer write one unit each. The
-        # outcomes of a batch of 20 have 3 KB; the breaker takes 1, and the progress 3, as it is in two indexes.
-        "dynamodb_writes": 2 * communications + number * (3 + 1 + 3),
-        # Strongly consistent, up to 4 KB: the collector and `record` read each communication. A batch is looked at by
-        # its child and by the report.
-        "dynamodb_reads": 2 * communications + 4 * number,
-        "s3_puts": 10 + number / 1000,
-        "s3_gets": 10,
-        "log_gb": logged,
-        "log_gb_months": logged * _LOG_MONTHS,
-        "traces": min(number, number * _TRACED_SHARE + duration),
-        "mails": _MAILS,
-        "api_requests": _API_CALLS,
-        "kms_requests": _TABLE_USERS * math.ceil(duration / _KEY_CACHE_S) + _KMS_PER_MAIL * _MAILS,
+        # outcomes of a batch of 20 have 3 KB; pace and breaker take 1 each, the progress 3, as it is in two indexes.
+        "dynamodb_writes": 2 * communications + batches * (3 + 1 + 1 + 3),
+        # Strongly consistent, up to 4 KB: the collector and `record` read each communication. `begin` reads the switch
+        # and the pace, the report what became of the batch.
+        "dynamodb_reads": 2 * communications + looks + 5 * batches,
     }
 
 
@@ -177,7 +227,7 @@ def monthly(operations: int) -> dict[str, float]:
     """Return what a month costs in US dollars, whether anything fails or not, for so many operations."""
     # An outcome of an operation is a metric, and each alarm watches one: a formula is billed by the metrics in it, and
     # that of `worklist-growing` has one (Amazon CloudWatch User Guide, "Metrics concepts", and its pricing page).
-    metrics, alarm_metrics = 5 + len(Outcome) * operations, 6
+    metrics, alarm_metrics = 7 + len(Outcome) * operations, 6
     return {
         f"{metrics} custom metrics": metrics * CUSTOM_METRIC.dollars,
         f"{alarm_metrics} metrics of alarms": alarm_metrics * ALARM_METRIC.dollars,

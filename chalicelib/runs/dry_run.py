@@ -11,6 +11,7 @@ from chalicelib.runs import cost
 from chalicelib.runs.collection import NOT_FOUND_KEPT, Collection
 from chalicelib.runs.cost import Estimate
 from chalicelib.runs.eligibility import HAND_OVER, Candidate
+from chalicelib.runs.pace import get_pace
 from chalicelib.runs.scan import Lists, Scan
 from chalicelib.settings import Settings
 
@@ -128,7 +129,9 @@ class DryRun:
 
     def _estimate(self) -> Estimate:
         runs, _ = self._ledger.runs.page(_MEASURED_RUNS)
-        return cost.estimate(len(self._sent), self._settings, cost.measured_post_ms(runs))
+        pace = get_pace(self._ledger, self._configuration)
+        settings, measured_ms = pace.within(self._settings), cost.measured_post_ms(runs)
+        return cost.estimate(len(self._sent), settings, measured_ms, pace.lasting_per_second)
 
 
 def _impatient(source: Source) -> Source:

@@ -2,9 +2,15 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
+from chalicelib.application.config import Configuration
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.runs import run_key
-from chalicelib.models import Outcome, OutcomeRecord, PageKey, Run
+from chalicelib.models import Outcome, OutcomeRecord, PageKey, Run, RunStatus
+from chalicelib.runs import cost
+from chalicelib.runs.pace import PaceState, get_pace
+from chalicelib.settings import Settings
 
 # Where a page of outcomes begins: a batch's index, and a communication's index in that batch.
 OutcomeKey = tuple[int, int]
@@ -26,6 +32,30 @@ def page_key(run: Run) -> PageKey:
 def get_run(ledger: Ledger, run_id: str) -> Run:
     """Return a run. RunNotFound if there is none of that id."""
     return ledger.runs.read(run_id)
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How a run that is under way gets on. `expected_end` is in milliseconds since 1970; None: it is being stopped."""
+
+    pace: PaceState
+    expected_end: int | None
+
+
+def get_progress(run: Run, ledger: Ledger, configuration: Configuration, settings: Settings) -> Progress | None:
+    """Return how a run gets on, None unless it is sending."""
+    if run.status != RunStatus.RUNNING:
+        return None
+    pace = get_pace(ledger, configuration)
+    halted = ledger.runs.halt_reason(run.run_id)
+    return Progress(pace=pace, expected_end=None if halted else _expected_end(run, pace, settings))
+
+
+def _expected_end(run: Run, pace: PaceState, settings: Settings) -> int:
+    """Return when a run ends if everything goes on as it does now, and no other run takes turns as well."""
+    left = max(0, run.eligible - sum(run.counts.values()))
+    post_ms = cost.measured_post_ms([run]) or pace.pace.usual_ms or cost.ASSUMED_POST_MS
+    seconds = cost.seconds_left(left, pace.within(settings), post_ms, pace.lasting_per_second)
+    return (pace.blocked_until or pace.now) + round(seconds * 1000)
 
 
 def list_outcomes(

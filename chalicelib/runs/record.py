@@ -5,8 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from chalicelib.errors import ApplicationOverloaded
 from chalicelib.ledger import Ledger, claims
 from chalicelib.ledger.claims import State
+from chalicelib.ledger.pace import Limits, Turn
 from chalicelib.models import (
     Batch,
     BatchRecord,
@@ -18,31 +20,53 @@ from chalicelib.models import (
     TaskResult,
     owner_of,
 )
-from chalicelib.runs import breaker
+from chalicelib.runs import breaker, feedback
 from chalicelib.settings import Settings
 from chalicelib.telemetry import metrics
 
 # Skip reasons that put a communication on the worklist, once: nothing else will ever send it.
 _NEEDS_PERSON = (SkipReason.EXPIRED, SkipReason.RELAPSED, SkipReason.ATTEMPTS_USED_UP)
 
+# What the last try of a communication ends as if it did not POST.
+_WITHOUT_POST = (Outcome.SKIPPED, Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED)
+
 # AWS refused to run the Lambda: the account's concurrent executions are used up (Lambda Developer Guide, "Lambda
 # function scaling"), or those that are reserved for the function.
 _THROTTLED = "Lambda.TooManyRequestsException"
 
 # What a child saw of a communication that another delivery of the same child may still have been sending.
-_PERHAPS_STILL_SENT = (OutcomeReason.DIED_WHILE_SENDING, OutcomeReason.LAMBDA_FAILED, OutcomeReason.LAMBDA_THROTTLED)
+_PERHAPS_STILL_SENT = (
+    OutcomeReason.DIED_WHILE_SENDING,
+    OutcomeReason.LAMBDA_FAILED,
+    OutcomeReason.LAMBDA_THROTTLED,
+    OutcomeReason.PACED,
+)
 
 _States = Mapping[tuple[str, str], State]
 
 
 def finish_batch(
-    run_id: str, batch: Batch, results: list[TaskResult], ledger: Ledger, settings: Settings, *, began: bool
+    run_id: str,
+    batch: Batch,
+    results: list[TaskResult],
+    turn: Turn | None,
+    ledger: Ledger,
+    limits: Limits,
+    settings: Settings,
+    *,
+    began: bool,
 ) -> dict[str, int]:
     """Record a batch that its child workflow has come to the end of; return the number of each outcome.
 
-    `began` is False for a batch of a halted run, which was not sent at all.
+    `began` is False for a batch of a halted run, which was not sent at all. If the pace cannot be told, the batch is
+    recorded all the same: only its child workflow knows why it skipped a communication.
     """
-    record = record_batch(run_id, batch, results, ledger, settings, began=began)
+    states = ledger.communications.read(batch.communications)
+    try:
+        if turn and began:
+            feedback.learn(owner_of(run_id, batch.index), results, states, turn, ledger, limits)
+    finally:
+        record = record_batch(run_id, batch, results, ledger, settings, began=began, states=states)
     metrics.batch_ended(settings.resource_prefix, record.outcomes)
     return count(record.outcomes)
 
@@ -59,7 +83,14 @@ def complete_batch(run_id: str, batch: Batch, states: _States, ledger: Ledger, s
 
 
 def record_batch(
-    run_id: str, batch: Batch, results: list[TaskResult], ledger: Ledger, settings: Settings, *, began: bool = True
+    run_id: str,
+    batch: Batch,
+    results: list[TaskResult],
+    ledger: Ledger,
+    settings: Settings,
+    *,
+    began: bool = True,
+    states: _States | None = None,
 ) -> BatchRecord:
     """Record how a batch ended and return it; a repetition changes nothing.
 
@@ -67,7 +98,7 @@ def record_batch(
     nothing. `results` say what was skipped, and why; about all that was tried the ledger knows more than a dead Lambda
     can say. What nobody claimed ends as `deferred` if the batch began, otherwise as `not_attempted`.
     """
-    states = ledger.communications.read(batch.communications)
+    states = ledger.communications.read(batch.communications) if states is None else states
     record = _record(run_id, batch, results, states, ledger, settings, began=began)
     if ledger.runs.record_batch(run_id, record):
         post_times = [result.post_ms for result in results if result.post_ms is not None]
@@ -127,7 +158,7 @@ def _record(
         state = states.get(communication.key)
         outcome = _outcome(communication, by_key.get(communication.key), state, owner, began=began)
         outcomes.append(_hand_over(communication, outcome, state, owner, ledger, settings))
-    breaker.update(run_id, batch.index, outcomes, list(states.values()), ledger.runs, settings, began=began)
+    breaker.update(run_id, batch.index, outcomes, list(states.values()), ledger, settings, began=began)
     return BatchRecord(index=batch.index, outcomes=outcomes, at=ledger.clock())
 
 
@@ -136,8 +167,15 @@ def _outcome(
 ) -> OutcomeRecord:
     outcome, reason = _what_happened(result, state, owner, began=began)
     operation, primary_id = communication.key
-    relapsed = bool(state and state.owner == owner and state.relapsed)
-    return OutcomeRecord(operation=operation, primary_id=primary_id, outcome=outcome, reason=reason, relapsed=relapsed)
+    entry = state.entry_of(owner) if state else None
+    return OutcomeRecord(
+        operation=operation,
+        primary_id=primary_id,
+        outcome=outcome,
+        reason=reason,
+        relapsed=bool(state and state.owner == owner and state.relapsed),
+        refused=entry is not None and entry.answer == ApplicationOverloaded.__name__,
+    )
 
 
 def _what_happened(
@@ -147,8 +185,8 @@ def _what_happened(
     entry = state.entry_of(owner) if state else None
     if entry and entry.answer != claims.SENDING:
         return claims.outcome_of(entry.answer), entry.reason
-    # An attempt without an answer may have been sent, whatever kept a later one from claiming: it was not skipped.
-    if result and result.outcome and not (entry and result.outcome in (Outcome.SKIPPED, Outcome.UNKNOWN)):
+    # An attempt without an answer may have been sent, whatever kept a later one from claiming.
+    if result and result.outcome and not (entry and result.outcome in _WITHOUT_POST):
         return result.outcome, result.reason
     if entry:
         return Outcome.UNKNOWN, OutcomeReason.DIED_WHILE_SENDING

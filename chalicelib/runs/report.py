@@ -8,15 +8,18 @@ import msgspec
 
 from chalicelib.errors import ManifestLost, OutOfTime
 from chalicelib.ledger import Ledger
+from chalicelib.ledger.pace import Limits, effective_rate, rate_by_hand
 from chalicelib.ledger.table import BATCH_GET
 from chalicelib.manifests import Manifests
-from chalicelib.models import Batch, BatchRecord, Notification, Outcome, Run, RunStatus, Topic
+from chalicelib.models import SET_BY, Batch, BatchRecord, Notification, Outcome, Run, RunStatus, Topic
 from chalicelib.notifications import policy
 from chalicelib.notifications.result import result_notification
 from chalicelib.notifications.summary import Summary
 from chalicelib.runs.approval import closing_status
 from chalicelib.runs.closing import end_turn, notification_fields
+from chalicelib.runs.next_run import next_run_at, was_slowed_down
 from chalicelib.runs.record import complete_batch, settle_batches
+from chalicelib.runs.turn import OVERLOADED
 from chalicelib.settings import Settings
 from chalicelib.telemetry import metrics
 
@@ -35,7 +38,8 @@ def finish_run(
     if declined and not ledger.runs.halt_reason(run_id):
         ledger.approvals.expire(run_id)
     notification = report(run_id, failure, ledger, manifests, settings)
-    metrics.run_ended(settings.resource_prefix, ledger.runs.read(run_id))
+    rate = effective_rate(ledger.pacing.read(), Limits(), ledger.clock())
+    metrics.run_ended(settings.resource_prefix, ledger.runs.read(run_id), rate)
     return notification
 
 
@@ -65,6 +69,8 @@ def report(
     halt_reason = ledger.runs.halt_reason(run_id)
     if not run.closed:
         changes = _closing(run, summary, failure, halt_reason, ledger, settings)
+        if keep_mail:
+            changes.pop("next_run_at", None)  # The state machine, which would start that run, has ended.
         closed = msgspec.structs.replace(run, **changes, ended_at=ledger.clock())
         mail = result_notification(closed, summary, halt_reason)
         due = mail if keep_mail and mail.topic != Topic.NONE else None
@@ -158,7 +164,26 @@ def _closing(
         run, incident, ledger, settings, accepted=accepted, new_on_worklist=summary.manual
     )
     changes = {"status": status, "counts": dict(summary.counts)} | notification
+    changes |= _pace(run, status, summary, halt_reason, ledger, settings)
     return changes | ({"error": failure} if failure else {})
+
+
+def _pace(
+    run: Run, status: RunStatus, summary: Summary, halt_reason: str | None, ledger: Ledger, settings: Settings
+) -> dict[str, Any]:
+    """Return the fields that say how fast a run was that was slowed down, and when the next one begins."""
+    now, pace = ledger.clock(), ledger.pacing.read()
+    pace = msgspec.structs.replace(pace, set_pace=rate_by_hand(pace, now))  # It may have expired.
+    if not was_slowed_down(run, pace) and halt_reason != OVERLOADED:
+        return {}
+    paused = ledger.schedule.paused()
+    following = None if paused else next_run_at(run, status, halt_reason, summary.counts, pace, settings, now)
+    changes: dict[str, Any] = {"pace": effective_rate(pace, Limits(), now), "pace_reason": pace.reason}
+    if halt_reason == OVERLOADED:
+        changes["pace_until"] = pace.blocked_until
+    elif pace.set_pace:
+        changes |= {"pace_reason": SET_BY + pace.set_pace.by, "pace_until": pace.set_pace.until}
+    return changes | ({} if following is None else {"next_run_at": following})
 
 
 def _status(run: Run, summary: Summary, failure: str | None, halt_reason: str | None) -> RunStatus:

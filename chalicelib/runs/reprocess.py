@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 from chalicelib.application.config import Configuration, Source
-from chalicelib.errors import ReprocessError
+from chalicelib.errors import ApplicationOverloaded, ReprocessError
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.claims import ACCEPTED, AlreadySettled, ClaimRefused, Rules, State
-from chalicelib.models import Communication, Outcome, SkipReason, Task, TaskResult
+from chalicelib.ledger.pace import is_void
+from chalicelib.models import Communication, Outcome, OutcomeReason, SkipReason, Task, TaskResult
 from chalicelib.runs.eligibility import is_expired
 from chalicelib.settings import Settings
+from chalicelib.telemetry import logs
 
 # POSTs a payload with an idempotency key for a run; raises a ReprocessError unless it was accepted.
 Send = Callable[[dict[str, str], str, str], None]
@@ -23,6 +25,8 @@ def reprocess_communication(
     """
     communication = task.communication
     source = configuration.source(communication.operation)
+    if task.limited and is_void(ledger.pacing.read(), task.epoch):
+        return _result(communication, Outcome.NOT_ATTEMPTED, OutcomeReason.PACED)
     if is_expired(communication, source, ledger.clock()):
         return _result(communication, Outcome.SKIPPED, SkipReason.EXPIRED)
     rules = rules_for(source, configuration, settings)
@@ -31,7 +35,7 @@ def reprocess_communication(
         return _result(communication, Outcome.SKIPPED, claim.reason)
     if isinstance(claim, AlreadySettled):
         return _result(communication, claim.outcome, claim.reason)
-    post_ms = _send(claim, task.run_id, ledger, send, rules)
+    post_ms = _send(claim, task, ledger, send, rules)
     return _result(communication, Outcome.ACCEPTED, post_ms=post_ms)
 
 
@@ -56,17 +60,27 @@ def _result(
     return TaskResult(operation=operation, primary_id=primary_id, outcome=outcome, reason=reason, post_ms=post_ms)
 
 
-def _send(claim: State, run_id: str, ledger: Ledger, send: Send, rules: Rules) -> int:
+def _send(claim: State, task: Task, ledger: Ledger, send: Send, rules: Rules) -> int:
     """POST a claimed communication and record the answer; return how many milliseconds the POST took."""
     began = ledger.clock()
     try:
-        send(payload(claim), claim.key or "", run_id)
+        send(payload(claim), claim.key or "", task.run_id)
     except ReprocessError as error:
         ledger.communications.record_answer(claim, type(error).__name__, error.reason, rules)
+        if isinstance(error, ApplicationOverloaded) or error.retry_after is not None:
+            _slow_down(task, error, ledger)
         raise
     post_ms = max(0, ledger.clock() - began)
     ledger.communications.record_answer(claim, ACCEPTED, None, rules)
     return post_ms
+
+
+def _slow_down(task: Task, error: ReprocessError, ledger: Ledger) -> None:
+    """Tell the pace, for everybody. If that fails, the error is still what this POST ended with."""
+    try:
+        ledger.pacing.refused(task.epoch, error.reason, error.retry_after)
+    except Exception as failure:  # noqa: BLE001 (the next refusal tries again)
+        logs.log_error(failure, task.run_id)
 
 
 def payload(claim: State) -> dict[str, str]:

@@ -7,6 +7,7 @@ from chalicelib import run_ids
 from chalicelib.errors import Conflict, RunNotFound
 from chalicelib.executions import RUNNING, Executions
 from chalicelib.ledger import Ledger
+from chalicelib.ledger.pace import WINDOW_S
 from chalicelib.manifests import Manifests
 from chalicelib.models import Run, RunStatus, Selection, Trigger
 from chalicelib.runs.closing import as_it_is, end_turn
@@ -67,9 +68,10 @@ def begin(event: dict[str, Any], ledger: Ledger, executions: Executions) -> Run 
 def begin_scheduled(run_id: str, ledger: Ledger, executions: Executions) -> Run | None:
     """Return the scheduled run to collect for.
 
-    None while the schedule is paused, while an earlier scheduled run is under way, and if this run has ended.
+    None while the schedule is paused, while an earlier scheduled run is under way, while the application wants to be
+    left alone, and if this run has ended.
     """
-    if ledger.schedule.paused():
+    if ledger.schedule.paused() or ledger.pacing.read().blocked_until - ledger.clock() > WINDOW_S * 1000:
         return None
     if not ledger.schedule.acquire_lock(run_id) and not _take_over_lock(run_id, ledger, executions):
         return None

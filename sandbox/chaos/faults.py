@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from itertools import cycle
 from typing import Any
 
-from sandbox.chaos.load import WorklistUser, approve, pause_for_a_while, request_run, waiting_runs
+from sandbox.chaos.load import WorklistUser, approve, pause_for_a_while, request_run, set_pace, waiting_runs
 from sandbox.deployed import PREFIX
 from sandbox.system import System
 
@@ -20,6 +20,7 @@ from sandbox.system import System
 _FAULTS: tuple[dict[str, Any], ...] = (
     {"status": {"value": 429, "share": 0.3}},
     {"status": {"value": 422, "share": 0.3}},
+    {"capacity": {"per_second": 20, "lockout": 1, "retry_after": 1}},
     {"status_after": {"value": 500, "share": 0.3}},
     {"cut": {"value": "after", "share": 0.3}},
     {"status_after": {"value": 502, "share": 0.3}},
@@ -29,6 +30,9 @@ _FAULTS: tuple[dict[str, Any], ...] = (
     {"status": 401},
     {"status": 503},
 )
+# The paces that people set by hand, one after another; None gives it back.
+_PACES = (200, 20, None)
+
 # In seconds.
 _FAULT_INTERVAL = 3.0
 _KILL_INTERVAL = 1.0
@@ -54,6 +58,7 @@ def inject(system: System, seconds: float, cool_down: float) -> Counter[str]:
     # Requests of many people, because those of one person soon need approval.
     crowd = cycle([system.token("operator", f"person {number}") for number in range(_PEOPLE)])
     switches, stopping, worklist = cycle(_FAULTS), threading.Event(), WorklistUser(system, operator)
+    paces = cycle(_PACES)
     _disturb(system, counts)
     actions = [
         (_FAULT_INTERVAL, lambda: _break_application(system, next(switches))),
@@ -64,6 +69,7 @@ def inject(system: System, seconds: float, cool_down: float) -> Counter[str]:
         (2.0, lambda: request_run(system, next(crowd), stopping, includeManual=True, limit=_REQUESTED)),
         (2.0, worklist.decide),
         (_RUN_INTERVAL * 3, lambda: pause_for_a_while(system, operator, stopping)),
+        (_FAULT_INTERVAL, lambda: set_pace(system, operator, next(paces))),
         # Later than the cool-down of what other runs have sent meanwhile.
         (cool_down + 1, lambda: _approve(system, approver, counts)),
     ]

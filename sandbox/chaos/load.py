@@ -50,6 +50,14 @@ def pause_for_a_while(system: System, token: str, stopping: threading.Event) -> 
         pass  # An API that is too busy answers 504, and nothing would be sent any more: ask again.
 
 
+def set_pace(system: System, token: str, per_second: float | None) -> None:
+    """Set the pace by hand for a minute, or give it back (None)."""
+    if per_second is None:
+        system.call("DELETE", "/pace", token)
+    else:
+        system.call("PUT", "/pace", token, json={"perSecond": per_second, "minutes": 1})
+
+
 class WorklistUser:
     """A person who works on the worklist: retries and dismisses what is on it, and restores what was dismissed."""
 

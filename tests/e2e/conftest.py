@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.project import APPLICATION_TOML
 from sandbox.system import System
-from tests.e2e.driver import COOL_DOWN, PATIENCE, POST_TIMEOUT
+from tests.e2e.driver import COOL_DOWN, PATIENCE, POST_TIMEOUT, PREFIX
 
 
 @pytest.fixture(scope="package")
@@ -48,7 +48,11 @@ def tokens(operator, viewer, approver) -> dict[str, str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _nothing_has_failed_yet(system):
-    """Before each module, nothing in the application has failed: modules count all failures, and run in any order."""
+    """Before each module, nothing in the application has failed: modules count all failures, and run in any order.
+
+    And nobody knows what the application can take.
+    """
+    system.client("dynamodb").delete_item(TableName=PREFIX, Key={"pk": {"S": "PACE"}, "sk": {"S": "PACE"}})
     system.application.wait_for_stats(PATIENCE, queued=0)
     with closing(sqlite3.connect(system.application.database, timeout=PATIENCE)) as database, database:
         # Deleted rows would not do: the application would use their ids again.

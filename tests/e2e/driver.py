@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from chalicelib import times
 from chalicelib.lambda_invoker import requested_event
 from chalicelib.models import CLOSED
+from sandbox.application.database import timestamp
 from sandbox.aws import ACCOUNT, REGION
 
 # The prefix of everything that the system has deployed.
@@ -46,6 +47,21 @@ def create_failed(system, kind: str, count: int, **options) -> list[str]:
     # These, and not only as many: communications of earlier tests may still be queued, and fail with them.
     wait_until(lambda: set(ids) <= _failed(system), f"not failed within {PATIENCE} s: {kind}")
     provider.down = False
+    return ids
+
+
+def insert_failed(system, count: int, created_by: str) -> list[str]:
+    """Insert emails that have finally failed: to fail through the queue, many would take minutes. Return their ids."""
+    ids = [f"{created_by}-{number}" for number in range(count)]
+    moment = timestamp()
+    rows = [(each, "send.email", "to@example.com", "-", "-", created_by, moment, "failed", moment) for each in ids]
+    with closing(sqlite3.connect(system.application.database, timeout=PATIENCE)) as database, database:
+        database.executemany(
+            "INSERT INTO communications"
+            " (id, operation, recipient, subject, body, created_by, created, state, failed_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
     return ids
 
 

@@ -212,7 +212,7 @@ def test_a_dry_run_predicts_the_run_that_follows_and_changes_nothing(system, ope
     assert answer.status_code == 200
     preview = answer.json()
     assert (preview["matched"], preview["eligible"], preview["byOperation"]) == (5, 5, {"send.sms": 5})
-    expected = (1, False, None, False)
+    expected = (2, False, None, False)
     assert (preview["batches"], preview["truncated"], preview["error"], preview["needsApproval"]) == expected
     assert len(preview["sample"]) == 5
     assert preview["oldest"] <= preview["newest"]
@@ -260,6 +260,23 @@ def test_a_paused_schedule_starts_no_run_even_after_another_deployment(system, o
     collect(system)
     (run_id,) = set(executions(system)) - set(known) - {system.call("GET", "/runs", viewer).json()["runs"][1]["runId"]}
     assert wait_for_end(system, operator, run_id)["trigger"] == "schedule"
+
+
+def test_the_pace_holds_for_a_run_until_it_is_given_back(system, operator, viewer):
+    """Five communications at half a communication a second take longer than 8 s."""
+    try:
+        seen = system.call("PUT", "/pace", operator, json={"perSecond": 0.5}).json()
+        assert (seen["perSecond"], seen["setBy"]) == (0.5, "olga")
+        ids = create_failed(system, "sms", 5)
+        run_id = start_run(system, operator, operation="send.sms", primaryIds=ids)
+        run = wait_for_end(system, operator, run_id)
+        assert (run["counts"], run["pace"]) == ({"accepted": 5}, {"perSecond": 0.5, "reason": "set_by:olga"})
+        assert times.parse_iso(run["endedAt"]) - times.parse_iso(run["requestedAt"]) > 8_000
+    finally:
+        released = system.call("DELETE", "/pace", operator)
+    assert (released.status_code, released.json()["setBy"]) == (200, None)
+    assert system.call("GET", "/pace", viewer).json()["setBy"] is None
+    assert '{"audit": "setPace", "by": "olga", "perSecond": 0.5, "minutes": 60}' in system.log()
 
 
 def test_a_change_writes_an_audit_line_to_the_log(system, operator):

@@ -29,9 +29,10 @@ schema = schemathesis.openapi.from_dict(openapi.document())
 
 @pytest.fixture(scope="module")
 def wait_for_runs(system, operator, viewer):
-    """After the module, resume the schedule, and wait until the runs that schemathesis has started have ended."""
+    """After the module, resume the schedule, give the pace back, and wait until the runs that it started have ended."""
     yield
     system.call("POST", "/schedule/resume", operator)
+    system.call("DELETE", "/pace", operator)
     # Few routes start one, with at most EXAMPLES requests a role each: the newest 200 hold them all.
     for run in system.call("GET", "/runs?limit=200", viewer).json()["runs"]:
         wait_for_end(system, viewer, run["runId"])

@@ -58,6 +58,7 @@ UNUSED_BY_STATE_MACHINE_HERE = UNUSED_HERE | {
         [f"logs:{action}" for action in state_machine.LOG_DELIVERY],
         "AWS requires it when a state machine with logging is created",
     ),
+    "dynamodb:GetItem": "executions that version 0.1.0 has started look at the switch themselves",
     "states:StartExecution": "AWS starts the children of a distributed Map with it; moto runs them itself",
     "states:DescribeExecution": "the same",
     "states:StopExecution": "the same",
@@ -174,7 +175,18 @@ def _run_schedules_and_requests(system, operator, ledger) -> None:
     system.application.switch(lists_down=False)
     collect(system)  # nothing to send: the collector ends the incident
     _request_and_stop(system, operator, bad)
+    _slow_down_a_run(system)
     _report_unrecorded_batch(system, ledger, manifests)
+
+
+def _slow_down_a_run(system) -> None:
+    """Let the application refuse a run's second communication, so that the state machine starts the next run."""
+    system.application.switch(capacity={"per_second": 0.001})
+    slowed = create_failed(system, "emails", 2)
+    collect(system)
+    system.application.wait_for_stats(PATIENCE, refused=1)
+    system.application.reset_switches()
+    wait_until(lambda: set(sent_flags(system, slowed)) == {1}, "the state machine did not start the next run")
 
 
 def _forget_incidents(ledger) -> None:
@@ -243,7 +255,7 @@ def _report_unrecorded_batch(system, ledger, manifests) -> None:
 
 
 def _use_the_api(system, operator) -> None:
-    """Make all calls of the API about the worklist, the runs and the schedule."""
+    """Make all calls of the API about the worklist, the runs, the schedule and the pace."""
     bad = create_failed(system, "emails", 1, recipient="nobody")[0]
     wait_for_end(system, operator, start_run(system, operator, operation="send.email", primaryIds=[bad]))
     path = f"/communications/{ids.encode_id('send.email', bad)}"
@@ -257,6 +269,9 @@ def _use_the_api(system, operator) -> None:
         ("POST", "/schedule/pause", None),
         ("POST", "/schedule/resume", None),
         ("GET", "/schedule", None),
+        ("GET", "/pace", None),
+        ("PUT", "/pace", {"perSecond": 100, "minutes": 1}),
+        ("DELETE", "/pace", None),
         ("POST", "/reprocess", {"dryRun": True}),
     ):
         answer = system.call(method, where, operator, **({} if body is None else {"json": body}))

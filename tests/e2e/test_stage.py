@@ -222,7 +222,7 @@ def _change_the_runtime(system, stage) -> None:
 
 def _check_the_status(system, stage) -> None:
     printed = stage.run("status")
-    assert "7 of 7" in printed
+    assert "8 of 8" in printed
     assert f"version    {__version__}\n" in printed
     # A URL to which a route's path can be added.
     assert re.search(r"^API +https://\S+/api$", printed, re.MULTILINE)

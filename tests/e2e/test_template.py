@@ -63,7 +63,7 @@ def test_cfn_lint_accepts_the_merged_template(system, package, tmp_path):
     own_resources = {"Resources": {name: each for name, each in rendered["Resources"].items() if "Type" in each}}
     assert lint(own_resources, tmp_path) == ""
     machine = own_resources["Resources"]["StateMachine"]["Properties"]
-    machine["DefinitionString"] = machine["DefinitionString"].replace('"StartAt": "Rep', '"StartAt": "Nowhere')
+    machine["DefinitionString"] = machine["DefinitionString"].replace('"StartAt": "When', '"StartAt": "Nowhere')
     assert "Missing 'Next' target" in lint(own_resources, tmp_path)
 
 

@@ -98,6 +98,25 @@ def test_check_sends_one_get_for_each_source_and_nothing_else(run_check):
     assert [request.method for request in server.requests] == ["GET"]
 
 
+@pytest.mark.parametrize(
+    ("ceilings", "line"),
+    [
+        ("", "How fast: the pace finds out what the application can take; usually there is nothing to write"),
+        ("max_in_flight = 5", "How fast: at most 5 at once (max_in_flight)"),
+        (
+            "max_per_second = 2.5\nmax_in_flight = 5",
+            "How fast: at most 2.5 a second (max_per_second), at most 5 at once (max_in_flight)",
+        ),
+    ],
+)
+def test_check_shows_which_ceilings_hold(run_check, ceilings, line):
+    """Whether there is something to send or not."""
+    with serving(always(page())) as server:
+        problems, text = run_check(server.url, file=f"{FILE}{ceilings}\n")
+    assert problems == 0
+    assert line in text.splitlines()
+
+
 def test_check_finds_no_problem_with_an_empty_list(run_check):
     """Nothing has failed. There may be no ledger yet either."""
     with serving(always(page())) as server:

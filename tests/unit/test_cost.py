@@ -7,12 +7,16 @@ import pytest
 
 from benchmarks import cost as benchmark
 from chalicelib import __version__
+from chalicelib.ledger.pace import CANARY
+from chalicelib.manifests import ManifestWriter
+from chalicelib.models import Communication, Outcome, OutcomeRecord
 from chalicelib.names import AwsLocation, Names
 from chalicelib.runs import cost
 from chalicelib.runs.prices import PRICES
 from chalicelib.settings import Settings
+from chalicelib.telemetry import metrics
 from deployment import alarms
-from tests.fakes import make_run
+from tests.fakes import NOON, make_run
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = Settings(resource_prefix="mail-dev")
@@ -28,17 +32,32 @@ def test_more_communications_take_longer_and_cost_more():
 
 
 def test_a_full_batch_takes_as_long_as_one_communication():
-    """A second batch has to wait if CONCURRENCY leaves no room for it."""
-    one_communication, one_batch, two_batches = (cost.seconds(number, SETTINGS, 200) for number in (1, 20, 40))
-    assert one_communication == one_batch < two_batches
-    assert cost.seconds(100, FAST, 200) == one_communication
-    extra_seconds = cost.seconds(1_000, SETTINGS, 1_200) - cost.seconds(1_000, SETTINGS, 200)
-    assert extra_seconds == pytest.approx(50 * 1.0)
+    """After the first batches, of 1, 5 and 20. Another batch has to wait if CONCURRENCY leaves no room for it."""
+    canary, one_more, one_batch, two_batches = (cost.seconds(26 + more, SETTINGS, 200) for more in (0, 1, 20, 40))
+    assert canary < one_more == one_batch < two_batches
+    assert cost.seconds(126, FAST, 200) == one_batch
+    extra_seconds = cost.seconds(1_006, SETTINGS, 1_200) - cost.seconds(1_006, SETTINGS, 200)
+    assert extra_seconds == pytest.approx(52 * 1.0)
 
 
-def test_a_million_communications_cost_less_than_six_dollars():
-    """With CONCURRENCY at 100, as docs/operate.md advises for so many, and with what is kept of them."""
-    assert cost.estimate(1_000_000, FAST).dollars < 6
+@pytest.mark.parametrize(
+    ("communications", "batches"), [(0, 0), (1, 1), (2, 2), (6, 2), (7, 3), (26, 3), (27, 4), (46, 4)]
+)
+def test_a_run_begins_with_smaller_batches(communications, batches):
+    """Their number is that of the manifest which the collector writes."""
+    assert cost.batches(communications, SETTINGS) == batches
+    with ManifestWriter(20, CANARY) as manifest:
+        for number in range(communications):
+            manifest.add(Communication(operation="send.sms", primary_id=str(number), listed_at=0))
+        manifest.finish()
+        assert manifest.batches == batches
+
+
+def test_a_million_communications_cost_less_than_five_dollars_and_what_is_kept_of_them_one_more():
+    """With CONCURRENCY at 100, as docs/operate.md advises for so many, and with the longest retention of each."""
+    bill = cost.bill(cost.usage(1_000_000, FAST, cost.ASSUMED_POST_MS))
+    assert sum(price for name, price in bill.items() if not name.endswith("_gb_months")) < 5
+    assert sum(bill.values()) < 6
 
 
 def test_storage_is_billed_for_as_long_as_the_ledger_remembers():
@@ -75,6 +94,24 @@ def test_an_estimate_uses_the_measured_time_of_a_post_or_says_that_it_is_assumed
     assert known.dollars > assumed.dollars
 
 
+def test_a_run_is_no_faster_than_the_pace():
+    """An application that takes 3 a second needs an hour for 10,000. The children that wait cost a little."""
+    paced, free = cost.estimate(10_000, SETTINGS, 200, 3), cost.estimate(10_000, SETTINGS, 200)
+    assert 10_000 / 3 < paced.seconds < 10_000 / 3 + 60
+    assert (paced.per_second, free.per_second) == (3, None)
+    assert free.dollars < paced.dollars < 2 * free.dollars
+    assert cost.estimate(10_000, SETTINGS, 200, 1_000) == free
+
+
+def test_what_is_left_of_a_run_takes_as_long_as_the_slower_of_pace_and_concurrency():
+    """The canary is over by then."""
+    child = cost.seconds_left(20, SETTINGS, 200, None)
+    assert cost.seconds_left(100, SETTINGS, 200, None) == cost.seconds_left(100, SETTINGS, 200, 1_000) == 5 * child
+    assert cost.seconds_left(100, FAST, 200, None) == child
+    assert cost.seconds_left(100, SETTINGS, 200, 0.5) == 200
+    assert cost.seconds_left(0, SETTINGS, 200, 0.5) == 0
+
+
 def test_every_item_of_the_usage_has_a_price_and_every_price_is_used():
     """Each price has its unit, and the page of AWS that it comes from."""
     assert set(cost.usage(1_000, SETTINGS, 200)) == set(cost.usage(0, SETTINGS, 200)) == set(PRICES)
@@ -96,6 +133,30 @@ def test_the_cost_benchmark_prints_the_bill_of_the_model(capsys):
     assert f"{cost.estimate(1_000_000, FAST).dollars:.2f} USD" in printed
     for name in PRICES:
         assert name.replace("_", " ") in printed
+
+
+@pytest.mark.parametrize("operations", [1, 3])
+def test_the_model_counts_the_metrics_that_are_emitted(capsys, operations):
+    """Each name is one, for each operation that it is emitted for."""
+    run = make_run(oldest=0, ended_at=NOON)
+    metrics.collector_ended("mail-dev", run, 0, 10_000, NOON)
+    metrics.run_ended("mail-dev", run, 10_000)
+    metrics.batch_ended(
+        "mail-dev",
+        [
+            OutcomeRecord(operation=str(number), primary_id="1", outcome=outcome, refused=True)
+            for number in range(operations)
+            for outcome in Outcome
+        ],
+    )
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    emitted = {
+        (metric["Name"], *(line[dimension] for dimension in group["Dimensions"][0]))
+        for line in lines
+        for group in line["_aws"]["CloudWatchMetrics"]
+        for metric in group["Metrics"]
+    }
+    assert f"{len(emitted)} custom metrics" in cost.monthly(operations)
 
 
 def test_the_model_counts_the_metrics_that_the_alarms_watch():

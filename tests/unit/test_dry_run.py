@@ -2,13 +2,15 @@
 
 import pytest
 
+from chalicelib.api.serializers import preview_view
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.ledger.claims import Rules
+from chalicelib.ledger.pace import Pace
 from chalicelib.models import Communication, Selection, Task
 from chalicelib.runs import cost
 from chalicelib.runs.dry_run import LISTING_MS, PAGE_TIMEOUT, DryRun
 from chalicelib.settings import Settings
-from tests.fakes import DAY, HOUR, FakeLists, attempt, make_run
+from tests.fakes import DAY, HOUR, NOON, FakeLists, attempt, make_run
 
 SOURCE = Source(
     operation="send.email",
@@ -129,6 +131,23 @@ def test_the_estimate_of_a_preview_is_that_of_the_cost_model(dry_run, clock):
     assert preview.oldest == preview.newest == clock() - DAY
     empty = dry_run()
     assert (empty.estimate.seconds, empty.estimate.dollars, empty.oldest) == (0, 0, None)
+
+
+def test_the_estimate_of_a_preview_considers_the_pace_and_says_so(dry_run, ledger):
+    """An application that has refused more than one in two seconds needs 6 s for three."""
+    ledger.pacing.change(lambda _, now: (None, Pace(heard_at=now, rate=500, refused=600)))
+    preview = dry_run(["1", "2", "3"])
+    assert preview.estimate == cost.estimate(3, SETTINGS, per_second=0.5)
+    assert preview_view(preview).expected_cost.basis.endswith("; the pace stays at 0.5 a second")
+
+
+def test_a_pace_that_does_not_hold_a_run_up_is_no_assumption(dry_run, ledger):
+    """What was never refused rises as soon as a run needs more."""
+    for pace in (Pace(heard_at=NOON, rate=500), Pace(heard_at=NOON, rate=500_000, refused=600_000)):
+        ledger.pacing.change(lambda *_, pace=pace: (None, pace))
+        preview = dry_run(["1", "2", "3"])
+        assert preview.estimate == cost.estimate(3, SETTINGS)
+        assert "the pace" not in preview_view(preview).expected_cost.basis
 
 
 def test_a_preview_needs_approval_with_what_its_requester_has_started_within_the_last_hour(dry_run, ledger, clock):

@@ -181,8 +181,8 @@ def test_the_first_halt_reason_of_a_run_is_kept(ledger):
     assert ledger.runs.halt_reason("run") == "hand:bob"
 
 
-def test_the_switch_is_the_item_that_the_state_machine_reads(ledger, table):
-    """`CheckSwitch` gets `RUN#<runId>` / `SWITCH` and asks for the BOOL `halted`."""
+def test_the_switch_is_the_item_that_executions_of_earlier_versions_read(ledger, table):
+    """Their state machine gets `RUN#<runId>` / `SWITCH` and asks for the BOOL `halted`."""
     ledger.runs.halt("run", "breaker")
     assert switch_key("run") == ("RUN#run", "SWITCH")
     assert table.get("RUN#run", "SWITCH")["halted"] is True
@@ -190,10 +190,10 @@ def test_the_switch_is_the_item_that_the_state_machine_reads(ledger, table):
 
 def test_unsuccessful_batches_count_once_each_until_the_breaker_is_reset(ledger):
     """The switch keeps their indexes, so a repeated delivery adds nothing."""
-    assert [ledger.runs.record_unsuccessful_batch("run", index) for index in (4, 4, 7)] == [1, 1, 2]
+    assert [ledger.runs.record_unsuccessful_batch("run", index) for index in (4, 4, 7)] == [{4}, {4}, {4, 7}]
     assert ledger.runs.halt_reason("run") is None
     ledger.runs.reset_breaker("run")
-    assert ledger.runs.record_unsuccessful_batch("run", 8) == 1
+    assert ledger.runs.record_unsuccessful_batch("run", 8) == {8}
 
 
 # -- the table

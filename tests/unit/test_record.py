@@ -4,6 +4,7 @@ import pytest
 
 from chalicelib.errors import REPROCESS_ERRORS
 from chalicelib.ledger.claims import Rules
+from chalicelib.ledger.pace import Pace
 from chalicelib.models import (
     Batch,
     BatchRecord,
@@ -94,7 +95,7 @@ def test_each_communication_of_a_batch_gets_one_outcome_in_the_batchs_order(driv
         at=NOON,
         outcomes=[
             outcome("1", "accepted"),
-            outcome("2", "deferred", "http_503"),
+            outcome("2", "deferred", "http_503", refused=True),
             outcome("3", "skipped", "cool_down"),
         ],
     )
@@ -107,6 +108,16 @@ def test_every_reprocess_error_is_recorded_as_its_outcome(driver, answer):
     driver.attempt("1", answer, "a_code")
     [recorded] = driver.record(batch("1"), result("1", error=answer)).outcomes
     assert (recorded.outcome, recorded.reason) == (REPROCESS_ERRORS[answer].outcome, "a_code")
+
+
+def test_a_communication_that_the_application_refused_as_too_fast_is_recorded_as_refused(driver):
+    """Whatever its reason is: the application may have a code of its own."""
+    driver.attempt("1", "ApplicationOverloaded", "too_busy")
+    driver.attempt("2", "ApplicationUnavailable", "http_408")
+    driver.record(batch("1", "2"))
+    first, second = driver.batch_records[0].outcomes
+    assert first == outcome("1", "deferred", "too_busy", refused=True)
+    assert second == outcome("2", "deferred", "http_408")
 
 
 def test_a_communication_whose_lambda_failed_before_its_claim_is_deferred(driver):
@@ -262,6 +273,19 @@ def test_a_repetition_records_what_was_moved_to_the_worklist_before_the_first_tr
     assert recorded.manual
 
 
+def test_what_was_tried_and_then_had_no_turn_ends_as_what_the_try_says(driver):
+    """A block that came in between keeps the retry from POSTing, not the first POST."""
+    paced = [result(each, "not_attempted", "paced") for each in ("1", "2", "3")]
+    driver.attempt("1")
+    driver.attempt("2", "ApplicationError", "http_500")
+    recorded = driver.record(batch("1", "2", "3"), *paced).outcomes
+    assert recorded == [
+        outcome("1", "unknown", "died_while_sending"),
+        outcome("2", "failed", "http_500"),
+        outcome("3", "not_attempted", "paced"),
+    ]
+
+
 # -- the breaker
 
 
@@ -277,6 +301,16 @@ def test_breaker_batches_without_anything_accepted_halt_the_run(driver):
     assert driver.halt_reason is None
     record_unsuccessful_batch(driver, 2)
     assert driver.halt_reason == "breaker"
+
+
+def test_the_first_two_batches_of_a_run_halt_it_whatever_the_setting_while_nobody_knows_the_application(driver):
+    """They hold one communication and five: a run whose first sends fail alike stops after a handful."""
+    driver.ledger.pacing.change(lambda *_: (None, Pace(canary=1)))
+    patient = Settings(resource_prefix="comms-test", breaker_batches=5)
+    for index in range(2):
+        driver.attempt(f"{index}", "ApplicationUnavailable", index=index)
+        record_batch("run", batch(f"{index}", index=index), [], driver.ledger, patient)
+        assert driver.halt_reason == (None, "breaker")[index]
 
 
 def test_a_batch_with_an_accepted_communication_resets_the_breaker(driver):

@@ -131,6 +131,16 @@ def test_a_report_reads_again_what_was_recorded_while_it_was_being_sent(driver, 
     assert driver.report() == mail
 
 
+def test_a_report_reads_again_what_one_delivery_left_because_of_the_pace_while_the_other_was_sending(driver):
+    """Both had a turn, but the reservation of one was void."""
+    driver.begin(["1"])
+    paced = TaskResult(operation="send.email", primary_id="1", outcome=Outcome.NOT_ATTEMPTED, reason="paced")
+    driver.record(0, paced)
+    driver.attempt("1", "accepted")
+    driver.report()
+    assert driver.run.counts == {"accepted": 1}
+
+
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [

@@ -8,6 +8,7 @@ import pytest
 from chalicelib import times
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import ApplicationOverloaded, OutcomeUnknown, ReprocessError
+from chalicelib.ledger.pace import Pace
 from chalicelib.models import Communication, Outcome, Task, TaskResult
 from chalicelib.runs.reprocess import reprocess_communication, rules_for
 from chalicelib.settings import Settings
@@ -22,7 +23,9 @@ from tests.fakes import (
     OVERLOADED,
     REJECTED,
     UNAVAILABLE,
+    Behaviour,
     FakeApplication,
+    FakePacing,
 )
 
 SETTINGS = Settings(resource_prefix="comms-test")
@@ -78,9 +81,10 @@ class Harness:
         self.communications = communications
         self.clock = clock
         self.application = FakeApplication(clock, *script)
+        self.pacing = FakePacing(clock)
 
     def reprocess(self, task=TASK, send=None, *, honours_key=False):
-        ledger = SimpleNamespace(communications=self.communications, clock=self.clock)
+        ledger = SimpleNamespace(communications=self.communications, clock=self.clock, pacing=self.pacing)
         configured = configuration(honours_key=honours_key)
         return reprocess_communication(task, ledger, send or self.application.reprocess, configured, SETTINGS)
 
@@ -357,3 +361,67 @@ def test_what_a_run_retried_and_could_not_send_is_back_on_the_worklist_once_reco
     clock.advance(3 * HOUR)
     assert reprocess_with(ledger, task, application) == outcome("rejected", "no_such_address")
     assert len(application.posts) == 1
+
+
+# -- the pace
+
+
+def test_a_refusal_lowers_the_pace_for_everybody(communications, clock):
+    """At once, and not when the batch ends: nobody may send until the application has said."""
+    harness = Harness(communications, clock, OVERLOADED)
+    with pytest.raises(ApplicationOverloaded):
+        harness.reprocess()
+    assert harness.pacing.pace.blocked_until == clock() + 30_000
+    assert harness.pacing.pace.reason == "http_429"
+
+
+def test_an_answer_that_names_a_time_blocks_everybody_whatever_it_means(communications, clock):
+    """With `doubtful = [503]`, a 503 is an unknown outcome."""
+    harness = Harness(communications, clock, Behaviour(processed=True, error=OutcomeUnknown("http_503", 20_000)))
+    with pytest.raises(OutcomeUnknown):
+        harness.reprocess()
+    assert harness.pacing.pace.blocked_until == clock() + 20_000
+
+
+@pytest.mark.parametrize("behaviour", [UNAVAILABLE, REJECTED, ERROR_500_AFTER_PROCESSING, ANSWER_LOST])
+def test_any_other_answer_to_one_communication_does_not_lower_the_pace(communications, clock, behaviour):
+    """A single bad recipient is not congestion."""
+    harness = Harness(communications, clock, behaviour)
+    with pytest.raises(ReprocessError):
+        harness.reprocess()
+    assert harness.pacing.pace == Pace()
+
+
+def test_what_waited_for_its_turn_is_not_sent_after_a_block(communications, clock):
+    """Its reservation is void. It is not even claimed, so no attempt counts, and a later run takes it."""
+    harness = Harness(communications, clock, ACCEPTED)
+    harness.pacing.refused(0, "http_429", 30_000)
+    result = harness.reprocess(msgspec.structs.replace(TASK, epoch=0, limited=True))
+    assert (result.outcome, result.reason) == (Outcome.NOT_ATTEMPTED, "paced")
+    assert harness.posts == []
+    assert communications.read([TASK.communication]) == {}
+
+
+@pytest.mark.parametrize("limited", [True, False])
+def test_what_has_a_reservation_is_sent(communications, clock, limited):
+    """One that did not wait for its turn does not even look."""
+    harness = Harness(communications, clock, ACCEPTED)
+    harness.pacing.refused(0, "http_429", 30_000)
+    epoch = harness.pacing.pace.epoch if limited else 0
+    harness.reprocess(msgspec.structs.replace(TASK, epoch=epoch, limited=limited))
+    assert len(harness.posts) == 1
+
+
+def test_a_pace_that_cannot_be_written_hides_no_answer(communications, clock, caplog):
+    """The communication ends as what the application said, and the log says what failed."""
+
+    class Throttled(FakePacing):
+        def refused(self, *_):
+            raise RuntimeError("ProvisionedThroughputExceededException")
+
+    harness = Harness(communications, clock, OVERLOADED)
+    harness.pacing = Throttled(clock)
+    with pytest.raises(ApplicationOverloaded):
+        harness.reprocess()
+    assert "ProvisionedThroughputExceededException" in caplog.text
+    assert communications.read([TASK.communication])["send.email", "7"].answer == "ApplicationOverloaded"

@@ -57,7 +57,13 @@ def test_the_openapi_document_requires_a_body_where_an_empty_one_is_refused():
     """A run and a retry need none."""
     operations = [each for path in openapi.document()["paths"].values() for each in path.values()]
     required = {each["operationId"] for each in operations if each.get("requestBody", {}).get("required")}
-    assert required == {"dismissCommunication", "dismissCommunications", "retryCommunications"}
+    assert required == {"dismissCommunication", "dismissCommunications", "retryCommunications", "setPace"}
+
+
+def test_the_openapi_document_lists_415_where_a_body_is_read():
+    """Chalice refuses what is not JSON."""
+    operations = [(method, each) for path in openapi.document()["paths"].values() for method, each in path.items()]
+    assert {method for method, each in operations if "415" in each["responses"]} == {"post", "put"}
 
 
 def test_the_openapi_document_lists_what_may_go_wrong_with_any_call():

@@ -1,15 +1,18 @@
 """statemachine.json, errors.py and the timeouts of the functions agree with each other."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from chalicelib.application import config_file
 from chalicelib.errors import REPROCESS_ERRORS, ApprovalDeclined, ConfigurationError
 from chalicelib.executions import Executions
-from chalicelib.models import RunStatus
+from chalicelib.ledger.pace import Turn
+from chalicelib.models import Outcome, OutcomeReason, RunStatus, TaskResult, as_json
 from chalicelib.names import AwsLocation, Names
 from chalicelib.runs.recovery import COLLECTOR_LIFETIME
 from chalicelib.settings import Settings
@@ -116,16 +119,46 @@ def test_every_retry_backs_off_with_full_jitter(machine):
 def test_every_task_has_a_timeout_and_retries(machine):
     """A Task without a timeout waits for a year."""
     tasks = {name: state for name, state in states(machine) if state["Type"] == "Task"}
-    timed = {"CheckSwitch", "Reprocess", "RecordBatch", "Report", "NotifySuccess", "NotifyFailure"}
-    assert timed | {"RequestApproval"} == set(tasks)
+    timed = set(tasks) - {"RequestApproval"}
+    assert {"BeginBatch", "Reprocess", "RecordBatch", "Report", "NotifySuccess", "StartNextRun"} < timed
     assert all(tasks[name]["TimeoutSeconds"] > 0 for name in timed)
     assert all(task["Retry"] for task in tasks.values())
 
 
-def test_a_batch_reads_of_its_runs_switch_only_whether_it_is_halted(by_name):
-    """The rest of the item grows with the unsuccessful batches, and would travel in the batch's payload."""
-    assert by_name["CheckSwitch"]["Parameters"]["ProjectionExpression"] == "halted"
-    assert by_name["IsHalted"]["Choices"][0]["Variable"] == "$.switch.Item.halted"
+def test_a_batch_asks_again_until_it_has_its_turn_or_the_run_is_halted(by_name):
+    """What `begin` answers decides: halted, ask again, or send. The question tells since when the child is asking."""
+    question, choice = by_name["BeginBatch"], by_name["MayBegin"]
+    assert question["Parameters"]["Payload"]["turn.$"] == f"{question['ResultPath']}.Payload"
+    halted, later = choice["Choices"]
+    assert (halted["Next"], later["Next"], choice["Default"]) == ("LeaveBatch", "AskLater", "ReprocessEach")
+    assert by_name["AskLater"] == {"Type": "Wait", "SecondsPath": later["Variable"], "Next": "BeginBatch"}
+
+
+def test_a_turn_says_all_that_the_state_machine_reads_of_it(by_name):
+    """A path that is missing would fail the batch, so the answer leaves out nothing, not even defaults."""
+    paths = set(re.findall(r"\$\.turn\.Payload\.(\w+)", json.dumps([by_name["MayBegin"], by_name["ReprocessEach"]])))
+    assert {"halted", "askAfter", "waits", "epoch", "limited"} == paths
+    assert paths <= set(as_json(Turn()))
+
+
+def test_each_communication_waits_for_its_own_turn(by_name):
+    """A negative wait stands for none: a later run takes it, and nobody POSTs it now."""
+    no_turn, later = by_name["WhenIsItsTurn"]["Choices"]
+    assert (no_turn["NumericLessThan"], no_turn["Next"]) == (0, "NoTurn")
+    assert (later["NumericGreaterThan"], later["Next"]) == (0, "AwaitTurn")
+    result = msgspec.convert({"operation": "a", "primaryId": "1"} | by_name["NoTurn"]["Parameters"], TaskResult)
+    assert (result.outcome, result.reason) == (Outcome.NOT_ATTEMPTED, OutcomeReason.PACED)
+
+
+def test_the_next_run_follows_the_mail(by_name):
+    """Whatever the mail is. A collector that cannot be invoked fails no run: the schedule fires soon enough."""
+    assert by_name["ChooseTopic"]["Default"] == "DoesNextRunFollow"
+    for name in ("NotifySuccess", "NotifyFailure"):
+        assert (by_name[name]["ResultPath"], by_name[name]["Next"]) == (None, "DoesNextRunFollow")
+    assert by_name["DoesNextRunFollow"]["Choices"] == [
+        {"Variable": "$.nextRun", "IsPresent": True, "Next": "AwaitApplication"}
+    ]
+    assert by_name["StartNextRun"]["Catch"][0]["ErrorEquals"] == ["States.ALL"]
 
 
 class FakeStepFunctions:

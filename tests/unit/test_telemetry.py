@@ -103,10 +103,33 @@ def test_the_outcomes_of_a_batch_are_metrics_by_operation(capsys):
     assert sms["unknown"] == [1.0]
 
 
+def test_refused_posts_are_one_metric_of_all_operations(capsys):
+    """It is not there if none was refused."""
+    refused = {"outcome": Outcome.DEFERRED, "reason": "too_busy", "refused": True}
+    outcomes = [
+        OutcomeRecord(operation=each, primary_id="1", **refused) for each in ("send.email", "send.sms", "send.email")
+    ]
+    metrics.batch_ended("app-dev", outcomes)
+    *_, line = printed_lines(capsys)
+    assert (line["service"], line["PostsRefused"], "operation" in line) == ("app-dev", [3.0], False)
+    metrics.batch_ended("app-dev", [OutcomeRecord(operation="send.sms", primary_id="1", outcome=Outcome.DEFERRED)])
+    assert "PostsRefused" not in capsys.readouterr().out
+
+
+def test_the_pace_is_emitted_in_communications_a_second(capsys):
+    """By the collector, and when a run has ended; one that never began says nothing about it."""
+    metrics.collector_ended("app-dev", None, 0, 12_500, 0)
+    metrics.run_ended("app-dev", make_run(ended_at=3_500), 100)
+    metrics.run_ended("app-dev", make_run(ended_at=3_500))
+    collector, run, other = printed_lines(capsys)
+    assert (collector["PacePerSecond"], run["PacePerSecond"]) == ([12.5], [0.1])
+    assert "PacePerSecond" not in other
+
+
 def test_a_collector_that_cannot_list_has_not_completed_and_emits_no_age(capsys):
     """Otherwise `collector-missing` would never go off. The age is unknown: it comes from the lists."""
     run = make_run(trigger=Trigger.SCHEDULE, status=RunStatus.FAILED)
-    metrics.collector_ended("app-dev", run, 5, 60_000)
+    metrics.collector_ended("app-dev", run, 5, 10_000, 60_000)
     (line,) = printed_lines(capsys)
     assert (line["CollectorCompleted"], line["WorklistSize"]) == ([0.0], [5.0])
     assert "OldestFailureAge" not in line
@@ -115,7 +138,7 @@ def test_a_collector_that_cannot_list_has_not_completed_and_emits_no_age(capsys)
 def test_the_age_of_the_oldest_failure_is_emitted_in_seconds(capsys):
     """Its alarm compares it with seconds."""
     run = make_run(trigger=Trigger.SCHEDULE, oldest=10_000)
-    metrics.collector_ended("app-dev", run, 0, 70_000)
+    metrics.collector_ended("app-dev", run, 0, 10_000, 70_000)
     (line,) = printed_lines(capsys)
     assert line["OldestFailureAge"] == [60.0]
 
