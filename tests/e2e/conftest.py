@@ -6,6 +6,8 @@ from contextlib import closing
 
 import pytest
 
+from chalicelib.ledger.incidents import Incidents
+from chalicelib.ledger.table import Table
 from sandbox.project import APPLICATION_TOML
 from sandbox.system import System
 from tests.e2e.driver import COOL_DOWN, PATIENCE, POST_TIMEOUT, PREFIX
@@ -50,9 +52,11 @@ def tokens(operator, viewer, approver) -> dict[str, str]:
 def _nothing_has_failed_yet(system):
     """Before each module, nothing in the application has failed: modules count all failures, and run in any order.
 
-    And nobody knows what the application can take.
+    And nobody knows what the application can take, or has had a mail about an incident.
     """
-    system.client("dynamodb").delete_item(TableName=PREFIX, Key={"pk": {"S": "PACE"}, "sk": {"S": "PACE"}})
+    client = system.client("dynamodb")
+    client.delete_item(TableName=PREFIX, Key={"pk": {"S": "PACE"}, "sk": {"S": "PACE"}})
+    Incidents(Table(client, PREFIX)).end(0)
     system.application.wait_for_stats(PATIENCE, queued=0)
     with closing(sqlite3.connect(system.application.database, timeout=PATIENCE)) as database, database:
         # Deleted rows would not do: the application would use their ids again.

@@ -34,7 +34,6 @@ def test_an_application_that_locks_out_whoever_is_too_fast_gets_what_it_can_take
     assert after["delivered_twice"] == before["delivered_twice"]
     pace = pacing.read()
     assert (pace.reason, pace.canary) == ("too_busy", 0)
-    assert 0 < pace.sustained < pace.refused
     first = first_run(system, operator, len(ids))
     assert first["counts"]["accepted"] > 0
     assert "accepted" in wait_for_mail(system, first["runId"])["Subject"]

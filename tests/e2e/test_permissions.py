@@ -180,11 +180,12 @@ def _run_schedules_and_requests(system, operator, ledger) -> None:
 
 
 def _slow_down_a_run(system) -> None:
-    """Let the application refuse a run's second communication, so that the state machine starts the next run."""
-    system.application.switch(capacity={"per_second": 0.001})
+    """Let the application name a time to a run's second communication: the state machine starts the next run then."""
+    before = system.application.stats()["refused"]
+    system.application.switch(capacity={"per_second": 0.001, "retry_after": 1})
     slowed = create_failed(system, "emails", 2)
     collect(system)
-    system.application.wait_for_stats(PATIENCE, refused=1)
+    wait_until(lambda: system.application.stats()["refused"] > before, "nothing was refused")
     system.application.reset_switches()
     wait_until(lambda: set(sent_flags(system, slowed)) == {1}, "the state machine did not start the next run")
 
