@@ -102,6 +102,18 @@ class SkipReason(StrEnum):
     UNREADABLE = "unreadable"
 
 
+class CauseKind(StrEnum):
+    """What is wrong with a communication that the application lists as failed."""
+
+    UNTRIED = "untried"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+    DEFERRED = "deferred"
+    EXPIRED = "expired"
+    RELAPSED = "relapsed"
+
+
 class OutcomeReason(StrEnum):
     """Reasons of outcomes that speak of AWS or of the pace, and not of the application, whose codes are any others."""
 
@@ -146,7 +158,8 @@ class Communication(Record, frozen=True):
     """A failed communication as its source lists it. Times in milliseconds since 1970.
 
     `listed_at` is the time just before the request for the page that holds it. `since` is when its age starts:
-    `failed_at`, or else `created`. `retry` says that it was on the worklist, and that its run may retry it there.
+    `failed_at`, or else `created`. `failure_reason` is the code that the list gives for its failure. `retry` says that
+    it was on the worklist, and that its run may retry it there.
     """
 
     operation: str
@@ -155,6 +168,7 @@ class Communication(Record, frozen=True):
     created_by: str | None = None
     created: int | None = None
     since: int | None = None
+    failure_reason: str | None = None
     retry: bool = False
 
     @property

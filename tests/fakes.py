@@ -140,6 +140,7 @@ class FakeCommunications:
         if state.status == "dismissed" or not (is_owner or state.until < communication.listed_at):
             return False
         manual = {"status": "manual", "manualBy": owner, "manualReason": reason, "manualSince": self._clock()}
+        manual["failureReason"] = communication.failure_reason
         self._change(state, manual)
         return True
 

@@ -1,7 +1,6 @@
 """The client of the application: it lists what failed, and sends communications again one by one."""
 
 import json
-import re
 from collections.abc import Iterator
 from http import HTTPStatus
 
@@ -16,6 +15,7 @@ from chalicelib.application.credentials import Credentials
 from chalicelib.application.list_pages import Page
 from chalicelib.application.list_requests import PageRequest
 from chalicelib.application.listing import ACCEPT_JSON, Listing
+from chalicelib.application.reason_codes import as_code
 from chalicelib.errors import (
     ApplicationMisconfigured,
     ApplicationUnavailable,
@@ -99,15 +99,11 @@ def _unanswered(error: Exception, *, sent: bool) -> ReprocessError:
 
 
 def _reason(response: http_exchange.HttpResponse, expression: str | None) -> str:
-    """Return the reason code in a refusal, or one made of the status where the application gives none.
-
-    What does not look like a code is not used: a sentence may contain personal data.
-    """
+    """Return the reason code in a refusal, or one made of the status where the application gives none."""
     found = None
     if expression and not response.error:
         try:
             found = jmespath.search(expression, msgspec.json.decode(response.body))
         except (ValueError, RecursionError):  # not JSON, or not what the expression expects
             found = None
-    is_code = isinstance(found, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_.:-]{0,99}", found)
-    return str(found) if is_code else f"http_{response.status}"
+    return as_code(found) or f"http_{response.status}"

@@ -74,8 +74,9 @@ class Filter(_Table, frozen=True):
 class Source(_Table, frozen=True):
     """One endpoint that lists failed communications. Expressions are JMESPath, durations look like `10m`.
 
-    `times` is the format of times in its records. `total` finds the number of records in the whole list. `unreadable`:
-    a record without a valid id or time fails the list, or is left out and counted.
+    `times` is the format of times in its records. `failure_reason` finds the code that says why a communication failed
+    (see chalicelib.application.reason_codes); anything else is ignored. `total` finds the number of records in the
+    whole list. `unreadable`: a record without a valid id or time fails the list, or is left out and counted.
     """
 
     operation: str
@@ -87,6 +88,7 @@ class Source(_Table, frozen=True):
     created: Text | None = None
     created_by: Text | None = None
     failed_at: Text | None = None
+    failure_reason: Text | None = None
     times: TimeFormat = "iso"
     total: Text | None = None
     unreadable: Literal["fail", "skip"] = "fail"

@@ -82,7 +82,7 @@ def _check_source(source: Source, where: str) -> None:
         raise ValueError(
             f"{where}.operation: must be 1 to 100 letters, digits and ._:- and begin with a letter or digit"
         )
-    for key in ("items", "id", "created", "created_by", "failed_at", "total"):
+    for key in ("items", "id", "created", "created_by", "failed_at", "failure_reason", "total"):
         _check_expression(getattr(source, key), f"{where}.{key}")
     if source.next:
         _check_next(source.next, f"{where}.next")

@@ -6,6 +6,7 @@ from chalicelib import times
 from chalicelib.application.config import Source
 from chalicelib.application.excerpts import describe
 from chalicelib.application.expressions import evaluate
+from chalicelib.application.reason_codes import as_code
 from chalicelib.errors import ListingFailed
 from chalicelib.models import MAX_AUTHOR, MAX_ID, Communication, is_primary_id, json_size
 
@@ -42,6 +43,7 @@ def communication(source: Source, record: Any, listed_at: int) -> Communication:
         created_by=_author(source, record),
         created=created,
         since=since,
+        failure_reason=as_code(evaluate(source, "failure_reason", source.failure_reason, record)),
     )
 
 

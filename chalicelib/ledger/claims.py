@@ -65,7 +65,8 @@ class State(Record, frozen=True):
     `until` is the end of the cool-down. `key`, `created` and `created_by` are those of the POST for as long as its
     outcome is in doubt. `in_doubt` is about the tries of its owner; `doubt_until` is until when a POST with that key,
     whoever owned it, may still be processed. `previous_until`, `previous_status` and `attempts_before` are what an
-    answer "certainly not processed" restores. `retried_at` is when somebody last retried it.
+    answer "certainly not processed" restores. `retried_at` is when somebody last retried it. `failure_reason` is the
+    code that the list gave when it went to the worklist.
     """
 
     operation: str
@@ -90,6 +91,7 @@ class State(Record, frozen=True):
     manual_reason: str | None = None
     manual_since: int | None = None
     retried_at: int | None = None
+    failure_reason: str | None = None
 
     @property
     def relapsed(self) -> bool:

@@ -35,7 +35,8 @@ _CLAIM = (
 
 _MOVE_TO_WORKLIST = (
     "SET #operation = :operation, #primaryId = :primaryId, #status = :manual, #worklist = :manual,"
-    " #manualBy = :owner, #manualReason = :reason, #manualSince = :now REMOVE #expiresAt"
+    " #manualBy = :owner, #manualReason = :reason, #manualSince = :now, #failureReason = :failureReason"
+    " REMOVE #expiresAt"
 )
 _MAY_MOVE_TO_WORKLIST = (
     "(attribute_not_exists(#status) OR NOT #status IN (:manual, :dismissed))"
@@ -139,7 +140,7 @@ class Communications:
         if it is for people to decide already. A claim that is older than its cool-down does not count: its owner has
         died, and what is `sending` for ever must not be lost.
         """
-        values = {
+        values: Item = {
             "operation": communication.operation,
             "primaryId": communication.primary_id,
             "owner": owner,
@@ -150,6 +151,7 @@ class Communications:
             "dismissed": CommunicationStatus.DISMISSED,
             "sending": CommunicationStatus.SENDING,
             "accepted": CommunicationStatus.ACCEPTED,
+            "failureReason": communication.failure_reason,
         }
         try:
             self._table.update(key_of(*communication.key), _MOVE_TO_WORKLIST, values, _MAY_MOVE_TO_WORKLIST)

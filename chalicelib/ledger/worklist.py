@@ -52,6 +52,7 @@ _FORGOTTEN: dict[str, None] = dict.fromkeys(
     (
         *("worklist", "manualBy", "manualReason", "manualSince", "key", "created", "createdBy", "owner", "claimId"),
         *("answer", "reason", "inDoubt", "doubtUntil", "previousUntil", "previousStatus", "attemptsBefore"),
+        "failureReason",
     )
 )
 

@@ -26,7 +26,14 @@ MAX_PAYLOAD, MAX_KEY = 262_144, 2048
 MAX_ANSWER = 6 * 1024 * 1024
 
 OPERATION = "o" * 100
-SOURCE = Source(operation=OPERATION, list="https://a.example", cool_down="1h", created_by="author", created="at")
+SOURCE = Source(
+    operation=OPERATION,
+    list="https://a.example",
+    cool_down="1h",
+    created_by="author",
+    created="at",
+    failure_reason="code",
+)
 CONFIGURATION = Configuration(sources=[SOURCE], reprocess=Reprocess(url="https://a.example"))
 
 # Characters that take 1, 3 and 4 bytes of UTF-8, and characters that JSON escapes with 2 and 6.
@@ -40,7 +47,7 @@ def longest_id(character):
 
 def listed(primary_id, author="a"):
     """Return the communication of a record with this id, as a source lists it."""
-    record = {"id": primary_id, "author": author, "at": "2026-11-20T09:30:00.123Z"}
+    record = {"id": primary_id, "author": author, "at": "2026-11-20T09:30:00.123Z", "code": "c" * 100}
     return list_records.communication(SOURCE, record, NOON)
 
 

@@ -1,0 +1,69 @@
+"""Why communications are failing: all that fail alike have one cause. No I/O here."""
+
+import hashlib
+
+import msgspec
+
+from chalicelib.ledger.claims import State, outcome_of
+from chalicelib.models import CauseKind, Communication, CommunicationStatus, Outcome, OutcomeReason, Record, SkipReason
+
+# Reasons for the worklist that are kinds themselves; the others are codes of the application's.
+_KINDS = {SkipReason.EXPIRED: CauseKind.EXPIRED, SkipReason.RELAPSED: CauseKind.RELAPSED}
+
+
+class Cause(Record, frozen=True):
+    """What some communications have in common that the application lists as failed. `reason` is a code, if known."""
+
+    operation: str
+    kind: CauseKind
+    reason: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The same text for the same cause, always."""
+        parts = msgspec.json.encode((self.operation, self.kind, self.reason))
+        return hashlib.sha256(parts).hexdigest()[:16]
+
+
+def cause_of(listed: Communication, state: State | None) -> Cause | None:
+    """Return why a listed communication is failing; None if it is not, as far as the ledger knows.
+
+    That is one which was sent and may still arrive, or which somebody has dismissed. The application's answer to our
+    last POST says why; if there is none, the list does.
+    """
+    if state is None:
+        return Cause(operation=listed.operation, kind=CauseKind.UNTRIED, reason=listed.failure_reason)
+    kind = _kind(state, listed.listed_at)
+    if kind is None:
+        return None
+    died = kind == CauseKind.UNKNOWN and state.answer is None
+    reason = OutcomeReason.DIED_WHILE_SENDING if died else state.reason or state.failure_reason or listed.failure_reason
+    return Cause(operation=listed.operation, kind=kind, reason=reason)
+
+
+def cause_on_worklist(entry: State) -> Cause | None:
+    """Return why a communication is failing that is on the worklist. None if it is not there any more."""
+    if entry.status != CommunicationStatus.MANUAL:
+        return None
+    return cause_of(Communication(operation=entry.operation, primary_id=entry.primary_id, listed_at=0), entry)
+
+
+def _kind(state: State, listed_at: int) -> CauseKind | None:
+    """Return what is wrong with a communication in the ledger that a list still contained at `listed_at`."""
+    if state.status == CommunicationStatus.DISMISSED:
+        return None
+    if state.status == CommunicationStatus.MANUAL and state.manual_reason in _KINDS:
+        return _KINDS[SkipReason(state.manual_reason)]
+    if state.answer is None and state.status != CommunicationStatus.SENDING:
+        return CauseKind.UNTRIED
+    return _kind_when_tried(state, listed_at)
+
+
+def _kind_when_tried(state: State, listed_at: int) -> CauseKind | None:
+    may_still_arrive = state.until >= listed_at
+    if state.status == CommunicationStatus.SENDING:
+        return None if may_still_arrive else CauseKind.UNKNOWN
+    outcome = outcome_of(state.answer or "")
+    if outcome == Outcome.ACCEPTED:
+        return None if may_still_arrive else CauseKind.RELAPSED
+    return CauseKind.UNKNOWN if state.status == CommunicationStatus.UNKNOWN else CauseKind(outcome)
