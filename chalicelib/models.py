@@ -19,6 +19,8 @@ Name = Annotated[str, Meta(min_length=1, max_length=256)]
 # A person's own words: kept in the ledger, never mailed or logged.
 Note = Annotated[str, Meta(min_length=1, max_length=300)]
 
+CauseId = Annotated[str, Meta(pattern="^[0-9a-f]{16}$", description="see GET /causes")]
+
 # Where a page of one of the ledger's indexes ends: the key of its last item, and that item's sort key in the index.
 PageKey = tuple[str, str, int]
 
@@ -249,7 +251,8 @@ class Selection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
     """Which failed communications a run is for: the body of `POST /reprocess`. If empty: every eligible communication.
 
     Times are ISO 8601; `createdAfter` is inclusive, `createdBefore` exclusive. `includeManual` also takes those on the
-    worklist, as if somebody had retried each of them. `dryRun` only shows what would happen. `note` stays with the run.
+    worklist, as if somebody had retried each of them, and so does `cause`: all that fails for that cause. `dryRun` only
+    shows what would happen. `note` stays with the run.
     """
 
     operation: Name | None = None
@@ -259,6 +262,7 @@ class Selection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
     primary_ids: Annotated[list[PrimaryId], Meta(min_length=1, max_length=1000)] | None = None
     limit: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
     include_manual: bool = False
+    cause: CauseId | None = None
     note: Note | None = None
     dry_run: bool = False
 
