@@ -12,7 +12,7 @@ from typing import IO, Any, Self
 import msgspec
 
 from chalicelib.errors import ManifestLost
-from chalicelib.models import Batch, Communication, Selection
+from chalicelib.models import Affected, Batch, Communication, Selection
 
 # In bytes: a smaller manifest is written in memory, a larger one to a file in Lambda's /tmp.
 _IN_MEMORY = 10_000_000
@@ -92,11 +92,11 @@ class Manifests:
         """Yield the batches of a manifest, which is never in memory as a whole. ManifestLost if it is not complete."""
         yield from _batches(codecs.iterdecode(self._chunks(key), "utf-8"))
 
-    def _chunks(self, key: str) -> Iterator[bytes]:
+    def _chunks(self, key: str, start: int = 0) -> Iterator[bytes]:
         # Each chunk has a request of its own, and is read at once: whoever takes the batches may be slow, and S3 closes
         # a connection on which nothing is read. A file in /tmp would do as well, but has a limit and costs a copy. No
         # other manifest can take this one's place in between, as its key is used only once.
-        start, size = 0, 1
+        size = start + 1
         while start < size:
             wanted = f"bytes={start}-{start + self._chunk - 1}"
             answer = self._get_chunk(key, wanted)
@@ -125,6 +125,36 @@ class Manifests:
         """Return a request's selection."""
         answer = self._client.get_object(Bucket=self.bucket, Key=key)
         return msgspec.json.decode(answer["Body"].read(), type=Selection)
+
+    def put_affected(self, outage_id: str, file: IO[bytes]) -> str:
+        """Store what an outage has hit, one JSON text on each line, and return its key, which no other call uses."""
+        key = f"outages/{outage_id}/hit-{uuid.uuid4().hex}.jsonl"
+        file.seek(0)
+        self._client.upload_fileobj(file, self.bucket, key)
+        return key
+
+    def read_affected(self, key: str, start: int = 0) -> Iterator[tuple[int, Affected]]:
+        """Yield what an outage has hit from the byte `start` on, each with the byte at which it begins.
+
+        ManifestLost if it is gone.
+        """
+        rest = b""
+        for chunk in self._chunks(key, start):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield start, msgspec.json.decode(line, type=Affected)
+                start += len(line) + 1
+
+    def put_listed(self, outage_id: str, content: bytes) -> str:
+        """Store which of those that an outage has hit are still listed, and return its key."""
+        key = f"outages/{outage_id}/listed-{uuid.uuid4().hex}"
+        self._client.put_object(Bucket=self.bucket, Key=key, Body=content)
+        return key
+
+    def read_listed(self, key: str) -> bytes:
+        """Return what `put_listed` has stored."""
+        content: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        return content
 
 
 def _batches(chunks: Iterable[str]) -> Iterator[Batch]:

@@ -10,6 +10,7 @@ from chalicelib.ledger.checkpoints import Checkpoints
 from chalicelib.ledger.communications import Communications
 from chalicelib.ledger.incidents import Incidents
 from chalicelib.ledger.mails import Mails
+from chalicelib.ledger.outages import Outages
 from chalicelib.ledger.pacing import Pacing
 from chalicelib.ledger.runs import Runs
 from chalicelib.ledger.schedule import Schedule
@@ -34,4 +35,5 @@ class Ledger:
         self.approvals = Approvals(table, clock, retention)
         self.schedule = Schedule(table, clock)
         self.pacing = Pacing(table, clock)
+        self.outages = Outages(table, clock, retention)
         self.worklist = Worklist(table, clock, retention)

@@ -1,4 +1,4 @@
-"""The mails that are due: each is kept with the run that it is about, until SNS has accepted it."""
+"""The mails that are due: each is kept with the run or the outage that it is about, until SNS has accepted it."""
 
 import uuid
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import msgspec
 
 from chalicelib import times
-from chalicelib.ledger.runs import MAIL_DUE, run_key
+from chalicelib.ledger.runs import MAIL_DUE
 from chalicelib.ledger.table import ConditionFailed, Table
 from chalicelib.models import Notification
 
@@ -23,19 +23,23 @@ _MAY_TAKE = (
 
 
 class Mails:
-    """The mails in one deployment's table. `Runs.change` adds one in the write that closes its run."""
+    """The mails in one deployment's table, each in the item with a certain key.
+
+    `Runs.change` adds one in the write that closes its run, `Outages.write` in the one that begins or settles an
+    outage.
+    """
 
     def __init__(self, table: Table, clock: times.Clock) -> None:
         self._table = table
         self._clock = clock
 
-    def due(self) -> Iterator[str]:
-        """Yield the ids of the runs whose mail is due, oldest first; eventually consistent."""
+    def due(self) -> Iterator[tuple[str, str]]:
+        """Yield the keys of the items whose mail is due, oldest first; eventually consistent."""
         for item in self._table.query_index("open", MAIL_DUE):
-            yield item["runId"]
+            yield item["pk"], item["sk"]
 
-    def take(self, run_id: str) -> Notification | None:
-        """Return the mail that is due about a run, for the caller to send; None if there is none, or somebody has it.
+    def take(self, key: tuple[str, str]) -> Notification | None:
+        """Return the mail that is due in an item, for the caller to send; None if there is none, or somebody has it.
 
         If the caller dies, somebody else may take it after two minutes: a mail is sent at least once, and hardly ever
         twice.
@@ -43,21 +47,21 @@ class Mails:
         now = self._clock()
         values = {"now": now, "caller": uuid.uuid4().hex, "before": now - _LONGEST_SENDING}
         try:
-            item = self._table.update_and_get(run_key(run_id), _TAKE, values, _MAY_TAKE)
+            item = self._table.update_and_get(key, _TAKE, values, _MAY_TAKE)
         except ConditionFailed:
             return None
         return msgspec.convert(item["mail"], Notification)
 
-    def give_back(self, run_id: str) -> None:
+    def give_back(self, key: tuple[str, str]) -> None:
         """Let the next collector send a mail that SNS has refused."""
-        self._remove(run_id, "#mailTakenAt, #mailTakenBy")
+        self._remove(key, "#mailTakenAt, #mailTakenBy")
 
-    def mark_sent(self, run_id: str) -> None:
+    def mark_sent(self, key: tuple[str, str]) -> None:
         """Forget a mail that SNS has accepted."""
-        self._remove(run_id, "#open, #mail, #mailTakenAt, #mailTakenBy")
+        self._remove(key, "#open, #mail, #mailTakenAt, #mailTakenBy")
 
-    def _remove(self, run_id: str, attributes: str) -> None:
+    def _remove(self, key: tuple[str, str], attributes: str) -> None:
         try:
-            self._table.update(run_key(run_id), f"REMOVE {attributes}", {}, "attribute_exists(#mail)")
+            self._table.update(key, f"REMOVE {attributes}", {}, "attribute_exists(#mail)")
         except ConditionFailed:
             return

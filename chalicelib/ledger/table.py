@@ -188,6 +188,24 @@ class Table:
             ConsistentRead=True,
         )
 
+    def latest(self, pk: str, size: int, before: str | None = None) -> list[Item]:
+        """Return at most `size` items of a partition, in the reverse order of their sort key, from below `before` on.
+
+        They fit into one answer of DynamoDB, 1 MB.
+        """
+        condition, values = "pk = :pk", {":pk": pk}
+        if before is not None:
+            condition, values = "pk = :pk AND sk < :before", {":pk": pk, ":before": before}
+        answer = self._client.query(
+            TableName=self._name,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=_encode(values),
+            ScanIndexForward=False,
+            ConsistentRead=True,
+            Limit=size,
+        )
+        return [_decode(item) for item in answer["Items"]]
+
     def query_index(self, index: str, value: str, *, oldest_first: bool = True) -> Iterator[Item]:
         """Yield the items in a sparse index, in the order of its sort key. Its partition key has the index's name."""
         yield from self._items(**_in_index(index, value), ScanIndexForward=oldest_first)

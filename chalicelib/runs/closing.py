@@ -104,14 +104,14 @@ def _note_incident(run: Run, reason: NotifyReason, ledger: Ledger) -> None:
         ledger.incidents.write(after)
 
 
-def send_mail(run_id: str, ledger: Ledger, notify: Notify) -> None:
-    """Send the mail that is due about a run, if one is. NotificationFailed: it stays due for the next collector."""
-    mail = ledger.mails.take(run_id)
+def send_mail(key: tuple[str, str], ledger: Ledger, notify: Notify) -> None:
+    """Send the mail that is due in an item, if one is. NotificationFailed: it stays due for the next collector."""
+    mail = ledger.mails.take(key)
     if mail is None:
         return
     try:
         notify(mail)
     except NotificationFailed:
-        ledger.mails.give_back(run_id)
+        ledger.mails.give_back(key)
         raise
-    ledger.mails.mark_sent(run_id)
+    ledger.mails.mark_sent(key)

@@ -8,6 +8,7 @@ from chalicelib.errors import ConfigurationError, ExecutionNameTaken
 from chalicelib.executions import Executions
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.pace import CANARY, Limits, effective_rate
+from chalicelib.ledger.runs import run_key
 from chalicelib.manifests import Manifests, ManifestWriter
 from chalicelib.models import (
     Checkpoint,
@@ -93,7 +94,7 @@ def collect_run(
     if run.trigger == Trigger.SCHEDULE and run.status == RunStatus.EMPTY:
         _end_empty(run, ledger, settings, notify)
     elif run.closed:
-        send_mail(run.run_id, ledger, notify)
+        send_mail(run_key(run.run_id), ledger, notify)
     return run
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from chalicelib.errors import OutOfTime
 from chalicelib.executions import RUNNING, Executions
 from chalicelib.ledger import Ledger
+from chalicelib.ledger.runs import run_key
 from chalicelib.manifests import Manifests
 from chalicelib.models import Notification, Run, RunStatus, Trigger
 from chalicelib.notifications import messages, policy
@@ -61,17 +62,17 @@ class Recovery:
             if self._out_of_time():
                 break
             errors += self._isolated(run.run_id, self._recover, run)
-        for run_id in self._ledger.mails.due():
-            errors += self._isolated(run_id, self._send_mail, run_id)
+        for key in self._ledger.mails.due():
+            errors += self._isolated("#".join(key), self._send_mail, key)
         if errors:
             raise errors[0]
 
-    def _isolated(self, run_id: str, call: Callable[..., None], *arguments: object) -> Iterator[Exception]:
-        """Make a call that helps a run; yield its error, if there is one."""
+    def _isolated(self, name: str, call: Callable[..., None], *arguments: object) -> Iterator[Exception]:
+        """Make a call that helps what is called so, mostly a run; yield its error, if there is one."""
         try:
             call(*arguments)
         except Exception as error:  # noqa: BLE001 (whatever it is, the other runs need help too)
-            logs.log_error(error, run_id)
+            logs.log_error(error, name)
             yield error
 
     def _recover(self, run: Run) -> None:
@@ -120,14 +121,14 @@ class Recovery:
                 ledger.runs.change(run, recoveries=0, recovered_at=0)
             return
         metrics.run_ended(settings.resource_prefix, ledger.runs.read(run.run_id))
-        self._send_mail(run.run_id)
+        self._send_mail(run_key(run.run_id))
 
     def _close(self, run: Run, incident: str, error: str, write_mail: Callable[[Run], Notification]) -> None:
         close_failed(run, incident, error, write_mail, self._ledger, self._settings)
-        self._send_mail(run.run_id)
+        self._send_mail(run_key(run.run_id))
 
-    def _send_mail(self, run_id: str) -> None:
-        send_mail(run_id, self._ledger, self._notify)
+    def _send_mail(self, key: tuple[str, str]) -> None:
+        send_mail(key, self._ledger, self._notify)
 
     def _out_of_time(self) -> bool:
         return self._time_left() < RESERVED_MS

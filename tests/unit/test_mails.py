@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from chalicelib.ledger.runs import run_key
 from chalicelib.models import (
     BatchRecord,
     Incident,
@@ -169,6 +170,10 @@ def test_an_incident_of_an_earlier_version_goes_on(schedule, ledger):
 # -- the mails that are due
 
 
+# The key of the run with the mail.
+R = run_key("r")
+
+
 def close_with_mail(ledger) -> Notification:
     mail = Notification(topic=Topic.FAILED, subject="s", message="m")
     run = make_run("r")
@@ -181,30 +186,30 @@ def test_a_mail_is_due_from_the_write_that_closes_its_run_until_it_is_sent(ledge
     """The run is not open any more."""
     mail = close_with_mail(ledger)
     assert ledger.runs.open_runs() == []
-    assert list(ledger.mails.due()) == ["r"]
-    assert ledger.mails.take("r") == mail
-    assert list(ledger.mails.due()) == ["r"]
-    ledger.mails.mark_sent("r")
+    assert list(ledger.mails.due()) == [R]
+    assert ledger.mails.take(R) == mail
+    assert list(ledger.mails.due()) == [R]
+    ledger.mails.mark_sent(R)
     assert list(ledger.mails.due()) == []
-    assert ledger.mails.take("r") is None
+    assert ledger.mails.take(R) is None
     assert ledger.runs.read("r").status == "failed"
 
 
 def test_a_mail_is_taken_by_one_collector_at_a_time(ledger, clock):
     """Another one may take it when it was given back, or when whoever took it has died."""
     mail = close_with_mail(ledger)
-    assert [ledger.mails.take("r"), ledger.mails.take("r")] == [mail, None]
-    ledger.mails.give_back("r")
-    assert [ledger.mails.take("r"), ledger.mails.take("r")] == [mail, None]
+    assert [ledger.mails.take(R), ledger.mails.take(R)] == [mail, None]
+    ledger.mails.give_back(R)
+    assert [ledger.mails.take(R), ledger.mails.take(R)] == [mail, None]
     clock.advance(3 * MINUTE)
-    assert ledger.mails.take("r") == mail
+    assert ledger.mails.take(R) == mail
 
 
 def test_the_mail_of_a_run_that_is_gone_leaves_nothing(ledger):
     """DynamoDB may delete its item at any time after RETENTION."""
-    ledger.mails.mark_sent("gone")
-    ledger.mails.give_back("gone")
-    assert ledger.mails.take("gone") is None
+    ledger.mails.mark_sent(("RUN#gone", "RUN"))
+    ledger.mails.give_back(("RUN#gone", "RUN"))
+    assert ledger.mails.take(("RUN#gone", "RUN")) is None
     assert ledger.runs.page(10) == ([], None)
 
 

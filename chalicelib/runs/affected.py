@@ -1,0 +1,100 @@
+"""Which communications an outage has hit: those that it knows, and those that a scan finds besides."""
+
+import hashlib
+import tempfile
+from array import array
+from collections import Counter
+from collections.abc import Iterable
+from typing import IO, Self
+
+import msgspec
+
+from chalicelib.models import Affected, Communication, CommunicationStatus, Outage
+from chalicelib.runs.causes import cause_of
+from chalicelib.runs.eligibility import Candidate
+
+# How many communications an outage keeps: their hashes take some 60 MB of the collector's memory.
+MOST = 500_000
+
+# In bytes: fewer are kept in memory, more in a file in Lambda's /tmp.
+_IN_MEMORY = 10_000_000
+
+
+class AffectedWriter:
+    """Sorts what a scan lists into what an outage has hit before (`known`) and what it hits now.
+
+    As a context manager it deletes its temporary file in the end.
+    """
+
+    def __init__(self, outage: Outage | None, known: set[int]) -> None:
+        self.states: Counter[str] = Counter()
+        self.new: Counter[str] = Counter()
+        self.overfull = False
+        self.file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 (closed by __exit__)
+        self._began_at = outage.began_at if outage else None
+        self._known = known
+        self._listed: set[int] = set()
+        self._added: set[int] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def add(self, candidate: Candidate) -> None:
+        """Note a communication that the scan has listed."""
+        digest = digest_of(*candidate.listed.key)
+        if digest in self._known:
+            if digest not in self._listed:
+                self._listed.add(digest)
+                self.states[state_of(candidate)] += 1
+        elif digest not in self._added and self._is_hit(candidate):
+            self._add(candidate.listed, digest)
+
+    def _is_hit(self, candidate: Candidate) -> bool:
+        """Whether an outage of now has hit a communication: not if a person had it before."""
+        state = candidate.state
+        if state is None or state.status not in (CommunicationStatus.MANUAL, CommunicationStatus.DISMISSED):
+            return True
+        return self._began_at is not None and (state.manual_since or 0) >= self._began_at
+
+    def _add(self, listed: Communication, digest: int) -> None:
+        if len(self._known) + len(self._added) >= MOST:
+            self.overfull = True
+            return
+        self._added.add(digest)
+        self.new[listed.operation] += 1
+        affected = Affected(operation=listed.operation, primary_id=listed.primary_id, since=listed.since)
+        self.file.write(msgspec.json.encode(affected) + b"\n")
+
+    @property
+    def listed(self) -> bytes:
+        """The digests of what the outage had hit before and the scan has listed again, for `listed_digests`."""
+        return array("Q", sorted(self._listed | self._added)).tobytes()
+
+
+def digest_of(operation: str, primary_id: str) -> int:
+    """Return 64 bits that stand for a communication: of a million, two are alike with a chance of 1 to 37 million."""
+    digest = hashlib.blake2b(f"{operation}#{primary_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def digests_of(affected: Iterable[Affected]) -> set[int]:
+    """Return the digests of communications."""
+    return {digest_of(each.operation, each.primary_id) for each in affected}
+
+
+def listed_digests(content: bytes) -> set[int]:
+    """Return the digests that `AffectedWriter.listed` holds."""
+    return set(array("Q", content))
+
+
+def state_of(candidate: Candidate) -> str:
+    """Return what has become of a communication that is still listed: the name of a field of Outage."""
+    state = candidate.state
+    if state and state.status == CommunicationStatus.DISMISSED:
+        return "dismissed"
+    if state and state.status == CommunicationStatus.MANUAL:
+        return "on_worklist"
+    return "waiting" if cause_of(candidate.listed, state) else "sent"
