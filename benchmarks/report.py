@@ -13,7 +13,8 @@ from typing import Any
 from benchmarks.aws import BATCH_SIZE, NOON, OPERATION, listed
 from benchmarks.processes import measured, print_measurement, server
 from chalicelib import aws_clients
-from chalicelib.api.serializers import communication_view, csv_file
+from chalicelib.api.csv_files import worklist_csv
+from chalicelib.api.serializers import communication_view
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.application.list_pages import Page
 from chalicelib.application.list_requests import PageRequest
@@ -76,7 +77,7 @@ def measure_worklist(url: str, pages: int) -> int:
     ledger, entries, after = _ledger(url), 0, None
     for _ in range(pages):
         page, after = list_communications(ledger, CommunicationStatus.MANUAL, None, None, _WORKLIST_PAGE, after)
-        csv_file(map(communication_view, page))
+        worklist_csv(map(communication_view, page))
         entries += len(page)
     return entries
 

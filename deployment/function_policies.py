@@ -17,7 +17,8 @@ def documents(names: Names, auth: Auth) -> dict[str, Json]:
     statements = {
         "api_handler": [
             *_ledger(names, _EVERYTHING, "runs", "worklist", reads_tokens=True),
-            _runs(names, "PutObject"),
+            _objects(names, "PutObject", "runs"),
+            _objects(names, "GetObject", "outages"),
             collector,
             *secret,
             decide,
@@ -25,7 +26,7 @@ def documents(names: Names, auth: Auth) -> dict[str, Json]:
         "authorizer": _ledger(names, "GetItem", reads_tokens=True),
         "collector": [
             *_ledger(names, _EVERYTHING, "open", "worklist"),
-            _runs(names, "GetObject PutObject"),
+            _objects(names, "GetObject PutObject", "runs", "outages"),
             _told_what_is_gone(names),
             allow("states:StartExecution SendTaskSuccess SendTaskFailure", names.state_machine_arn),
             allow("states:DescribeExecution", names.execution_arn("*")),
@@ -35,7 +36,7 @@ def documents(names: Names, auth: Auth) -> dict[str, Json]:
         ],
         "begin": _ledger(names, "GetItem UpdateItem"),
         "record": _ledger(names, "GetItem PutItem UpdateItem BatchGetItem"),
-        "report": [*_ledger(names, _EVERYTHING), _runs(names, "GetObject"), _told_what_is_gone(names)],
+        "report": [*_ledger(names, _EVERYTHING), _objects(names, "GetObject", "runs"), _told_what_is_gone(names)],
         "reprocess": [*_ledger(names, "GetItem UpdateItem"), *secret],
         "request_approval": [
             *_ledger(names, "GetItem UpdateItem"),
@@ -68,8 +69,9 @@ def _ledger(names: Names, actions: str, *indexes: str, reads_tokens: bool = Fals
     return found
 
 
-def _runs(names: Names, actions: str) -> Json:
-    return allow(f"s3:{actions}", f"{callers_bucket_arn(names)}/runs/*", condition=OWN_ACCOUNT)
+def _objects(names: Names, actions: str, *folders: str) -> Json:
+    bucket = callers_bucket_arn(names)
+    return allow(f"s3:{actions}", *(f"{bucket}/{folder}/*" for folder in folders), condition=OWN_ACCOUNT)
 
 
 def _told_what_is_gone(names: Names) -> Json:

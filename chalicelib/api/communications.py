@@ -4,6 +4,7 @@ from chalice.app import Response
 
 from chalicelib.api import cursors, ids, pages, routes
 from chalicelib.api.blueprint import Call, handles
+from chalicelib.api.csv_files import csv_response, worklist_csv
 from chalicelib.api.parsing import check_primary_id
 from chalicelib.api.runs import start
 from chalicelib.api.schemas import (
@@ -14,7 +15,7 @@ from chalicelib.api.schemas import (
     CommunicationView,
     RetryResult,
 )
-from chalicelib.api.serializers import communication_detail, communication_view, csv_file
+from chalicelib.api.serializers import communication_detail, communication_view
 from chalicelib.errors import InvalidRequest, NotFound
 from chalicelib.ledger.worklist import Refusal, page_key
 from chalicelib.models import CommunicationStatus, Selection
@@ -58,13 +59,7 @@ def _page(call: Call) -> tuple[list[CommunicationView], str | None]:
 def export_communications(call: Call) -> Response:
     """Return the worklist as a CSV file. If it is longer, the header `X-Next-Cursor` has the cursor of the rest."""
     views, next_cursor = _page(call)
-    headers: dict[str, str | list[str]] = {
-        "Content-Type": "text/csv; charset=utf-8",
-        "Content-Disposition": 'attachment; filename="worklist.csv"',
-    }
-    if next_cursor:
-        headers["X-Next-Cursor"] = next_cursor
-    return Response(csv_file(views), headers=headers)
+    return csv_response(worklist_csv(views), "worklist.csv", next_cursor)
 
 
 @handles(routes.COMMUNICATION)

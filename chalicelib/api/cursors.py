@@ -11,7 +11,7 @@ from chalicelib.runs.queries import OutcomeKey
 _MAX_PK, _MAX_SK, _MAX_NUMBER = 2048, 1024, 2**53
 
 
-def encode(key: PageKey | OutcomeKey | None, *listing: object) -> str | None:
+def encode(key: PageKey | OutcomeKey | tuple[str] | None, *listing: object) -> str | None:
     """Return the cursor of the page at a key, for one listing with its filters; None if there is no further page."""
     return None if key is None else ids.encode([_mark(listing), *key])
 
@@ -41,6 +41,19 @@ def decode_outcome_key(text: str | None, *listing: object) -> OutcomeKey:
     if mark != _mark(listing) or not 0 <= index < _MAX_NUMBER or not 0 <= number < _MAX_NUMBER:
         raise _invalid()
     return index, number
+
+
+def decode_outage_key(text: str | None, *listing: object) -> str | None:
+    """Return the id in a cursor, None without a cursor. InvalidRequest if the cursor is not one of this listing."""
+    if text is None:
+        return None
+    try:
+        mark, outage_id = ids.decode(text, tuple[str, str])
+    except ValueError:
+        raise _invalid() from None
+    if mark != _mark(listing) or not 0 < len(outage_id.encode()) <= _MAX_SK:
+        raise _invalid()
+    return str(outage_id)
 
 
 def _invalid() -> InvalidRequest:

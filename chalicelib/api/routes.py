@@ -165,6 +165,27 @@ BULK_DISMISS = Route(
     body=schemas.BulkDismissal,
 )
 
+OUTAGES = Route(
+    "listOutages",
+    "GET",
+    "/outages",
+    "viewer",
+    "List outages, newest first",
+    schemas.OutagesPage,
+    query=schemas.OutagesQuery,
+)
+OUTAGE = Route("getOutage", "GET", "/outages/{outage_id}", "viewer", "Get an outage", schemas.OutageView)
+AFFECTED = Route(
+    "exportAffected",
+    "GET",
+    "/outages/{outage_id}/affected.csv",
+    "viewer",
+    "Export the communications that an outage has hit as a CSV file",
+    None,
+    query=schemas.AffectedQuery,
+    headers={"X-Next-Cursor": "the cursor of the next rows, if there are more"},
+)
+
 SCHEDULE = Route("getSchedule", "GET", "/schedule", "viewer", "Get the schedule", schemas.ScheduleView)
 PAUSE = Route("pauseSchedule", "POST", "/schedule/pause", "operator", "Pause the schedule", schemas.ScheduleView)
 RESUME = Route("resumeSchedule", "POST", "/schedule/resume", "operator", "Resume the schedule", schemas.ScheduleView)

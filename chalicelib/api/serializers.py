@@ -1,9 +1,5 @@
 """Turns records into what the API returns."""
 
-import csv
-import io
-import re
-from collections.abc import Iterable
 from typing import Any
 
 from chalicelib import times
@@ -14,6 +10,8 @@ from chalicelib.api.schemas import (
     CommunicationView,
     Cost,
     DecisionView,
+    OutageCauseView,
+    OutageView,
     OutcomeView,
     PaceView,
     PreviewView,
@@ -23,19 +21,14 @@ from chalicelib.api.schemas import (
     ScheduleView,
 )
 from chalicelib.ledger.worklist import WorklistEntry
-from chalicelib.models import CommunicationStatus, Outcome, OutcomeRecord, Run
+from chalicelib.models import CommunicationStatus, Outage, OutageCause, Outcome, OutcomeRecord, Run
+from chalicelib.runs.causes import Cause
 from chalicelib.runs.cost import Estimate
 from chalicelib.runs.dry_run import Preview
 from chalicelib.runs.pace import PaceState
 from chalicelib.runs.prices import AS_OF
 from chalicelib.runs.queries import Progress
 from chalicelib.runs.schedule import ScheduleState
-
-# Where a cell begins that a spreadsheet might take for a formula: with a tab or a line break; or before a sign, also a
-# full-width one, at the beginning or after what divides cells in some country or in a program that ignores quotes.
-_CELL_START = re.compile(r"""^(?=[\t\r\n])|(?:^|(?<=[\t\r\n,;"']))(?=\s*[=+\-@\uff0b\uff0d\uff1d\uff20])""")
-
-_COLUMNS = ("id", "operation", "primaryId", "status", "attempts", "reason", "since")
 
 
 def run_view(run: Run, progress: Progress | None = None) -> RunView:
@@ -160,20 +153,35 @@ def _common(entry: WorklistEntry) -> dict[str, Any]:
     }
 
 
-def csv_file(views: Iterable[CommunicationView]) -> str:
-    """Return communications as a CSV file (RFC 4180) with a header line."""
-    file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(_COLUMNS)
-    for view in views:
-        row = (view.id, view.operation, view.primary_id, view.status.value, view.attempts, view.reason, view.since)
-        writer.writerow([_escape_formula(cell) for cell in row])
-    return file.getvalue()
+def outage_view(outage: Outage, expected_end: int | None) -> OutageView:
+    """Return an outage; `expected_end` in milliseconds since 1970."""
+    return OutageView(
+        outage_id=outage.outage_id,
+        reason=outage.reason,
+        began_at=times.format_iso(outage.began_at),
+        over_at=_moment(outage.over_at),
+        settled_at=_moment(outage.settled_at),
+        expected_end=_moment(expected_end),
+        as_of=times.format_iso(outage.scanned_at),
+        usual=outage.usual,
+        most=outage.most,
+        hit=outage.hit,
+        by_operation=outage.by_operation,
+        recovered=outage.recovered,
+        sent=outage.sent,
+        waiting=outage.waiting,
+        on_worklist=outage.on_worklist,
+        dismissed=outage.dismissed,
+        overfull=outage.overfull,
+        causes=[_outage_cause(cause) for cause in outage.causes],
+        runs=outage.runs,
+        run_count=outage.run_count,
+    )
 
 
-def _escape_formula(cell: object) -> object:
-    """Keep spreadsheets from treating a part of one of the application's ids as a formula (OWASP, "CSV Injection")."""
-    return _CELL_START.sub("'", cell) if isinstance(cell, str) else cell
+def _outage_cause(cause: OutageCause) -> OutageCauseView:
+    same = Cause(operation=cause.operation, kind=cause.kind, reason=cause.reason)
+    return OutageCauseView(id=same.id, operation=cause.operation, kind=cause.kind, reason=cause.reason, most=cause.most)
 
 
 def schedule_view(schedule: ScheduleState) -> ScheduleView:

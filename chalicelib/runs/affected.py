@@ -9,6 +9,7 @@ from typing import IO, Self
 
 import msgspec
 
+from chalicelib.ledger.claims import State
 from chalicelib.models import Affected, Communication, CommunicationStatus, Outage
 from chalicelib.runs.causes import cause_of
 from chalicelib.runs.eligibility import Candidate
@@ -48,7 +49,7 @@ class AffectedWriter:
         if digest in self._known:
             if digest not in self._listed:
                 self._listed.add(digest)
-                self.states[state_of(candidate)] += 1
+                self.states[state_of(candidate.listed, candidate.state)] += 1
         elif digest not in self._added and self._is_hit(candidate):
             self._add(candidate.listed, digest)
 
@@ -90,11 +91,10 @@ def listed_digests(content: bytes) -> set[int]:
     return set(array("Q", content))
 
 
-def state_of(candidate: Candidate) -> str:
+def state_of(listed: Communication, state: State | None) -> str:
     """Return what has become of a communication that is still listed: the name of a field of Outage."""
-    state = candidate.state
     if state and state.status == CommunicationStatus.DISMISSED:
         return "dismissed"
     if state and state.status == CommunicationStatus.MANUAL:
         return "on_worklist"
-    return "waiting" if cause_of(candidate.listed, state) else "sent"
+    return "waiting" if cause_of(listed, state) else "sent"

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from chalicelib.api.serializers import communication_view, csv_file
+from chalicelib.api.csv_files import worklist_csv
+from chalicelib.api.serializers import communication_view
 from chalicelib.ledger.worklist import WorklistEntry
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(1)", "\uff1d1+1", "\uff0b1", "\uff0d1", "\uff20SUM(1)"]
@@ -15,7 +16,7 @@ FORMULAS = ["=1+1", "+1", "-1", "@SUM(1)", "\uff1d1+1", "\uff0b1", "\uff0d1", "\
 def file_of(primary_id):
     """Return the CSV file of one communication with this id."""
     entry = WorklistEntry(operation="send.email", primary_id=primary_id, manual_reason="a_code", manual_since=0)
-    return csv_file([communication_view(entry)])
+    return worklist_csv([communication_view(entry)])
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
