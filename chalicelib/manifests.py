@@ -24,6 +24,9 @@ CHUNK = 4_000_000
 # Guide, "Service quotas"), and a batch is part of one.
 _LONGEST_BATCH = 1_000_000
 
+# In bytes: what stands for a communication that an outage has hit.
+_DIGEST = 8
+
 # What comes before the first batch of a manifest, and before each of the others.
 _BEFORE_FIRST, _BEFORE_NEXT = re.compile(r"\s*\[\s*(?=\{)"), re.compile(r"\s*,\s*(?=\{)")
 
@@ -145,16 +148,17 @@ class Manifests:
                 yield start, msgspec.json.decode(line, type=Affected)
                 start += len(line) + 1
 
-    def put_listed(self, outage_id: str, content: bytes) -> str:
-        """Store which of those that an outage has hit are still listed, and return its key."""
+    def put_listed(self, outage_id: str, digests: set[int]) -> str:
+        """Store which of those that an outage has hit are still listed, as digests of 64 bits; return the key."""
         key = f"outages/{outage_id}/listed-{uuid.uuid4().hex}"
+        content = b"".join(digest.to_bytes(_DIGEST) for digest in digests)
         self._client.put_object(Bucket=self.bucket, Key=key, Body=content)
         return key
 
-    def read_listed(self, key: str) -> bytes:
-        """Return what `put_listed` has stored."""
-        content: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-        return content
+    def read_listed(self, key: str) -> set[int]:
+        """Return the digests that `put_listed` has stored."""
+        content = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        return {int.from_bytes(content[at : at + _DIGEST]) for at in range(0, len(content), _DIGEST)}
 
 
 def _batches(chunks: Iterable[str]) -> Iterator[Batch]:

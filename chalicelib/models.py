@@ -370,7 +370,7 @@ class Outage(Record, frozen=True):
     It hit `hit` communications, of which the last scan (`scan` at `scanned_at`) found `waiting`, `sent` (sent again,
     they may still arrive), `on_worklist` and `dismissed`. All others are not listed as failed any more. `parts` are
     keys in the bucket of those that it hit, `listed` of those that the last complete scan still listed. `overfull`: it
-    hit more than are kept. `runs` are the last ones of `run_count` that took place in it.
+    hit more than are kept. `run_ids` are the last ones of `run_count` that took place in it.
     """
 
     outage_id: str
@@ -389,7 +389,7 @@ class Outage(Record, frozen=True):
     on_worklist: int = 0
     dismissed: int = 0
     causes: list[OutageCause] = []
-    runs: list[str] = []
+    run_ids: list[str] = []
     run_count: int = 0
     parts: list[str] = []
     listed: str | None = None

@@ -356,7 +356,7 @@ class OutageView(ResponseModel, frozen=True):
     knows), and at most `most`. It is over since `overAt`, and settled since `settledAt`, when nothing that it hit was
     waiting any more. Of `hit` communications, the scan at `asOf` found `waiting`, `sent` (sent again, and may still
     arrive), `onWorklist` and `dismissed`; the others have `recovered`: the application does not list them any more.
-    `overfull`: it hit more than are kept. `causes` are the ten most frequent, `runs` the last 100 of `runCount`.
+    `overfull`: it hit more than are kept. `causes` are the ten most frequent, `runIds` the last 100 of `runCount`.
     `expectedEnd` is when it may be settled, if the pace stays as it is; null if nothing is being accepted.
     """
 
@@ -378,7 +378,7 @@ class OutageView(ResponseModel, frozen=True):
     dismissed: int
     overfull: bool
     causes: list[OutageCauseView]
-    runs: list[str]
+    run_ids: list[str]
     run_count: int
 
 

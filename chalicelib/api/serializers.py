@@ -174,7 +174,7 @@ def outage_view(outage: Outage, expected_end: int | None) -> OutageView:
         dismissed=outage.dismissed,
         overfull=outage.overfull,
         causes=[_outage_cause(cause) for cause in outage.causes],
-        runs=outage.runs,
+        run_ids=outage.run_ids,
         run_count=outage.run_count,
     )
 

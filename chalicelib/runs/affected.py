@@ -2,7 +2,6 @@
 
 import hashlib
 import tempfile
-from array import array
 from collections import Counter
 from collections.abc import Iterable
 from typing import IO, Self
@@ -69,10 +68,9 @@ class AffectedWriter:
         affected = Affected(operation=listed.operation, primary_id=listed.primary_id, since=listed.since)
         self.file.write(msgspec.json.encode(affected) + b"\n")
 
-    @property
-    def listed(self) -> bytes:
-        """The digests of what the outage had hit before and the scan has listed again, for `listed_digests`."""
-        return array("Q", sorted(self._listed | self._added)).tobytes()
+    def listed(self, *, with_new: bool) -> set[int]:
+        """Return the digests of what the outage has hit and the scan has listed, perhaps also of what it hits now."""
+        return self._listed | self._added if with_new else self._listed
 
 
 def digest_of(operation: str, primary_id: str) -> int:
@@ -84,11 +82,6 @@ def digest_of(operation: str, primary_id: str) -> int:
 def digests_of(affected: Iterable[Affected]) -> set[int]:
     """Return the digests of communications."""
     return {digest_of(each.operation, each.primary_id) for each in affected}
-
-
-def listed_digests(content: bytes) -> set[int]:
-    """Return the digests that `AffectedWriter.listed` holds."""
-    return set(array("Q", content))
 
 
 def state_of(listed: Communication, state: State | None) -> str:

@@ -12,7 +12,7 @@ from chalicelib.ledger.claims import State
 from chalicelib.manifests import Manifests
 from chalicelib.models import Affected, Communication, Outage
 from chalicelib.runs import cost
-from chalicelib.runs.affected import digest_of, listed_digests, state_of
+from chalicelib.runs.affected import digest_of, state_of
 from chalicelib.runs.outages import is_trouble
 from chalicelib.runs.pace import get_pace
 from chalicelib.settings import Settings
@@ -67,7 +67,7 @@ def list_affected(
     """
     found = list(itertools.islice(_affected_from(outage, manifests, start), size + 1))
     affected = [each for _, each in found[:size]]
-    listed = listed_digests(manifests.read_listed(outage.listed)) if outage.listed else set()
+    listed = manifests.read_listed(outage.listed) if outage.listed else set()
     return _rows(affected, listed, ledger), found[size][0] if len(found) > size else None
 
 

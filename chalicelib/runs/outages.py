@@ -66,10 +66,10 @@ def is_trouble(incident: Incident | None) -> bool:
 def observe(outage: Outage | None, seen: Seen, incident: Incident | None, usual: int | None) -> Outage | None:
     """Return the outage after a scan: the open one, one that begins now, or None. The same scan changes it once.
 
-    `usual` is how many failed before this scan. An open outage keeps the number from before it.
+    `outage` is the newest one. `usual` is how many failed before this scan; an open outage keeps its own number.
     """
-    if outage is None or not outage.is_open:
-        outage = _begin(seen, incident, usual)
+    if outage is None or outage.settled_at:
+        outage = _begin(seen, incident, usual, after=outage.settled_at if outage and outage.settled_at else 0)
     if outage is None or outage.scan == seen.scan:
         return outage
     goes_on = is_trouble(incident) or have_risen(seen.failing, outage.usual, part=0.5)
@@ -77,9 +77,10 @@ def observe(outage: Outage | None, seen: Seen, incident: Incident | None, usual:
     return _settled(_counted(msgspec.structs.replace(outage, over_at=over_at), seen), seen)
 
 
-def _begin(seen: Seen, incident: Incident | None, usual: int | None) -> Outage | None:
+def _begin(seen: Seen, incident: Incident | None, usual: int | None, after: int) -> Outage | None:
+    """Return the outage that a scan begins, if it does. An incident may have begun before the last one was settled."""
     if incident is not None and is_trouble(incident):
-        began_at, reason = min(incident.since, seen.at), incident.kind
+        began_at, reason = max(after + 1, min(incident.since, seen.at)), incident.kind
     elif have_risen(seen.failing, usual):
         began_at, reason = seen.at, FAILURES_ROSE
     else:
@@ -142,5 +143,5 @@ def most_frequent(causes: Iterable[OutageCause]) -> list[OutageCause]:
 def with_runs(outage: Outage, run_ids: Sequence[str]) -> Outage:
     """Return an outage with runs that have taken place in it since its last scan, oldest first."""
     return msgspec.structs.replace(
-        outage, runs=[*outage.runs, *run_ids][-_RUNS:], run_count=outage.run_count + len(run_ids)
+        outage, run_ids=[*outage.run_ids, *run_ids][-_RUNS:], run_count=outage.run_count + len(run_ids)
     )

@@ -18,7 +18,7 @@ from chalicelib.models import (
 )
 from chalicelib.notifications import outage_mails
 from chalicelib.runs import outages
-from chalicelib.runs.affected import AffectedWriter, digest_of, digests_of, listed_digests
+from chalicelib.runs.affected import AffectedWriter, digest_of, digests_of
 from chalicelib.runs.eligibility import Candidate
 from chalicelib.runs.outages import Seen, have_risen, observe, usual_failures
 from tests.fakes import HOUR, NOON
@@ -120,6 +120,15 @@ def test_it_is_settled_when_nothing_of_it_waits_but_people():
     assert observe(outage, seen(5, 1), None, usual=5) is None
 
 
+def test_an_incident_that_outlives_an_outage_begins_another_one():
+    outage = observe(None, seen(1, 60, new=60), incident(since=NOON), usual=5)
+    outage = observe(outage, seen(2, 0), incident("partial", since=NOON), usual=5)
+    assert outage.settled_at == NOON + 2 * QUARTER
+    another = observe(outage, seen(3, 0), incident(since=NOON), usual=5)
+    assert (another.began_at, another.run_count) == (outage.settled_at + 1, 0)
+    assert another.outage_id > outage.outage_id
+
+
 def test_an_incomplete_scan_settles_nothing_and_lets_nothing_recover():
     outage = observe(None, seen(1, 60, new=60), None, usual=5)
     outage = observe(outage, seen(2, 0, complete=False), None, usual=5)
@@ -175,7 +184,7 @@ def test_causes_keep_their_highest_numbers_and_the_most_frequent_stay():
 def test_runs_are_bounded_and_counted():
     outage = Outage(outage_id="o", began_at=NOON, reason="listing")
     outage = outages.with_runs(outage, [f"run-{number}" for number in range(150)])
-    assert (len(outage.runs), outage.runs[-1], outage.run_count) == (100, "run-149", 150)
+    assert (len(outage.run_ids), outage.run_ids[-1], outage.run_count) == (100, "run-149", 150)
 
 
 # -- whom it has hit
@@ -231,7 +240,7 @@ def test_those_that_it_knows_are_counted_once_by_what_became_of_them():
             affected.add(each)
     assert affected.states == {"waiting": 2, "sent": 1, "on_worklist": 1, "dismissed": 1}
     assert not affected.new
-    assert listed_digests(affected.listed) == known - {digest_of("send.email", "recovered")}
+    assert affected.listed(with_new=True) == known - {digest_of("send.email", "recovered")}
 
 
 @pytest.fixture
@@ -249,10 +258,11 @@ def test_what_it_has_hit_can_be_read_again(manifests):
         key = manifests.put_affected("o", affected.file)
     found = list(manifests.read_affected(key))
     assert [each.primary_id for _, each in found] == [f"id-{number}" for number in range(1000)]
-    assert digests_of(each for _, each in found) == listed_digests(affected.listed)
+    listed_now = affected.listed(with_new=True)
+    assert digests_of(each for _, each in found) == listed_now
     start = found[700][0]
     assert next(manifests.read_affected(key, start)) == found[700]
-    assert manifests.read_listed(manifests.put_listed("o", affected.listed)) == affected.listed
+    assert manifests.read_listed(manifests.put_listed("o", listed_now)) == listed_now
 
 
 # -- in the ledger
