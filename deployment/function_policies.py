@@ -35,7 +35,7 @@ def documents(names: Names, auth: Auth) -> dict[str, Json]:
         ],
         "begin": _ledger(names, "GetItem UpdateItem"),
         "record": _ledger(names, "GetItem PutItem UpdateItem BatchGetItem"),
-        "report": [*_ledger(names, _EVERYTHING), _runs(names, "GetObject"), _told_what_is_gone(names)],
+        "report": [*_ledger(names, _EVERYTHING, "open"), _runs(names, "GetObject"), _told_what_is_gone(names)],
         "reprocess": [*_ledger(names, "GetItem UpdateItem"), *secret],
         "request_approval": [
             *_ledger(names, "GetItem UpdateItem"),

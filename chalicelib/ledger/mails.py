@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import msgspec
 
 from chalicelib import times
-from chalicelib.ledger.runs import MAIL_DUE, run_key
-from chalicelib.ledger.table import ConditionFailed, Table
+from chalicelib.ledger.runs import MAIL_DUE, UNSETTLED, run_key
+from chalicelib.ledger.table import ConditionFailed, Item, Table
 from chalicelib.models import Notification
 
 # In milliseconds: longer than a call of SNS with all of its repetitions. Whoever took a mail earlier has died.
@@ -50,14 +50,15 @@ class Mails:
 
     def give_back(self, run_id: str) -> None:
         """Let the next collector send a mail that SNS has refused."""
-        self._remove(run_id, "#mailTakenAt, #mailTakenBy")
+        self._update(run_id, "REMOVE #mailTakenAt, #mailTakenBy", {})
 
     def mark_sent(self, run_id: str) -> None:
-        """Forget a mail that SNS has accepted."""
-        self._remove(run_id, "#open, #mail, #mailTakenAt, #mailTakenBy")
+        """Forget a mail that SNS has accepted. Its run may not be settled yet."""
+        expression = "SET #open = :unsettled REMOVE #mail, #mailTakenAt, #mailTakenBy"
+        self._update(run_id, expression, {"unsettled": UNSETTLED})
 
-    def _remove(self, run_id: str, attributes: str) -> None:
+    def _update(self, run_id: str, expression: str, values: Item) -> None:
         try:
-            self._table.update(run_key(run_id), f"REMOVE {attributes}", {}, "attribute_exists(#mail)")
+            self._table.update(run_key(run_id), expression, values, "attribute_exists(#mail)")
         except ConditionFailed:
             return
