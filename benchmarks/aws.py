@@ -80,7 +80,7 @@ class _Table:
     def query(self, request: _Item) -> str:
         """Return a page of the recorded batches of a run, of the worklist, or of the runs, of which there are none."""
         start = request.get("ExclusiveStartKey")
-        if request.get("IndexName") == "runs":
+        if request.get("IndexName") in ("runs", "open"):
             return _page([], None)
         if "IndexName" in request:
             return self._worklist_page(int(start["manualSince"]["N"]) + 1 if start else 0, request["Limit"])

@@ -210,6 +210,11 @@ def owner_of(run_id: str, index: int) -> str:
     return f"{run_id}#{index}"
 
 
+def run_of(owner: str) -> str:
+    """Return the id of the run that an owner belongs to."""
+    return owner.rpartition("#")[0]
+
+
 class TaskResult(Record, frozen=True):
     """What the state machine hands to `record` about one communication: an outcome, or the name of an error.
 
@@ -267,6 +272,14 @@ class Selection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
     dry_run: bool = False
 
 
+class WorseRun(Record, frozen=True):
+    """An earlier run that turned out worse than its mail said: of what was accepted, so many have relapsed."""
+
+    run_id: str
+    accepted: int
+    relapsed: int
+
+
 class Run(Record, frozen=True):
     """One pass: collect, reprocess, report. Times in milliseconds since 1970.
 
@@ -283,7 +296,9 @@ class Run(Record, frozen=True):
     many communications had gone to the worklist without a mail about them when the run ended. `pace` is that of a run
     that was slowed down when it ended, in communications in 1,000 seconds, and `pace_reason` why; `pace_until` is how
     long that holds if somebody has set it, or if the application needs a pause. `next_run_at` is when the next run
-    begins, if it does not wait for the schedule.
+    begins, if it does not wait for the schedule. `relapsed` counts what this run got accepted and the application
+    listed as failed again. `settled_at` is when the run was settled: its cool-downs had passed, and a complete scan had
+    looked since. `worse_runs` are the earlier ones that its mail names.
     """
 
     run_id: str
@@ -322,6 +337,18 @@ class Run(Record, frozen=True):
     pace_reason: str | None = None
     pace_until: int | None = None
     next_run_at: int | None = None
+    relapsed: int = 0
+    settled_at: int | None = None
+    worse_runs: list[WorseRun] = []
+
+    @property
+    def recovery(self) -> float | None:
+        """Which share (0 to 1) of what was accepted has not relapsed; None until the run is settled, or without any."""
+        accepted = self.counts.get(Outcome.ACCEPTED, 0)
+        if self.settled_at is None or not accepted:
+            return None
+        # What was accepted after the report had counted it as unknown may relapse too.
+        return max(0, accepted - self.relapsed) / accepted
 
     @property
     def eligible(self) -> int:

@@ -36,7 +36,11 @@ def documents(names: Names, auth: Auth) -> dict[str, Json]:
         ],
         "begin": _ledger(names, "GetItem UpdateItem"),
         "record": _ledger(names, "GetItem PutItem UpdateItem BatchGetItem"),
-        "report": [*_ledger(names, _EVERYTHING), _objects(names, "GetObject", "runs"), _told_what_is_gone(names)],
+        "report": [
+            *_ledger(names, _EVERYTHING, "open"),
+            _objects(names, "GetObject", "runs"),
+            _told_what_is_gone(names),
+        ],
         "reprocess": [*_ledger(names, "GetItem UpdateItem"), *secret],
         "request_approval": [
             *_ledger(names, "GetItem UpdateItem"),

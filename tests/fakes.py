@@ -377,6 +377,10 @@ class InterruptedTable:
         self._count_update()
         return self._table.update_and_get(*arguments)
 
+    def transact(self, *arguments: Any) -> Any:
+        self._count_update()
+        return self._table.transact(*arguments)
+
     def _count_update(self) -> None:
         self._updates += 1
         if self._updates == 2:

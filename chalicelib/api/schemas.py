@@ -72,6 +72,9 @@ class RunView(ResponseModel, frozen=True):
     and how fast one was that was slowed down, when it ended. `expectedEnd` is when a run under way ends if the pace
     stays as it is and no other run shares it; null while it is being stopped. A list of runs (`GET /runs`) has
     neither for those under way. `nextRunAt` is when the next run begins, if it does not wait for the schedule.
+    `relapsed` counts what was accepted and is listed as failed again after its cool-down. At `settledAt` the cool-down
+    of everything had passed, and a scheduled run had read all lists since. `recovery` is the share (0 to 1) of what was
+    accepted that has not relapsed; null until then, and if nothing was accepted.
     """
 
     run_id: str
@@ -97,6 +100,9 @@ class RunView(ResponseModel, frozen=True):
     pace: RunPace | None
     expected_end: Moment | None
     next_run_at: Moment | None
+    relapsed: int
+    settled_at: Moment | None
+    recovery: float | None
 
 
 class RunsPage(ResponseModel, frozen=True):

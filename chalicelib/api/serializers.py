@@ -21,7 +21,7 @@ from chalicelib.api.schemas import (
     ScheduleView,
 )
 from chalicelib.ledger.worklist import WorklistEntry
-from chalicelib.models import CommunicationStatus, Outage, OutageCause, Outcome, OutcomeRecord, Run
+from chalicelib.models import CommunicationStatus, Outage, OutageCause, Outcome, OutcomeRecord, Run, run_of
 from chalicelib.runs.causes import Cause
 from chalicelib.runs.cost import Estimate
 from chalicelib.runs.dry_run import Preview
@@ -60,6 +60,9 @@ def run_view(run: Run, progress: Progress | None = None) -> RunView:
         pace=_run_pace(run, progress),
         expected_end=_moment(progress.expected_end) if progress else None,
         next_run_at=_moment(run.next_run_at),
+        relapsed=run.relapsed,
+        settled_at=_moment(run.settled_at),
+        recovery=run.recovery,
     )
 
 
@@ -125,9 +128,7 @@ def communication_view(entry: WorklistEntry) -> CommunicationView:
 def communication_detail(entry: WorklistEntry) -> CommunicationDetail:
     """Return a communication with its history."""
     history = [
-        AttemptView(
-            run_id=each.owner.rpartition("#")[0], at=times.format_iso(each.at), answer=each.answer, reason=each.reason
-        )
+        AttemptView(run_id=run_of(each.owner), at=times.format_iso(each.at), answer=each.answer, reason=each.reason)
         for each in entry.history
     ]
     decisions = [

@@ -1,7 +1,8 @@
 """The ledger: the only package that talks to the DynamoDB table.
 
 The table holds what must not be forgotten while it matters: who claimed which communication and what the answer was,
-the runs and their batches, and the API's tokens. Nothing here uses transactions: every rule is one conditional write.
+the runs and their batches, and the API's tokens. Every rule is one conditional write, except
+that a relapse is counted in a transaction.
 """
 
 from chalicelib.ledger.allowances import Allowances
@@ -12,6 +13,7 @@ from chalicelib.ledger.incidents import Incidents
 from chalicelib.ledger.mails import Mails
 from chalicelib.ledger.outages import Outages
 from chalicelib.ledger.pacing import Pacing
+from chalicelib.ledger.relapses import Relapses
 from chalicelib.ledger.runs import Runs
 from chalicelib.ledger.schedule import Schedule
 from chalicelib.ledger.table import Table
@@ -27,6 +29,7 @@ class Ledger:
         self.clock = clock
         self.communications = Communications(table, clock)
         self.runs = Runs(table, clock, retention)
+        self.relapses = Relapses(table)
         self.mails = Mails(table, clock)
         self.incidents = Incidents(table)
         self.checkpoints = Checkpoints(table)

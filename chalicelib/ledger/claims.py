@@ -66,7 +66,8 @@ class State(Record, frozen=True):
     outcome is in doubt. `in_doubt` is about the tries of its owner; `doubt_until` is until when a POST with that key,
     whoever owned it, may still be processed. `previous_until`, `previous_status` and `attempts_before` are what an
     answer "certainly not processed" restores. `retried_at` is when somebody last retried it. `failure_reason` is the
-    code that the list gave when it went to the worklist.
+    code that the list gave when it went to the worklist. `relapse_counted` is the owner of the last try whose relapse
+    its run has counted: those before it are counted too.
     """
 
     operation: str
@@ -92,6 +93,7 @@ class State(Record, frozen=True):
     manual_since: int | None = None
     retried_at: int | None = None
     failure_reason: str | None = None
+    relapse_counted: str | None = None
 
     @property
     def relapsed(self) -> bool:
@@ -138,6 +140,23 @@ def refusal_reason(state: State, listed_at: int, max_attempts: int) -> SkipReaso
         accepted = state.status == CommunicationStatus.ACCEPTED
         return SkipReason.RELAPSED if accepted else SkipReason.ATTEMPTS_USED_UP
     return None
+
+
+def uncounted_relapses(state: State, listed_at: int) -> list[str]:
+    """Return the owners of the accepted tries that have relapsed and are not counted yet, oldest first.
+
+    `listed_at` is when the application listed the communication as failed. What was accepted and then tried again has
+    relapsed too: nobody may claim it before it is listed after its cool-down. Which status it has now does not matter.
+    """
+    last = len(state.history) - 1
+    relapsed = [
+        entry.owner
+        for number, entry in enumerate(state.history)
+        if entry.answer == ACCEPTED and (number < last or state.until < listed_at)
+    ]
+    if state.relapse_counted in relapsed:
+        return relapsed[relapsed.index(state.relapse_counted) + 1 :]
+    return relapsed
 
 
 def settled_before(state: State, rules: Rules) -> AlreadySettled | ClaimRefused | None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import msgspec
 
 from chalicelib import times
-from chalicelib.ledger.runs import MAIL_DUE
-from chalicelib.ledger.table import ConditionFailed, Table
+from chalicelib.ledger.runs import MAIL_DUE, RUN, UNSETTLED
+from chalicelib.ledger.table import ConditionFailed, Item, Table
 from chalicelib.models import Notification
 
 # In milliseconds: longer than a call of SNS with all of its repetitions. Whoever took a mail earlier has died.
@@ -54,14 +54,18 @@ class Mails:
 
     def give_back(self, key: tuple[str, str]) -> None:
         """Let the next collector send a mail that SNS has refused."""
-        self._remove(key, "#mailTakenAt, #mailTakenBy")
+        self._update(key, "REMOVE #mailTakenAt, #mailTakenBy", {})
 
     def mark_sent(self, key: tuple[str, str]) -> None:
-        """Forget a mail that SNS has accepted."""
-        self._remove(key, "#open, #mail, #mailTakenAt, #mailTakenBy")
+        """Forget a mail that SNS has accepted. If it is about a run, that may not be settled yet."""
+        removed = "REMOVE #mail, #mailTakenAt, #mailTakenBy"
+        if key[1] == RUN:
+            self._update(key, f"SET #open = :unsettled {removed}", {"unsettled": UNSETTLED})
+        else:
+            self._update(key, f"{removed}, #open", {})
 
-    def _remove(self, key: tuple[str, str], attributes: str) -> None:
+    def _update(self, key: tuple[str, str], expression: str, values: Item) -> None:
         try:
-            self._table.update(key, f"REMOVE {attributes}", {}, "attribute_exists(#mail)")
+            self._table.update(key, expression, values, "attribute_exists(#mail)")
         except ConditionFailed:
             return

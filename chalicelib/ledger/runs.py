@@ -7,8 +7,11 @@ import msgspec
 
 from chalicelib import run_ids, times
 from chalicelib.errors import RunNotFound
-from chalicelib.ledger.table import ConditionFailed, Item, Table
-from chalicelib.models import CLOSED, BatchRecord, Notification, PageKey, Run
+from chalicelib.ledger.table import ConditionFailed, Item, Table, change_of
+from chalicelib.models import CLOSED, BatchRecord, Notification, Outcome, PageKey, Run
+
+# The sort key of a run's item.
+RUN = "RUN"
 
 # The attribute that each field of a Run is stored as.
 _ATTRIBUTES = dict(zip(Run.__struct_fields__, Run.__struct_encode_fields__, strict=True))
@@ -16,7 +19,7 @@ _ATTRIBUTES = dict(zip(Run.__struct_fields__, Run.__struct_encode_fields__, stri
 
 def run_key(run_id: str) -> tuple[str, str]:
     """Return the table's key of a run's item."""
-    return f"RUN#{run_id}", "RUN"
+    return f"RUN#{run_id}", RUN
 
 
 def switch_key(run_id: str) -> tuple[str, str]:
@@ -24,8 +27,9 @@ def switch_key(run_id: str) -> tuple[str, str]:
     return f"RUN#{run_id}", "SWITCH"
 
 
-# What the index `open` holds: the runs that have not ended, and those that have ended with a mail that is due.
-OPEN, MAIL_DUE = "OPEN", "MAIL"
+# What the index `open` holds: the runs that have not ended, those that have ended with a mail that is due, those whose
+# accepted communications may still relapse, and those that turned out worse than their mail said, until people know.
+OPEN, MAIL_DUE, UNSETTLED, WORSE = "OPEN", "MAIL", "UNSETTLED", "WORSE"
 
 # The SDK may repeat a write that has succeeded.
 _MAY_RECOVER = (
@@ -46,7 +50,7 @@ class Runs:
         """Write a run's item; return False if a run of that id exists already."""
         item = msgspec.to_builtins(run) | {
             "pk": run_key(run.run_id)[0],
-            "sk": "RUN",
+            "sk": RUN,
             "runs": "RUN",
             "open": OPEN,
             "expiresAt": self._expiry(),
@@ -73,14 +77,18 @@ class Runs:
         """Set fields of a run that still has the status of `run`, and return it; None if it has moved on.
 
         A status that closes the run also removes it from the open ones and sets `ended_at`. `mail` is due then, and is
-        part of the same write: see chalicelib.ledger.mails.
+        part of the same write: see chalicelib.ledger.mails. A run that got nothing accepted is settled at once.
         """
-        values = {_ATTRIBUTES[name]: value for name, value in changes.items()}
+        values = {_ATTRIBUTES[name]: msgspec.to_builtins(value) for name, value in changes.items()}
         removed = ""
         if changes.get("status", run.status) in CLOSED:
+            accepted = changes.get("counts", run.counts).get(Outcome.ACCEPTED, 0)
             values["endedAt"] = self._clock()
+            values |= {} if accepted else {"settledAt": values["endedAt"]}
             if mail:
                 values |= {"open": MAIL_DUE, "mail": msgspec.to_builtins(mail)}
+            elif accepted:
+                values["open"] = UNSETTLED
             else:
                 removed = " REMOVE #open"
         return self._update(run, values, {"oldStatus": run.status}, "#status = :oldStatus", removed)
@@ -101,6 +109,42 @@ class Runs:
     def delete(self, run: Run) -> None:
         """Delete the item of a scheduled run that found nothing to do."""
         self._table.delete(*run_key(run.run_id))
+
+    # -- how a run turns out
+
+    def unsettled(self) -> Iterator[Run]:
+        """Yield the runs that have ended and are not settled, oldest first; eventually consistent.
+
+        A run is here until it is settled or expires, so none is forgotten however long nobody looks.
+        """
+        return map(_run, self._table.query_index("open", UNSETTLED))
+
+    def settle(self, run_id: str) -> None:
+        """Note that a run is settled, once. If anything of it has relapsed, it is one of the `worse` from then on.
+
+        If a relapse is counted at the same moment, the next complete scan settles it.
+        """
+        item = self._table.get(*run_key(run_id)) or {}  # the index may not have what was counted just now
+        relapsed = item.get("relapsed")
+        changes = {"settledAt": item.get("settledAt", self._clock()), "open": WORSE if relapsed else None}
+        try:
+            self._table.update(run_key(run_id), *change_of(changes, {"open": UNSETTLED, "relapsed": relapsed}))
+        except ConditionFailed:
+            return
+
+    def worse(self) -> Iterator[Run]:
+        """Yield the settled runs of which something has relapsed and no mail has told, oldest first.
+
+        Eventually consistent.
+        """
+        return map(_run, self._table.query_index("open", WORSE))
+
+    def mark_told(self, run_id: str) -> None:
+        """Note that a mail tells that a run turned out worse. May be repeated."""
+        try:
+            self._table.update(run_key(run_id), "REMOVE #open", {"worse": WORSE}, "#open = :worse")
+        except ConditionFailed:
+            return
 
     # -- batches and progress
 

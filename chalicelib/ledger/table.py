@@ -14,8 +14,11 @@ from chalicelib.models import PageKey
 
 Item = dict[str, Any]
 
-# BatchGetItem's limit (Amazon DynamoDB API reference, BatchGetItem).
-BATCH_GET = 100
+# An update of one item: its key, the expression, the values, and the condition. See Table.update.
+Update = tuple[tuple[str, str], str, Item, str | None]
+
+# The limits of BatchGetItem and of TransactWriteItems (Amazon DynamoDB API reference).
+BATCH_GET = MAX_ACTIONS = 100
 
 # In seconds: the longest pauses before BatchGetItem is asked again for what it left unread, with exponential backoff as
 # its reference recommends. Each is a random part of that (AWS Builders' Library, "Timeouts, retries, and backoff with
@@ -24,6 +27,9 @@ PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
 # A page of an index with a filter may take several queries: at most this many, each of so many items.
 _MAX_QUERIES, _ITEMS_PER_QUERY = 10, 1000
+
+# In seconds: the longest pauses before an update is made again that met an ongoing transaction, which takes a moment.
+_CONFLICT_PAUSES = PAUSES[:3]
 
 
 class _Deserializer(TypeDeserializer):
@@ -119,22 +125,53 @@ class Table:
         """Do what `update` does, and return the item as it is afterwards."""
         return _decode(self._update(key, expression, values, condition, "ALL_NEW")["Attributes"])
 
+    def transact(self, updates: Sequence[Update]) -> set[int]:
+        """Apply at most MAX_ACTIONS updates of different items: all, or none if a condition is not met.
+
+        Returns the positions of the updates whose condition is not met. ClientError if DynamoDB cancels all of them for
+        another reason, such as another transaction with one of the items. The items may have 4 MB in all (Amazon
+        DynamoDB API reference, TransactWriteItems).
+        """
+        actions = [{"Update": self._request(*update)} for update in updates]
+        try:
+            self._client.transact_write_items(TransactItems=actions)
+        except ClientError as error:
+            reasons: Any = error.response.get("CancellationReasons", [])
+            unmet = {place for place, reason in enumerate(reasons) if reason["Code"] == "ConditionalCheckFailed"}
+            if not unmet:
+                raise
+            return unmet
+        return set()
+
     def _update(
         self, key: tuple[str, str], expression: str, values: Item, condition: str | None, returned: str
     ) -> dict[str, Any]:
+        request = self._request(key, expression, values, condition) | {"ReturnValues": returned}
+        if condition:
+            request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        for pause in _CONFLICT_PAUSES:
+            try:
+                return self._checked(request)
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "TransactionConflictException":
+                    raise
+            # Nothing was written (Amazon DynamoDB API reference, UpdateItem), and botocore does not repeat this one.
+            self._sleep(random.uniform(0, pause))  # noqa: S311 (no secret depends on it)
+        return self._checked(request)
+
+    def _request(self, key: tuple[str, str], expression: str, values: Item, condition: str | None) -> Item:
         request: Item = {
             "TableName": self._name,
             "Key": _encode({"pk": key[0], "sk": key[1]}),
             "UpdateExpression": expression,
-            "ReturnValues": returned,
         }
         if names := _names(f"{expression} {condition or ''}"):
             request["ExpressionAttributeNames"] = names
         if values:
             request["ExpressionAttributeValues"] = {f":{name}": _serialize(value) for name, value in values.items()}
         if condition:
-            request |= {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
-        return self._checked(request)
+            request["ConditionExpression"] = condition
+        return request
 
     def _checked(self, request: Item) -> dict[str, Any]:
         try:

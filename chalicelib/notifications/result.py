@@ -11,6 +11,7 @@ from chalicelib.models import (
     Run,
     RunStatus,
     Topic,
+    WorseRun,
 )
 from chalicelib.notifications.phrases import (
     answered,
@@ -64,6 +65,7 @@ def result_notification(run: Run, summary: Summary, halt_reason: str | None) -> 
         _pace(run, summary, halt_reason),
         _worklist(run, summary),
         _remarks(run, summary),
+        _worse_runs(run),
         details(run),
     )
 
@@ -196,6 +198,17 @@ def _new_on_worklist(summary: Summary) -> str:
     rows = [f"  {each.operation} {each.primary_id!r}: {each.reason}" for each in summary.worklist]
     more = [f"  ... and {summary.manual - len(rows)} more"] if summary.manual > len(rows) else []
     return "\n".join([f"New on the worklist, for a person to decide: {summary.manual}", *rows, *more])
+
+
+def _worse_runs(run: Run) -> str:
+    rows = [f"  {_turned_out(each)}" for each in run.worse_runs]
+    return "\n".join(["Earlier runs turned out worse than their mails said:", *rows] if rows else [])
+
+
+def _turned_out(worse: WorseRun) -> str:
+    # Rounded down: what did not all arrive is never called 100%.
+    arrived = 1000 * (worse.accepted - worse.relapsed) // worse.accepted / 10
+    return f"{worse.run_id}: {worse.accepted} accepted, {worse.relapsed} of these failed again ({arrived:g}% arrived)"
 
 
 def _remarks(run: Run, summary: Summary) -> str:

@@ -25,6 +25,7 @@ from chalicelib.runs.closing import Notify, as_it_is, close_failed, send_mail
 from chalicelib.runs.collection import Collection
 from chalicelib.runs.eligibility import Candidate
 from chalicelib.runs.recovery import Recovery
+from chalicelib.runs.relapses import RelapseCounter, settle_runs
 from chalicelib.runs.scan import Lists, Scan
 from chalicelib.settings import Settings
 from chalicelib.telemetry import metrics
@@ -141,9 +142,11 @@ class Collector:
             # An earlier collection got this far. Another manifest would not be the one that its execution reads.
             self._executions.start(run)
             return run
+        began = self._ledger.clock()
         resume_from = self._ledger.checkpoints.read() if run.trigger == Trigger.SCHEDULE else None
+        relapses = RelapseCounter(self._ledger.relapses)
         with ManifestWriter(self._batch_size(), CANARY) as manifest:
-            collection = self._fill(manifest, selection, resume_from)
+            collection = self._fill(manifest, selection, resume_from, relapses)
             manifest.finish()
             run = self._pin(run, collection, manifest)
         read_to_end = resume_from and run.status != RunStatus.FAILED
@@ -152,6 +155,9 @@ class Collector:
             self._ledger.checkpoints.write(self._next_checkpoint(collection))
         if run.status in (RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL):
             self._executions.start(run)
+        complete = run.trigger == Trigger.SCHEDULE and resume_from is None and collection.read_all
+        if complete and relapses.all_counted:
+            settle_runs(self._ledger, self._configuration.sources, began)
         return run
 
     def _batch_size(self) -> int:
@@ -160,17 +166,21 @@ class Collector:
         size = self._settings.communications_per_batch
         return size if limit is None else min(size, limit)
 
-    def _fill(self, manifest: ManifestWriter, selection: Selection, resume_from: Checkpoint | None) -> Collection:
-        """Scan the lists, and put what is eligible into the manifest."""
+    def _fill(
+        self, manifest: ManifestWriter, selection: Selection, resume_from: Checkpoint | None, relapses: RelapseCounter
+    ) -> Collection:
+        """Scan the lists, count what has relapsed, and put what is eligible into the manifest."""
         collection = Collection(selection)
         sources = checkpoint.resume_order(self._configuration.selected(selection), resume_from)
         for candidate in self._scan.candidates(collection, sources):
             collection.track_oldest(candidate.listed, candidate.skip_reason)
+            relapses.look_at(candidate)
             reason = _take(candidate, manifest, include_manual=selection.include_manual)
             if reason:
                 collection.skip(reason)
             else:
                 collection.taken += 1
+        relapses.count()
         return collection
 
     def _pin(self, run: Run, collection: Collection, manifest: ManifestWriter) -> Run:

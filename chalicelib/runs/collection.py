@@ -78,6 +78,11 @@ class Collection:
         return self.selection.operation is not None and self._ids is not None and not self._missing_ids
 
     @property
+    def read_all(self) -> bool:
+        """Whether all lists were read to their ends: none failed, and no limit stopped the collection."""
+        return self.stopped_at is None and not self._errors
+
+    @property
     def not_found(self) -> list[str]:
         """The requested ids that no page contained. If a list could not be read, nobody knows."""
         return [] if self._errors else sorted(self._missing_ids)

@@ -11,7 +11,7 @@ from chalicelib.ledger import Ledger
 from chalicelib.ledger.pace import Limits, effective_rate, rate_by_hand
 from chalicelib.ledger.table import BATCH_GET
 from chalicelib.manifests import Manifests
-from chalicelib.models import SET_BY, Batch, BatchRecord, Notification, Outcome, Run, RunStatus, Topic
+from chalicelib.models import SET_BY, Batch, BatchRecord, Notification, NotifyReason, Outcome, Run, RunStatus, Topic
 from chalicelib.notifications import policy
 from chalicelib.notifications.result import result_notification
 from chalicelib.notifications.summary import Summary
@@ -19,6 +19,7 @@ from chalicelib.runs.approval import closing_status
 from chalicelib.runs.closing import end_turn, notification_fields
 from chalicelib.runs.next_run import next_run_at, was_slowed_down
 from chalicelib.runs.record import complete_batch, settle_batches
+from chalicelib.runs.relapses import mark_told, worse_runs
 from chalicelib.runs.turn import OVERLOADED
 from chalicelib.settings import Settings
 from chalicelib.telemetry import metrics
@@ -76,6 +77,7 @@ def report(
         due = mail if keep_mail and mail.topic != Topic.NONE else None
         run = ledger.runs.change(run, mail=due, **changes) or ledger.runs.read(run_id)
     end_turn(run, ledger)
+    mark_told(run, ledger)
     return result_notification(run, summary, halt_reason)
 
 
@@ -164,6 +166,8 @@ def _closing(
         run, incident, ledger, settings, accepted=accepted, new_on_worklist=summary.manual
     )
     changes = {"status": status, "counts": dict(summary.counts)} | notification
+    if changes["notify_reason"] != NotifyReason.NONE:
+        changes["worse_runs"] = worse_runs(ledger)
     changes |= _pace(run, status, summary, halt_reason, ledger, settings)
     return changes | ({"error": failure} if failure else {})
 

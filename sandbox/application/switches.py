@@ -22,7 +22,7 @@ class PartialFault(msgspec.Struct, Generic[_T], frozen=True, forbid_unknown_fiel
 
 
 class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The first five break `POST /communications`: every call, or with `{"value": ..., "share": 0.5}` some calls.
+    """The first six break `POST /communications`: every call, or with `{"value": ..., "share": 0.5}` some calls.
 
     They affect the calls that `capacity` and then `lanes` have let in.
     """
@@ -37,6 +37,8 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Close the connection without an answer, before or after processing the call."""
     drip: Seconds | PartialFault[Seconds] | None = None
     """Wait for this many seconds before each byte of the answer's body."""
+    accepts_but_never_sends: bool | PartialFault[bool] | None = None
+    """Answer 202, but let every attempt fail until the communication has finally failed again."""
     capacity: Capacity | None = None
     """Refuse each `POST /communications` above this rate, without processing it; see `Capacity`."""
     lanes: Lanes | None = None
@@ -47,8 +49,6 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Answer 503 instead of listing failed communications."""
     worker_paused: bool | None = None
     """Receive nothing from the queue."""
-    accepts_but_never_sends: bool | None = None
-    """Answer 202, but let every attempt fail until the communication has finally failed again."""
 
 
 class Faults(msgspec.Struct, frozen=True):
@@ -59,6 +59,7 @@ class Faults(msgspec.Struct, frozen=True):
     status_after: int | None = None
     cut: str | None = None
     drip: float = 0.0
+    accepts_but_never_sends: bool = False
 
 
 class SwitchBoard:

@@ -125,7 +125,7 @@ def _process(services: Services, received: ReceivedPost, faults: Faults) -> Answ
         return injected_error(faults.status)
     if faults.cut == "before":
         return None
-    answer = services.inbox.process(received, never_send=bool(services.switchboard.current.accepts_but_never_sends))
+    answer = services.inbox.process(received, never_send=faults.accepts_but_never_sends)
     services.wake_outbox()
     if faults.cut == "after":
         return None

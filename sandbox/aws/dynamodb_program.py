@@ -13,6 +13,7 @@ import re
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from hypercorn.asyncio import serve
@@ -91,8 +92,22 @@ def _record(headers: dict[bytes, bytes], body: bytes) -> None:
     if signed:
         request = json.loads(body)
         operation = headers[b"x-amz-target"].decode().rpartition(".")[2]
+        for name, table, part in _parts(operation, request):
+            _requests[signed[1].decode(), name, table, request.get("IndexName", ""), _partitions(part)] += 1
+
+
+def _parts(operation: str, request: Any) -> Iterator[tuple[str, str, Any]]:
+    """Yield what IAM checks of a request: an operation, its table, and what it asks of that.
+
+    An action of a transaction counts as the operation of its own, which needs the permission (Amazon DynamoDB Developer
+    Guide, "Using IAM with DynamoDB transactions").
+    """
+    for action in request.get("TransactItems", []):
+        for name, part in action.items():
+            yield f"{name}Item", part["TableName"], part
+    if "TransactItems" not in request:
         for table, part in request.get("RequestItems", {request.get("TableName", "*"): request}).items():
-            _requests[signed[1].decode(), operation, table, request.get("IndexName", ""), _partitions(part)] += 1
+            yield operation, table, part
 
 
 def _partitions(request: Any) -> str:

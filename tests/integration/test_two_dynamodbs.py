@@ -15,6 +15,7 @@ NAME = "two-dynamodbs"
 KEY = {"pk": {"S": "a"}, "sk": {"S": "b"}}
 TEXT, NUMBER = {":v": {"S": "x"}}, {":v": {"N": "1"}}
 INVALID, REFUSED = "ValidationException", "ConditionalCheckFailedException"
+CANCELED = "TransactionCanceledException"
 
 
 def update(expression, values=None, **options):
@@ -28,6 +29,15 @@ def query(condition, values, **options):
         "KeyConditionExpression": condition,
         "ExpressionAttributeValues": values,
     } | options
+
+
+def transact(*actions):
+    return "transact_write_items", {"TransactItems": list(actions)}
+
+
+def action(key="b", values=TEXT, **options):
+    request = {"TableName": NAME, "Key": KEY | {"sk": {"S": key}}, "UpdateExpression": "SET w = :v"}
+    return {"Update": request | {"ExpressionAttributeValues": values} | options}
 
 
 # The call, what AWS answers (the code of an error, or "done"), and which implementations answer something else.
@@ -70,6 +80,12 @@ CALLS = {
         set(),
     ),
     "a batch with a key twice": (("batch_get_item", {"RequestItems": {NAME: {"Keys": [KEY, KEY]}}}), INVALID, set()),
+    "a transaction of 101 actions": (transact(*(action(str(n)) for n in range(101))), INVALID, set()),
+    "a transaction whose condition is not met": (
+        transact(action("new"), action(ConditionExpression="q = :v")),
+        CANCELED,
+        set(),
+    ),
     "TTL enabled twice": (
         (
             "update_time_to_live",
@@ -108,6 +124,20 @@ def test_a_page_that_is_full_has_a_key_to_continue_after_only_on_ministack(clien
     name, dynamodb = client
     operation, request = query("pk = :v", {":v": {"S": "a"}}, Limit=1)
     assert ("LastEvaluatedKey" in getattr(dynamodb, operation)(**request)) is (name == "ministack")
+
+
+def test_a_transaction_says_of_each_action_why_it_was_cancelled_and_changes_nothing(client):
+    """In the order of the actions, `None` for those that would have been done (API reference, TransactWriteItems)."""
+    _, dynamodb = client
+    unmet = {"ConditionExpression": "q = :v"}
+    operation, request = transact(action("new"), action(**unmet), action("newer"), action("gone", **unmet))
+    with pytest.raises(ClientError) as raised:
+        getattr(dynamodb, operation)(**request)
+    codes = [reason["Code"] for reason in raised.value.response["CancellationReasons"]]
+    assert codes == ["None", "ConditionalCheckFailed", "None", "ConditionalCheckFailed"]
+    assert dynamodb.scan(TableName=NAME)["Count"] == 1
+    dynamodb.transact_write_items(TransactItems=[action("new"), action()])
+    assert dynamodb.scan(TableName=NAME)["Count"] == 2
 
 
 def _answer(dynamodb, operation, request):

@@ -14,18 +14,30 @@ from chalicelib.application.list_requests import PageRequest
 from chalicelib.errors import ConfigurationError, ExecutionNameTaken, ListingFailed, NotificationFailed
 from chalicelib.lambda_invoker import requested_event
 from chalicelib.ledger import Ledger
+from chalicelib.ledger.claims import State
 from chalicelib.ledger.table import Table
 from chalicelib.manifests import Manifests
-from chalicelib.models import BatchRecord, Communication, Notification, Outcome, OutcomeRecord, Run, Selection
-from chalicelib.runs import collect, report, start
+from chalicelib.models import (
+    BatchRecord,
+    Communication,
+    Notification,
+    Outcome,
+    OutcomeRecord,
+    Run,
+    Selection,
+    Task,
+    TaskResult,
+)
+from chalicelib.runs import collect, record, report, start
 from chalicelib.runs.collect import Collector
 from chalicelib.runs.recovery import Recovery
+from chalicelib.runs.reprocess import rules_for
 from chalicelib.settings import Settings
 from deployment.table import table_definition
 
 MINUTE = 60_000
 
-_WRITES = ("put_item", "update_item", "delete_item", "put_object", "upload_fileobj")
+_WRITES = ("put_item", "update_item", "delete_item", "transact_write_items", "put_object", "upload_fileobj")
 _numbers = itertools.count()
 
 
@@ -36,7 +48,7 @@ class Killed(BaseException):
 class CountingClient:
     """A boto3 client that reports each of its writes to the deployment, which may kill the collector then.
 
-    Objects whose keys are in the deployment's `unreadable` cannot be read.
+    Objects whose keys are in the deployment's `unreadable` cannot be read. Its `refused` are calls that AWS refuses.
     """
 
     def __init__(self, client: Any, deployment: "FakeDeployment") -> None:
@@ -47,6 +59,8 @@ class CountingClient:
         found = getattr(self._client, name)
         if name == "get_object":
             return self._failing(found)
+        if name in self._deployment.refused:
+            return self._refusing(name)
         return self._counting(found) if name in _WRITES else found
 
     def _failing(self, call: Any) -> Any:
@@ -56,6 +70,12 @@ class CountingClient:
             return call(**request)
 
         return read
+
+    def _refusing(self, name: str) -> Any:
+        def refuse(*_arguments, **_named):
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "Slow down."}}, name)
+
+        return refuse
 
     def _counting(self, call: Any) -> Any:
         def write(*arguments, **named):
@@ -169,6 +189,7 @@ class FakeDeployment:
         self.mails: list[Any] = []
         self.refuse_mails = False
         self.unreadable: set[str] = set()
+        self.refused: set[str] = set()
         self.meanwhile: Callable[[], object] | None = None
         self.misconfigured = False
         self.invoked: list[str] = []
@@ -266,6 +287,32 @@ class FakeDeployment:
         run = self.executions.started[run_id]
         return [each.primary_id for batch in self.manifests.read(run.manifest) for each in batch.communications]
 
+    def send(self, run_id: str, choose_answer: Callable[[], str] = lambda: "accepted") -> list[tuple[str, str, str]]:
+        """Send the communications of a run that was started, which get such answers. Return those that were claimed.
+
+        Each with its operation, its id and the answer: `accepted` or the name of an error.
+        """
+        run, claimed = self.ledger.runs.read(run_id), []
+        for batch in self.manifests.read(run.manifest):
+            refused = []
+            for each in batch.communications:
+                task = Task(run_id=run_id, index=batch.index, communication=each, requested_by=run.requested_by)
+                rules = rules_for(self.configuration.source(each.operation), self.configuration, self.settings)
+                claim = self.ledger.communications.claim(task, rules)
+                if isinstance(claim, State):
+                    answer = choose_answer()
+                    self.ledger.communications.record_answer(claim, answer, None, rules)
+                    claimed.append((*each.key, answer))
+                else:
+                    skipped = {"outcome": Outcome.SKIPPED, "reason": claim.reason}
+                    refused.append(TaskResult(operation=each.operation, primary_id=each.primary_id, **skipped))
+            record.record_batch(run_id, batch, refused, self.ledger, self.settings)
+        return claimed
+
+    def report(self, run_id: str) -> Notification:
+        """Report a run whose batches were recorded, and return its mail."""
+        return report.report(run_id, None, self.ledger, self.manifests, self.settings)
+
     def complete(self, run_id: str) -> Notification:
         """Do what the execution of a run does: record each communication as accepted, and report. Return the mail."""
         run = self.ledger.runs.read(run_id)
@@ -275,4 +322,4 @@ class FakeDeployment:
                 for each in batch.communications
             ]
             self.ledger.runs.record_batch(run_id, BatchRecord(index=batch.index, outcomes=outcomes, at=self.clock()))
-        return report.report(run_id, None, self.ledger, self.manifests, self.settings)
+        return self.report(run_id)

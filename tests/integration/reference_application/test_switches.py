@@ -115,6 +115,15 @@ def test_the_switch_accepts_but_never_sends_lets_posted_communications_fail_agai
     assert reference.app.stats()["two_keys"] == two_keys_of_other_communications(reference, id_)
 
 
+def test_the_switch_accepts_but_never_sends_can_lose_a_share_of_what_is_posted(reference):
+    """It is always the same share, whichever communications it hits."""
+    ids = reference.create_failed("emails", 10)
+    reference.app.switch(accepts_but_never_sends={"value": True, "share": 0.2})
+    assert {reference.post(id_, "send.email", key=id_).status_code for id_ in ids} == {202}
+    reference.app.wait_for_stats(queued=0)
+    assert sorted(reference.deliveries()[id_] for id_ in ids) == [0] * 2 + [1] * 8
+
+
 def two_keys_of_other_communications(reference, id_):
     """How many other communications got a second key: tests share the database, and some do that on purpose."""
     with sqlite3.connect(reference.app.database) as database:
