@@ -78,6 +78,10 @@ class Outcome(StrEnum):
     NOT_ATTEMPTED = "not_attempted"
 
 
+# The outcomes of what the application got, or may have got.
+SENT = (Outcome.ACCEPTED, Outcome.FAILED, Outcome.REJECTED, Outcome.UNKNOWN)
+
+
 class CommunicationStatus(StrEnum):
     """What the ledger knows of a communication. `manual` (on the worklist) and `dismissed` are for people to change."""
 
@@ -251,8 +255,9 @@ class Selection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
     """Which failed communications a run is for: the body of `POST /reprocess`. If empty: every eligible communication.
 
     Times are ISO 8601; `createdAfter` is inclusive, `createdBefore` exclusive. `includeManual` also takes those on the
-    worklist, as if somebody had retried each of them, and so does `cause`: all that fails for that cause. `dryRun` only
-    shows what would happen. `note` stays with the run.
+    worklist, as if somebody had retried each of them, and so does `cause`: all that fails for that cause. With `prove`,
+    which needs a `cause`, the run sends a few first and stops when one fails again. `dryRun` only shows what would
+    happen. `note` stays with the run.
     """
 
     operation: Name | None = None
@@ -263,8 +268,18 @@ class Selection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
     limit: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
     include_manual: bool = False
     cause: CauseId | None = None
+    prove: bool = False
     note: Note | None = None
     dry_run: bool = False
+
+
+class Proof(Record, frozen=True):
+    """What a run proves: that a cause is fixed. `sizes` are those of its first batches, one after the other."""
+
+    cause: CauseId
+    kind: CauseKind
+    reason: str | None = None
+    sizes: list[int] = []
 
 
 class Run(Record, frozen=True):
@@ -283,7 +298,8 @@ class Run(Record, frozen=True):
     many communications had gone to the worklist without a mail about them when the run ended. `pace` is that of a run
     that was slowed down when it ended, in communications in 1,000 seconds, and `pace_reason` why; `pace_until` is how
     long that holds if somebody has set it, or if the application needs a pause. `next_run_at` is when the next run
-    begins, if it does not wait for the schedule.
+    begins, if it does not wait for the schedule. `failed_again` counts what failed for the same cause again in a run
+    that is the `proof` of a fix.
     """
 
     run_id: str
@@ -322,11 +338,18 @@ class Run(Record, frozen=True):
     pace_reason: str | None = None
     pace_until: int | None = None
     next_run_at: int | None = None
+    proof: Proof | None = None
+    failed_again: int = 0
 
     @property
     def eligible(self) -> int:
         """How many communications the manifest holds: those that matched and were not skipped."""
         return self.matched - sum(self.skipped.values())
+
+    @property
+    def sent(self) -> int:
+        """How many communications the application got, as far as anybody knows."""
+        return sum(self.counts.get(outcome, 0) for outcome in SENT)
 
     @property
     def closed(self) -> bool:

@@ -10,6 +10,7 @@ from chalicelib.api.ids import OPERATION
 from chalicelib.ledger.worklist import Action
 from chalicelib.models import (
     ApprovalDecision,
+    CauseId,
     CommunicationStatus,
     Note,
     Outcome,
@@ -61,6 +62,21 @@ class RunPace(ResponseModel, frozen=True):
     reason: str | None
 
 
+class ProofView(ResponseModel, frozen=True):
+    """How far a run has come that proves a fix.
+
+    `sent` counts what the application got so far, `failedAgain` what failed for the same `cause` again. `stage` is the
+    size of the batch that the last one was in: 1, 5 or 20 (at most `BATCH_SIZE`), or `all` for everything else.
+    `stopped`: no further batch begins.
+    """
+
+    cause: CauseId
+    stage: int | Literal["all"]
+    sent: int
+    failed_again: int
+    stopped: bool
+
+
 class RunView(ResponseModel, frozen=True):
     """A run.
 
@@ -70,7 +86,8 @@ class RunView(ResponseModel, frozen=True):
     `notFound` holds the first of the requested ids that no list contains. `pace` is how fast a run under way may be,
     and how fast one was that was slowed down, when it ended. `expectedEnd` is when a run under way ends if the pace
     stays as it is and no other run shares it; null while it is being stopped. A list of runs (`GET /runs`) has
-    neither for those under way. `nextRunAt` is when the next run begins, if it does not wait for the schedule.
+    neither for those under way. `nextRunAt` is when the next run begins, if it does not wait for the schedule. `proof`
+    is null unless the run proves a fix (`prove`), and until it has found what to send.
     """
 
     run_id: str
@@ -96,6 +113,7 @@ class RunView(ResponseModel, frozen=True):
     pace: RunPace | None
     expected_end: Moment | None
     next_run_at: Moment | None
+    proof: ProofView | None
 
 
 class RunsPage(ResponseModel, frozen=True):

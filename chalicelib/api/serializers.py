@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from chalicelib import times
 from chalicelib.api import ids
 from chalicelib.api.schemas import (
@@ -17,6 +19,7 @@ from chalicelib.api.schemas import (
     OutcomeView,
     PaceView,
     PreviewView,
+    ProofView,
     RunPace,
     RunView,
     SampleItem,
@@ -28,6 +31,7 @@ from chalicelib.runs.cost import Estimate
 from chalicelib.runs.dry_run import Preview
 from chalicelib.runs.pace import PaceState
 from chalicelib.runs.prices import AS_OF
+from chalicelib.runs.proof import state_of
 from chalicelib.runs.queries import Progress
 from chalicelib.runs.schedule import ScheduleState
 
@@ -67,7 +71,13 @@ def run_view(run: Run, progress: Progress | None = None) -> RunView:
         pace=_run_pace(run, progress),
         expected_end=_moment(progress.expected_end) if progress else None,
         next_run_at=_moment(run.next_run_at),
+        proof=_proof(run),
     )
+
+
+def _proof(run: Run) -> ProofView | None:
+    proof = state_of(run)
+    return ProofView(**msgspec.structs.asdict(proof)) if proof else None
 
 
 def _run_pace(run: Run, progress: Progress | None) -> RunPace | None:
