@@ -78,6 +78,10 @@ class Outcome(StrEnum):
     NOT_ATTEMPTED = "not_attempted"
 
 
+# The outcomes of what the application got, or may have got.
+SENT = (Outcome.ACCEPTED, Outcome.FAILED, Outcome.REJECTED, Outcome.UNKNOWN)
+
+
 class CommunicationStatus(StrEnum):
     """What the ledger knows of a communication. `manual` (on the worklist) and `dismissed` are for people to change."""
 
@@ -256,8 +260,9 @@ class Selection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
     """Which failed communications a run is for: the body of `POST /reprocess`. If empty: every eligible communication.
 
     Times are ISO 8601; `createdAfter` is inclusive, `createdBefore` exclusive. `includeManual` also takes those on the
-    worklist, as if somebody had retried each of them, and so does `cause`: all that fails for that cause. `dryRun` only
-    shows what would happen. `note` stays with the run.
+    worklist, as if somebody had retried each of them, and so does `cause`: all that fails for that cause. With `prove`,
+    which needs a `cause`, the run sends a few first and stops when one fails again. `dryRun` only shows what would
+    happen. `note` stays with the run.
     """
 
     operation: Name | None = None
@@ -268,6 +273,7 @@ class Selection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
     limit: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
     include_manual: bool = False
     cause: CauseId | None = None
+    prove: bool = False
     note: Note | None = None
     dry_run: bool = False
 
@@ -278,6 +284,15 @@ class WorseRun(Record, frozen=True):
     run_id: str
     accepted: int
     relapsed: int
+
+
+class Proof(Record, frozen=True):
+    """What a run proves: that a cause is fixed. `sizes` are those of its first batches, one after the other."""
+
+    cause: CauseId
+    kind: CauseKind
+    reason: str | None = None
+    sizes: list[int] = []
 
 
 class Run(Record, frozen=True):
@@ -298,7 +313,8 @@ class Run(Record, frozen=True):
     long that holds if somebody has set it, or if the application needs a pause. `next_run_at` is when the next run
     begins, if it does not wait for the schedule. `relapsed` counts what this run got accepted and the application
     listed as failed again. `settled_at` is when the run was settled: its cool-downs had passed, and a complete scan had
-    looked since. `worse_runs` are the earlier ones that its mail names.
+    looked since. `worse_runs` are the earlier ones that its mail names. `failed_again` counts what failed for the same
+    cause again in a run that is the `proof` of a fix.
     """
 
     run_id: str
@@ -340,6 +356,8 @@ class Run(Record, frozen=True):
     relapsed: int = 0
     settled_at: int | None = None
     worse_runs: list[WorseRun] = []
+    proof: Proof | None = None
+    failed_again: int = 0
 
     @property
     def recovery(self) -> float | None:
@@ -354,6 +372,11 @@ class Run(Record, frozen=True):
     def eligible(self) -> int:
         """How many communications the manifest holds: those that matched and were not skipped."""
         return self.matched - sum(self.skipped.values())
+
+    @property
+    def sent(self) -> int:
+        """How many communications the application got, as far as anybody knows."""
+        return sum(self.counts.get(outcome, 0) for outcome in SENT)
 
     @property
     def closed(self) -> bool:

@@ -10,6 +10,7 @@ from chalicelib.api.ids import OPERATION
 from chalicelib.ledger.worklist import Action
 from chalicelib.models import (
     ApprovalDecision,
+    CauseId,
     CauseKind,
     CommunicationStatus,
     Note,
@@ -62,6 +63,21 @@ class RunPace(ResponseModel, frozen=True):
     reason: str | None
 
 
+class ProofView(ResponseModel, frozen=True):
+    """How far a run has come that proves a fix.
+
+    `sent` counts what the application got so far, `failedAgain` what failed for the same `cause` again. `stage` is the
+    size of the batch that the last one was in: 1, 5 or 20 (at most `BATCH_SIZE`), or `all` for everything else.
+    `stopped`: no further batch begins.
+    """
+
+    cause: CauseId
+    stage: int | Literal["all"]
+    sent: int
+    failed_again: int
+    stopped: bool
+
+
 class RunView(ResponseModel, frozen=True):
     """A run.
 
@@ -74,7 +90,8 @@ class RunView(ResponseModel, frozen=True):
     neither for those under way. `nextRunAt` is when the next run begins, if it does not wait for the schedule.
     `relapsed` counts what was accepted and is listed as failed again after its cool-down. At `settledAt` the cool-down
     of everything had passed, and a scheduled run had read all lists since. `recovery` is the share (0 to 1) of what was
-    accepted that has not relapsed; null until then, and if nothing was accepted.
+    accepted that has not relapsed; null until then, and if nothing was accepted. `proof` is null unless the run proves
+    a fix (`prove`), and until it has found what to send.
     """
 
     run_id: str
@@ -103,6 +120,7 @@ class RunView(ResponseModel, frozen=True):
     relapsed: int
     settled_at: Moment | None
     recovery: float | None
+    proof: ProofView | None
 
 
 class RunsPage(ResponseModel, frozen=True):

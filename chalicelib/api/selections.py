@@ -15,6 +15,8 @@ def parse_selection(body: bytes, configuration: Configuration) -> Selection:
     selection = _with_normal_times(parse_body(body, Selection))
     for number, primary_id in enumerate(selection.primary_ids or ()):
         check_primary_id(primary_id, f"primaryIds[{number}]")
+    if selection.prove and selection.cause is None:
+        raise InvalidRequest("prove: needs a cause, which says what is to be fixed")
     _check_sources(selection, configuration)
     return selection
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from chalicelib import times
 from chalicelib.api import ids
 from chalicelib.api.schemas import (
@@ -15,6 +17,7 @@ from chalicelib.api.schemas import (
     OutcomeView,
     PaceView,
     PreviewView,
+    ProofView,
     RunPace,
     RunView,
     SampleItem,
@@ -27,6 +30,7 @@ from chalicelib.runs.cost import Estimate
 from chalicelib.runs.dry_run import Preview
 from chalicelib.runs.pace import PaceState
 from chalicelib.runs.prices import AS_OF
+from chalicelib.runs.proof import state_of
 from chalicelib.runs.queries import Progress
 from chalicelib.runs.schedule import ScheduleState
 
@@ -63,7 +67,13 @@ def run_view(run: Run, progress: Progress | None = None) -> RunView:
         relapsed=run.relapsed,
         settled_at=_moment(run.settled_at),
         recovery=run.recovery,
+        proof=_proof(run),
     )
+
+
+def _proof(run: Run) -> ProofView | None:
+    proof = state_of(run)
+    return ProofView(**msgspec.structs.asdict(proof)) if proof else None
 
 
 def _run_pace(run: Run, progress: Progress | None) -> RunPace | None:

@@ -10,7 +10,7 @@ import math
 from msgspec.structs import replace
 
 from chalicelib import times
-from chalicelib.models import Record
+from chalicelib.models import Proof, Record
 
 # Rates are whole communications in 1,000 seconds: DynamoDB's numbers are whole here. The first is that of an
 # application that nobody knows. The lowest still sends some within a child workflow's window.
@@ -128,7 +128,7 @@ class Turn(Record, frozen=True, omit_defaults=False):
     it has no turn in this run), unless `ask_after` says in how many seconds to ask again, or `halted` why the run is
     over. `since` is when the child first asked. `epoch` and `rate` are those of the reservation, `heard_at` is the last
     good answer before it. `limited` says that the pace, and not the run's concurrency, made it wait; `leased` that the
-    pace counts the batch as under way.
+    pace counts the batch as under way. `proof` is that of the run.
     """
 
     since: str = ""
@@ -141,6 +141,7 @@ class Turn(Record, frozen=True, omit_defaults=False):
     limited: bool = False
     leased: bool = False
     heard_at: int = 0
+    proof: Proof | None = None
 
 
 def effective_rate(pace: Pace, limits: Limits, now: int) -> int:

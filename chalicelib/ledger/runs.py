@@ -7,8 +7,9 @@ import msgspec
 
 from chalicelib import run_ids, times
 from chalicelib.errors import RunNotFound
+from chalicelib.ledger.pace import CANARY
 from chalicelib.ledger.table import ConditionFailed, Item, Table, change_of
-from chalicelib.models import CLOSED, BatchRecord, Notification, Outcome, PageKey, Run
+from chalicelib.models import CLOSED, BatchRecord, Notification, Outcome, PageKey, Proof, Record, Run
 
 # The sort key of a run's item.
 RUN = "RUN"
@@ -36,6 +37,24 @@ _MAY_RECOVER = (
     "#status = :status AND (attribute_not_exists(#recoveries) OR #recoveries = :known"
     " OR (#recoveries = :recoveries AND #recoveredAt = :recoveredAt))"
 )
+
+
+class Switch(Record, frozen=True):
+    """What every batch of a run checks before it starts. `reason`: why the run is halted, None if it is not.
+
+    `proof` is that of a run that proves a fix. Then `recorded` are the batches that have ended, and `proved` those of
+    which something was accepted, until these are enough.
+    """
+
+    reason: str | None = None
+    proof: Proof | None = None
+    recorded: set[int] = set()
+    proved: set[int] = set()
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether as many batches got something accepted as a canary has."""
+        return len(self.proved) >= len(CANARY)
 
 
 class Runs:
@@ -170,14 +189,18 @@ class Runs:
         """Return a batch that has been recorded."""
         return msgspec.convert(self._table.get(run_key(run_id)[0], _batch_key(index)), BatchRecord)
 
-    def add_progress(self, run_id: str, counts: Mapping[str, int], post_times: list[int]) -> None:
-        """Add a batch's outcomes, and the milliseconds of its POSTs, to the run's counters.
+    def add_progress(
+        self, run_id: str, counts: Mapping[str, int], post_times: list[int], failed_again: int = 0
+    ) -> None:
+        """Add a batch's outcomes, the milliseconds of its POSTs, and what failed again in it, to the run's counters.
 
         They show progress and how fast the application is; no decision about sending depends on them.
         """
         added = {f"n_{outcome}": number for outcome, number in counts.items()}
         if post_times:
             added |= {"postMs": sum(post_times), "posts": len(post_times)}
+        if failed_again:
+            added["failedAgain"] = failed_again
         self._table.update(run_key(run_id), "ADD " + ", ".join(f"#{name} :{name}" for name in added), added)
 
     # -- the switch
@@ -196,8 +219,28 @@ class Runs:
 
     def halt_reason(self, run_id: str) -> str | None:
         """Return why no further batch of a run starts, or None if it is not halted."""
-        item = self._table.get(*switch_key(run_id)) or {}
-        return item.get("reason") if item.get("halted") else None
+        return self.read_switch(run_id).reason
+
+    def read_switch(self, run_id: str) -> Switch:
+        """Return what a batch of a run checks before it starts."""
+        return msgspec.convert(self._table.get(*switch_key(run_id)) or {}, Switch)
+
+    def begin_proof(self, run_id: str, proof: Proof) -> None:
+        """Let the batches of a run begin one by one, until they have proved a fix. It may be repeated."""
+        values = {"proof": msgspec.to_builtins(proof), "expiresAt": self._expiry()}
+        self._table.update(switch_key(run_id), "SET #proof = :proof, #expiresAt = :expiresAt", values)
+
+    def record_proof(self, run_id: str, index: int, *, accepted: bool) -> None:
+        """Note that a batch of a run that proves a fix has ended, and whether something in it was accepted.
+
+        Nothing is noted any more once the fix is proved. It may be repeated.
+        """
+        added = "ADD #recorded :index" + (", #proved :index" if accepted else "")
+        condition = "attribute_not_exists(#proved) OR size(#proved) < :enough"
+        try:
+            self._table.update(switch_key(run_id), added, {"index": {index}, "enough": len(CANARY)}, condition)
+        except ConditionFailed:
+            return
 
     def record_unsuccessful_batch(self, run_id: str, index: int) -> set[int]:
         """Note that nothing in a batch was accepted; return all such batches since the last success."""

@@ -4,6 +4,7 @@ from chalicelib import times
 from chalicelib.models import (
     SET_BY,
     ApprovalDecision,
+    CauseKind,
     Notification,
     NotifyReason,
     Outcome,
@@ -39,6 +40,9 @@ _PREFIXES = {
     NotifyReason.RETURNED: "again ",
 }
 
+# The kinds of causes that are answers to our POSTs. All others the application finds out only after it has accepted.
+_ANSWERED = (CauseKind.FAILED, CauseKind.REJECTED, CauseKind.UNKNOWN, CauseKind.DEFERRED)
+
 _MEANING = {
     Outcome.ACCEPTED: "the application accepted them",
     Outcome.FAILED: "the application failed; a later run will try again, except those on the worklist",
@@ -60,6 +64,7 @@ def result_notification(run: Run, summary: Summary, halt_reason: str | None) -> 
         _headline(run, summary, halt_reason),
         _approval(run),
         list_errors(run),
+        _proof(run),
         _outcomes(run, summary),
         _reasons(summary),
         _pace(run, summary, halt_reason),
@@ -75,9 +80,10 @@ def _subject(run: Run, new_on_worklist: int, halt_reason: str | None) -> str:
     tried = run.matched - run.counts.get(Outcome.SKIPPED, 0)
     prefix = _PREFIXES.get(run.notify_reason or NotifyReason.RESULT, "")
     status = "" if run.status == RunStatus.SUCCEEDED else f"{_status(run, halt_reason)}, "
+    result = f"{run.failed_again} of {run.sent} failed again" if run.failed_again else f"{accepted} of {tried} accepted"
     unlisted = ", not all lists read" if run.list_errors else ""
     new = f", {new_on_worklist} new on the worklist" if new_on_worklist else ""
-    return f"{prefix}{status}{accepted} of {tried} accepted{unlisted}{new}"
+    return f"{prefix}{status}{result}{unlisted}{new}"
 
 
 def _status(run: Run, halt_reason: str | None) -> str:
@@ -89,6 +95,7 @@ def _status(run: Run, halt_reason: str | None) -> str:
         "misconfigured": f": {misconfiguration(code)}",
         "breaker": ": the application seems to be down",
         "overloaded": ": the application needs a pause",
+        "unproven": ": not fixed yet" if code else ": nothing proved for a minute",
     }
     return run.status + causes.get(kind, " by a person")
 
@@ -124,7 +131,36 @@ def _why_halted(run: Run, halt_reason: str) -> str:
             "is still listed, and a run after the pause sends it. If this happens again and again, ask the "
             "application's owners."
         )
+    if kind == "unproven":
+        return _why_unproven(run, code)
     return f"It was stopped by {code or kind}."
+
+
+def _why_unproven(run: Run, code: str) -> str:
+    schedule = "The schedule goes on as usual: pause it if that must not send the others either."
+    if code:
+        return (
+            f"It was stopped because the cause is not fixed yet: {run.failed_again} of the {run.sent} that it sent "
+            f"failed again ({code}). It sent nothing else. Fix the cause, then request the run again. {schedule}"
+        )
+    return (
+        f"It was stopped because it proved nothing for a minute: it sent {run.sent}, and a batch of these did not end, "
+        f"or the application is very slow. It sent nothing else. Request the run again. {schedule}"
+    )
+
+
+def _proof(run: Run) -> str:
+    """Return what a run has proved in which nothing failed again."""
+    if run.proof is None or run.failed_again or not run.sent:
+        return ""
+    if run.status != RunStatus.SUCCEEDED:
+        return f"None of the {run.sent} that were sent failed again for the same cause."
+    if run.proof.kind in _ANSWERED:
+        return f"The fix holds: all {run.sent} accepted."
+    return (
+        f"The fix holds so far: all {run.sent} accepted. Whether they arrive now, the application's list shows after "
+        "the cool-down."
+    )
 
 
 def _approval(run: Run) -> str:

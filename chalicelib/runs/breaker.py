@@ -1,4 +1,4 @@
-"""What halts a run: an application that is misconfigured, or that seems to be down."""
+"""What halts a run: an application that is misconfigured, that seems to be down, or that a fix has not helped."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,8 @@ from chalicelib.ledger import Ledger
 from chalicelib.ledger.claims import ACCEPTED, HistoryEntry, State
 from chalicelib.ledger.pace import Pace
 from chalicelib.ledger.pace_feedback import distrusted
-from chalicelib.models import Outcome, OutcomeReason, OutcomeRecord, owner_of
+from chalicelib.models import Outcome, OutcomeReason, OutcomeRecord, Proof, owner_of
+from chalicelib.runs.proof import UNPROVEN, failed_again
 from chalicelib.settings import Settings
 
 # Why a run is halted whose application seems to be down.
@@ -46,17 +47,20 @@ def update(
     settings: Settings,
     *,
     began: bool,
+    proof: Proof | None = None,
 ) -> None:
     """Halt the run if the application is misconfigured or seems to be down: more batches would only do harm.
 
-    `states` are what the ledger knows about the batch. The breaker counts only what speaks of the application. A batch
-    that did not begin, or that Report completes, does not, nor do Lambdas that were throttled or died, throttled reads
-    of the secret, and rejected recipients.
+    It is also halted if anything fails again whose fix is to be proved. `states` are what the ledger knows about the
+    batch. The breaker counts only what speaks of the application. A batch that did not begin, or that Report completes,
+    does not, nor do Lambdas that were throttled or died, throttled reads of the secret, and rejected recipients.
     """
     owner = owner_of(run_id, index)
-    misconfigured = _misconfigured(states, owner)
+    misconfigured, again = _misconfigured(states, owner), failed_again(proof, outcomes)
     if misconfigured:
         ledger.runs.halt(run_id, f"misconfigured:{misconfigured}")
+    elif again:
+        ledger.runs.halt(run_id, f"{UNPROVEN}:{again[0].reason or again[0].outcome}")
     elif any(outcome.outcome == Outcome.ACCEPTED for outcome in outcomes):
         ledger.runs.reset_breaker(run_id)
     elif not (began and _has_failed(states, owner)):

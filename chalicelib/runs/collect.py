@@ -18,12 +18,15 @@ from chalicelib.models import (
     Selection,
     SkipReason,
     Trigger,
+    as_json,
 )
 from chalicelib.notifications import messages, policy
 from chalicelib.runs import checkpoint, start
+from chalicelib.runs.causes import cause_of
 from chalicelib.runs.closing import Notify, as_it_is, close_failed, send_mail
 from chalicelib.runs.collection import Collection
 from chalicelib.runs.eligibility import Candidate
+from chalicelib.runs.proof import proof_of
 from chalicelib.runs.recovery import Recovery
 from chalicelib.runs.relapses import RelapseCounter, settle_runs
 from chalicelib.runs.scan import Lists, Scan
@@ -180,6 +183,7 @@ class Collector:
                 collection.skip(reason)
             else:
                 collection.taken += 1
+                collection.cause = collection.cause or cause_of(candidate.listed, candidate.state)
         relapses.count()
         return collection
 
@@ -192,7 +196,15 @@ class Collector:
         status = RunStatus.AWAITING_APPROVAL if needs_approval else RunStatus.RUNNING
         # Recovery counts anew: it may have tried several collectors for this run.
         found = {"manifest": key, "batches": manifest.batches, "recoveries": 0} | collection.counted()
-        return self._move(run, status=status, **found)
+        return self._move(run, status=status, **found, **self._begin_proof(run, collection))
+
+    def _begin_proof(self, run: Run, collection: Collection) -> dict[str, Any]:
+        """Let the run prove a fix if its selection says so, before any batch can begin; return the fields for that."""
+        proof = proof_of(collection.selection, collection.cause, self._batch_size())
+        if proof is None:
+            return {}
+        self._ledger.runs.begin_proof(run.run_id, proof)
+        return {"proof": as_json(proof)}
 
     def _end(self, run: Run, collection: Collection) -> Run:
         """End a run that has nothing to send: as `failed` if a list could not be read, otherwise as `empty`."""

@@ -8,6 +8,7 @@ from chalicelib.application.list_pages import Page
 from chalicelib.application.list_requests import PageRequest
 from chalicelib.errors import ListingFailed
 from chalicelib.models import Communication, Selection, SkipReason
+from chalicelib.runs.causes import Cause
 
 # A Selection's filters, and the field of a source (and of its records) that each is compared with.
 FILTER_FIELDS = {"createdAfter": "created", "createdBefore": "created", "createdBy": "created_by"}
@@ -24,7 +25,7 @@ class Collection:
 
     `pages` counts the pages that were asked for, `taken` what entered the manifest. `stopped_at` is the source and the
     page at which a limit ended the collection; `out_of_time` says that the limit was time. `oldest` is since when the
-    oldest failure has been waiting, leaving out what is for people to decide.
+    oldest failure has been waiting, leaving out what is for people to decide. `cause` is that of the first one taken.
     """
 
     def __init__(self, selection: Selection) -> None:
@@ -32,6 +33,7 @@ class Collection:
         self.pages = 0
         self.matched = 0
         self.taken = 0
+        self.cause: Cause | None = None
         self.skipped: dict[str, int] = {}
         self.oldest: int | None = None
         self.truncated = False

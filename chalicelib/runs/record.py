@@ -16,11 +16,13 @@ from chalicelib.models import (
     Outcome,
     OutcomeReason,
     OutcomeRecord,
+    Proof,
     SkipReason,
     TaskResult,
     owner_of,
 )
 from chalicelib.runs import breaker, feedback
+from chalicelib.runs.proof import failed_again
 from chalicelib.settings import Settings
 from chalicelib.telemetry import metrics
 
@@ -66,7 +68,8 @@ def finish_batch(
         if turn and began:
             feedback.learn(owner_of(run_id, batch.index), results, states, turn, ledger, limits)
     finally:
-        record = record_batch(run_id, batch, results, ledger, settings, began=began, states=states)
+        proof = turn.proof if turn else None
+        record = record_batch(run_id, batch, results, ledger, settings, began=began, states=states, proof=proof)
     metrics.batch_ended(settings.resource_prefix, record.outcomes)
     return count(record.outcomes)
 
@@ -91,18 +94,21 @@ def record_batch(
     *,
     began: bool = True,
     states: _States | None = None,
+    proof: Proof | None = None,
 ) -> BatchRecord:
     """Record how a batch ended and return it; a repetition changes nothing.
 
     Everything but the counters is done before the record is written, and may be done twice, so dying in between loses
     nothing. `results` say what was skipped, and why; about all that was tried the ledger knows more than a dead Lambda
     can say. What nobody claimed ends as `deferred` if the batch began, otherwise as `not_attempted`.
+    In a run that proves a fix, the next batch may begin once this one is through.
     """
     states = ledger.communications.read(batch.communications) if states is None else states
-    record = _record(run_id, batch, results, states, ledger, settings, began=began)
+    record = _record(run_id, batch, results, states, ledger, settings, began=began, proof=proof)
     if ledger.runs.record_batch(run_id, record):
         post_times = [result.post_ms for result in results if result.post_ms is not None]
-        ledger.runs.add_progress(run_id, count(record.outcomes), post_times)
+        again = len(failed_again(proof, record.outcomes))
+        ledger.runs.add_progress(run_id, count(record.outcomes), post_times, again)
     return record
 
 
@@ -149,6 +155,7 @@ def _record(
     settings: Settings,
     *,
     began: bool,
+    proof: Proof | None = None,
 ) -> BatchRecord:
     """Return how a batch ended, and do what follows from it: the worklist, and the switch."""
     owner = owner_of(run_id, batch.index)
@@ -158,7 +165,10 @@ def _record(
         state = states.get(communication.key)
         outcome = _outcome(communication, by_key.get(communication.key), state, owner, began=began)
         outcomes.append(_hand_over(communication, outcome, state, owner, ledger, settings))
-    breaker.update(run_id, batch.index, outcomes, list(states.values()), ledger, settings, began=began)
+    breaker.update(run_id, batch.index, outcomes, list(states.values()), ledger, settings, began=began, proof=proof)
+    if proof and began:
+        accepted = any(each.outcome == Outcome.ACCEPTED for each in outcomes)
+        ledger.runs.record_proof(run_id, batch.index, accepted=accepted)
     return BatchRecord(index=batch.index, outcomes=outcomes, at=ledger.clock())
 
 

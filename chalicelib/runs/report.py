@@ -18,6 +18,7 @@ from chalicelib.notifications.summary import Summary
 from chalicelib.runs.approval import closing_status
 from chalicelib.runs.closing import end_turn, notification_fields
 from chalicelib.runs.next_run import next_run_at, was_slowed_down
+from chalicelib.runs.proof import is_same_cause
 from chalicelib.runs.record import complete_batch, settle_batches
 from chalicelib.runs.relapses import mark_told, worse_runs
 from chalicelib.runs.turn import OVERLOADED
@@ -168,8 +169,16 @@ def _closing(
     changes = {"status": status, "counts": dict(summary.counts)} | notification
     if changes["notify_reason"] != NotifyReason.NONE:
         changes["worse_runs"] = worse_runs(ledger)
-    changes |= _pace(run, status, summary, halt_reason, ledger, settings)
+    changes |= _pace(run, status, summary, halt_reason, ledger, settings) | _failed_again(run, summary)
     return changes | ({"error": failure} if failure else {})
+
+
+def _failed_again(run: Run, summary: Summary) -> dict[str, int]:
+    """Return the field that says how much failed again in a run that proves a fix."""
+    if run.proof is None:
+        return {}
+    reasons = summary.reasons.items()
+    return {"failed_again": sum(number for (each, why), number in reasons if is_same_cause(run.proof, each, why))}
 
 
 def _pace(

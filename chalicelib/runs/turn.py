@@ -10,6 +10,7 @@ from chalicelib.application.config import Configuration
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.pace import Limits, Turn, reserve
 from chalicelib.models import Record, owner_of
+from chalicelib.runs import proof
 
 # Why a run is halted whose application wants to be left alone for longer than a batch can wait.
 OVERLOADED = "overloaded"
@@ -36,19 +37,23 @@ def take_turn(
 ) -> Turn:
     """Return when a batch may be sent; its reservation then stands. A halted run sends nothing more.
 
-    If the application wants to be left alone for longer than a child workflow can wait, the run is halted.
+    If the application wants to be left alone for longer than a child workflow can wait, the run is halted. So is one
+    that is to prove a fix, if the batches before this one take that long.
     """
-    halted = ledger.runs.halt_reason(request.run_id)
-    if halted:
-        return Turn(halted=halted)
+    switch = ledger.runs.read_switch(request.run_id)
+    if switch.reason:
+        return Turn(halted=switch.reason)
     since = request.turn.since or request.entered_at
     waited = (datetime.fromisoformat(request.entered_at) - datetime.fromisoformat(since)).total_seconds()
-    owner, limits = owner_of(request.run_id, request.index), limits_of(configuration)
-    turn = ledger.pacing.change(lambda pace, now: reserve(pace, owner, request.size, waited, limits, now))
+    if proof.must_wait(switch, request.index):
+        turn = proof.turn_to_wait(waited)
+    else:
+        owner, limits = owner_of(request.run_id, request.index), limits_of(configuration)
+        turn = ledger.pacing.change(lambda pace, now: reserve(pace, owner, request.size, waited, limits, now))
     if turn.halted:
         ledger.runs.halt(request.run_id, turn.halted)
     sleep(turn.after / 1000)  # a state machine waits whole seconds
-    return msgspec.structs.replace(turn, since=since)
+    return msgspec.structs.replace(turn, since=since, proof=switch.proof)
 
 
 def limits_of(configuration: Configuration) -> Limits:

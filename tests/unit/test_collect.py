@@ -4,12 +4,14 @@ import msgspec
 import pytest
 
 from chalicelib.application.config import Configuration, Reprocess, Source
+from chalicelib.ledger import Ledger
 from chalicelib.ledger.claims import Rules
-from chalicelib.models import Communication, RunStatus, Selection, Task, Trigger
+from chalicelib.models import CauseKind, Communication, Proof, RunStatus, Selection, Task, Trigger
+from chalicelib.runs.causes import Cause
 from chalicelib.runs.collect import Collector
 from chalicelib.runs.eligibility import is_expired
 from chalicelib.settings import Settings
-from tests.fakes import DAY, HOUR, FakeExecutions, FakeLists, FakeManifests, attempt, make_run
+from tests.fakes import DAY, HOUR, FakeExecutions, FakeLists, FakeManifests, InterruptedTable, attempt, make_run
 
 SOURCE = Source(
     operation="send.email",
@@ -111,3 +113,39 @@ def test_the_age_of_a_retried_communication_counts_from_its_retry(run, ledger, c
     [entry] = batch.communications
     assert not is_expired(entry, SOURCE, clock())
     assert entry.since == ledger.worklist.read(*communication.key).retried_at
+
+
+UNTRIED = Cause(operation="send.email", kind=CauseKind.UNTRIED)
+PROVE = Selection(cause=UNTRIED.id, prove=True)
+
+
+def test_a_run_that_is_to_prove_a_fix_says_so_before_its_execution_starts(run, ledger, clock, collector, executions):
+    """No batch can begin without knowing it, also if the run waits for approval first."""
+    expected = Proof(cause=UNTRIED.id, kind=CauseKind.UNTRIED, sizes=[1, 2, 2])
+    collected = collector(FakeLists(clock, ["1", "2", "3"])).collect(run, PROVE)
+    assert collected.proof == executions.started[0].proof == expected
+    assert ledger.runs.read_switch("r").proof == expected
+
+
+def test_a_collector_that_dies_before_it_pins_the_run_has_told_its_batches(run, table, clock, manifests, executions):
+    """Another one pins the run, and whichever execution that starts is one that proves the fix."""
+    interrupted = InterruptedTable(table)
+    ledger, lists = Ledger(interrupted, clock, 90 * DAY), FakeLists(clock, ["1"])
+    collector = Collector(lists, ledger, manifests, executions, CONFIGURATION, SETTINGS, lambda: 10**9)
+
+    def die():
+        assert ledger.runs.read_switch("r").proof
+        raise ConnectionError
+
+    interrupted.before_second_update(die)  # The first is the switch.
+    with pytest.raises(ConnectionError):
+        collector.collect(run, PROVE)
+    assert (ledger.runs.read("r").manifest, executions.started) == (None, [])
+    collected = collector.collect(run, PROVE)
+    assert collected.proof == ledger.runs.read_switch("r").proof
+
+
+def test_a_run_that_proves_nothing_has_no_switch(run, clock, collector, table):
+    """It costs no write."""
+    assert collector(FakeLists(clock, ["1"])).collect(run, Selection(cause=UNTRIED.id)).proof is None
+    assert table.get("RUN#r", "SWITCH") is None

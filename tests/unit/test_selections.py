@@ -56,6 +56,13 @@ def test_every_field_of_the_body_reaches_the_selection():
     )
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_selection_may_prove_the_fix_of_a_cause(dry_run):
+    """A dry run shows what such a run would send."""
+    selection = parse({"cause": "0123456789abcdef", "prove": True, "dryRun": dry_run})
+    assert (selection.cause, selection.prove, selection.dry_run) == ("0123456789abcdef", True, dry_run)
+
+
 @pytest.mark.parametrize("primary_id", ["1\n2", "🙂", "a#b", "a/b", " ", "\0", '"', "../..", "e\u0301", "x" * 512])
 def test_a_primary_id_is_accepted_as_it_is(primary_id):
     """Ids are the application's, and opaque to us."""
@@ -102,6 +109,8 @@ def test_a_selection_may_have_one_to_a_thousand_ids(number):
             "createdAt: there is no such field; the fields are operation, createdAfter, createdBefore, createdBy, ",
         ),
         ({"created_after": "2026-11-20"}, "created_after: there is no such field; the fields are operation"),
+        ({"prove": True}, "prove: needs a cause, which says what is to be fixed"),
+        ({"prove": 1, "cause": "0" * 16}, "prove: Expected `bool`, got `int`"),
         ({"a\nb": 1}, "a\nb: there is no such field; the fields are operation"),
         ({"": 1}, ": there is no such field; the fields are operation"),
     ],
