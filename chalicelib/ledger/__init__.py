@@ -13,6 +13,7 @@ from chalicelib.ledger.mails import Mails
 from chalicelib.ledger.pacing import Pacing
 from chalicelib.ledger.runs import Runs
 from chalicelib.ledger.schedule import Schedule
+from chalicelib.ledger.situations import Situations
 from chalicelib.ledger.table import Table
 from chalicelib.ledger.tokens import Tokens
 from chalicelib.ledger.worklist import Worklist
@@ -34,4 +35,5 @@ class Ledger:
         self.approvals = Approvals(table, clock, retention)
         self.schedule = Schedule(table, clock)
         self.pacing = Pacing(table, clock)
+        self.situations = Situations(table)
         self.worklist = Worklist(table, clock, retention)

@@ -1,5 +1,6 @@
 """Collects for a run: finds what is eligible, writes the manifest, and starts the execution."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -19,14 +20,15 @@ from chalicelib.models import (
     Trigger,
 )
 from chalicelib.notifications import messages, policy
-from chalicelib.runs import checkpoint, start
+from chalicelib.runs import checkpoint, situation, start
 from chalicelib.runs.closing import Notify, as_it_is, close_failed, send_mail
 from chalicelib.runs.collection import Collection
 from chalicelib.runs.eligibility import Candidate
 from chalicelib.runs.recovery import Recovery
 from chalicelib.runs.scan import Lists, Scan
+from chalicelib.runs.tally import Tally
 from chalicelib.settings import Settings
-from chalicelib.telemetry import metrics
+from chalicelib.telemetry import logs, metrics
 
 # In milliseconds: what the collector still needs after it stops listing. The page that it is reading (two requests of
 # 30 s, two tokens of 4 s), the manifest, and the start of the execution.
@@ -49,20 +51,21 @@ def handle_event(
     that recovery works with any configuration. If collecting fails in a way that nobody expects, recovery comes first
     and the error is raised after it.
     """
+    # Once, for the situation and for the metrics.
+    count_worklist = functools.cache(lambda: ledger.communications.worklist_size(metrics.MAX_WORKLIST_COUNT))
     try:
         run = start.begin(event, ledger, executions)
         if run:
-            run = collect_run(run, make_collector, ledger, manifests, settings, notify)
+            run = collect_run(run, make_collector, ledger, manifests, settings, notify, count_worklist)
         if not start.is_requested(event):
-            _emit_metrics(run, ledger, settings)
+            _emit_metrics(run, count_worklist(), ledger, settings)
     except Exception:
         recovery.recover_open_runs()
         raise
     recovery.recover_open_runs()
 
 
-def _emit_metrics(run: Run | None, ledger: Ledger, settings: Settings) -> None:
-    worklist_size = ledger.communications.worklist_size(metrics.MAX_WORKLIST_COUNT)
+def _emit_metrics(run: Run | None, worklist_size: int, ledger: Ledger, settings: Settings) -> None:
     paused, now = ledger.schedule.paused() is not None, ledger.clock()
     rate = effective_rate(ledger.pacing.read(), Limits(), now)
     metrics.collector_ended(settings.resource_prefix, run, worklist_size, rate, now, paused=paused)
@@ -75,14 +78,16 @@ def collect_run(
     manifests: Manifests,
     settings: Settings,
     notify: Notify,
+    count_worklist: Callable[[], int],
 ) -> Run:
     """Collect for a run, notify people at once if it cannot begin, and return the run as it is then.
 
     NotificationFailed if SNS refuses the mail; the run and its turn have ended by then.
     """
     selection = manifests.read_selection(run.selection) if run.selection else Selection()
+    tally = Tally()
     try:
-        run = make_collector().collect(run, selection)
+        run = make_collector().collect(run, selection, tally)
     except ConfigurationError as error:
         if run.manifest:
             raise  # Its execution may be under way; recovery sees to it.
@@ -90,11 +95,26 @@ def collect_run(
     except ExecutionNameTaken as error:
         run = ledger.runs.read(run.run_id)
         run = close_failed(run, policy.NEVER_STARTED, str(error), messages.never_started, ledger, settings)
+    if run.trigger == Trigger.SCHEDULE:
+        _note_scan(run.run_id, tally, count_worklist, ledger)
     if run.trigger == Trigger.SCHEDULE and run.status == RunStatus.EMPTY:
         _end_empty(run, ledger, settings, notify)
     elif run.closed:
         send_mail(run.run_id, ledger, notify)
     return run
+
+
+def _note_scan(run_id: str, tally: Tally, count_worklist: Callable[[], int], ledger: Ledger) -> None:
+    """Write what the scan saw. By then the run has begun or ended, and it goes on whether this succeeds or not.
+
+    If the collector dies before, the situation stays as it was until the next scan.
+    """
+    if tally.snapshot is None:
+        return  # Nothing was read: an earlier collector has done that, or application.toml cannot be read.
+    try:
+        situation.note_scan(run_id, tally.snapshot, count_worklist, ledger)
+    except Exception as error:  # noqa: BLE001 (whatever it is: mails and the schedule must not wait for numbers)
+        logs.log_error(error, run_id)
 
 
 def _end_empty(run: Run, ledger: Ledger, settings: Settings, notify: Notify) -> None:
@@ -129,12 +149,13 @@ class Collector:
         self._settings = settings
         self._scan = Scan(lists, ledger.communications, settings, ledger.clock, lambda: time_left() < RESERVED_MS)
 
-    def collect(self, run: Run, selection: Selection) -> Run:
+    def collect(self, run: Run, selection: Selection, tally: Tally | None = None) -> Run:
         """Collect for a run whose status is `collecting`; return it as it is then.
 
         It is `running` or `awaiting_approval` with an execution, or it has ended: as `empty`, or as `failed` if a list
         could not be read and the others had nothing to send. It may be repeated, and may die anywhere: each collection
-        has a manifest of its own, and one conditional write on the run decides which one counts.
+        has a manifest of its own, and one conditional write on the run decides which one counts. `tally` counts what
+        the scan sees.
         """
         if run.manifest:
             # An earlier collection got this far. Another manifest would not be the one that its execution reads.
@@ -142,7 +163,7 @@ class Collector:
             return run
         resume_from = self._ledger.checkpoints.read() if run.trigger == Trigger.SCHEDULE else None
         with ManifestWriter(self._batch_size(), CANARY) as manifest:
-            collection = self._fill(manifest, selection, resume_from)
+            collection = self._fill(manifest, selection, resume_from, tally or Tally())
             manifest.finish()
             run = self._pin(run, collection, manifest)
         read_to_end = resume_from and run.status != RunStatus.FAILED
@@ -159,17 +180,21 @@ class Collector:
         size = self._settings.communications_per_batch
         return size if limit is None else min(size, limit)
 
-    def _fill(self, manifest: ManifestWriter, selection: Selection, resume_from: Checkpoint | None) -> Collection:
+    def _fill(
+        self, manifest: ManifestWriter, selection: Selection, resume_from: Checkpoint | None, tally: Tally
+    ) -> Collection:
         """Scan the lists, and put what is eligible into the manifest."""
-        collection = Collection(selection)
+        collection, began = Collection(selection), self._ledger.clock()
         sources = checkpoint.resume_order(self._configuration.selected(selection), resume_from)
         for candidate in self._scan.candidates(collection, sources):
+            tally.add(candidate)
             collection.track_oldest(candidate.listed, candidate.skip_reason)
-            reason = _take(candidate, manifest, include_manual=selection.include_manual)
+            reason = _take(candidate, manifest, include_manual=selection.takes_manual)
             if reason:
                 collection.skip(reason)
             else:
                 collection.taken += 1
+        tally.end(began, [source.operation for source in self._configuration.sources], collection)
         return collection
 
     def _pin(self, run: Run, collection: Collection, manifest: ManifestWriter) -> Run:

@@ -36,7 +36,8 @@ class Killed(BaseException):
 class CountingClient:
     """A boto3 client that reports each of its writes to the deployment, which may kill the collector then.
 
-    Objects whose keys are in the deployment's `unreadable` cannot be read.
+    Objects whose keys are in the deployment's `unreadable` cannot be read, and items with the partition keys in its
+    `unwritable` cannot be updated.
     """
 
     def __init__(self, client: Any, deployment: "FakeDeployment") -> None:
@@ -47,7 +48,7 @@ class CountingClient:
         found = getattr(self._client, name)
         if name == "get_object":
             return self._failing(found)
-        return self._counting(found) if name in _WRITES else found
+        return self._counting(name, found) if name in _WRITES else found
 
     def _failing(self, call: Any) -> Any:
         def read(**request):
@@ -57,8 +58,10 @@ class CountingClient:
 
         return read
 
-    def _counting(self, call: Any) -> Any:
+    def _counting(self, name: str, call: Any) -> Any:
         def write(*arguments, **named):
+            if name == "update_item" and named["Key"]["pk"]["S"] in self._deployment.unwritable:
+                raise ClientError({"Error": {"Code": "InternalServerError", "Message": "Try again."}}, "UpdateItem")
             answer = call(*arguments, **named)
             self._deployment.wrote()
             return answer
@@ -169,6 +172,7 @@ class FakeDeployment:
         self.mails: list[Any] = []
         self.refuse_mails = False
         self.unreadable: set[str] = set()
+        self.unwritable: set[str] = set()
         self.meanwhile: Callable[[], object] | None = None
         self.misconfigured = False
         self.invoked: list[str] = []
