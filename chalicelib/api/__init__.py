@@ -1,6 +1,6 @@
-"""The HTTP API. `routes` is the table of all routes; `runs`, `communications` and `service` hold their handlers."""
+"""The HTTP API. `routes` is the table of all routes; `runs`, `communications`, `causes` and `service` handle them."""
 
-from chalicelib.api import communications, runs, service
+from chalicelib.api import causes, communications, runs, service
 from chalicelib.api.blueprint import authorizer, blueprint
 
-__all__ = ["authorizer", "blueprint", "communications", "runs", "service"]
+__all__ = ["authorizer", "blueprint", "causes", "communications", "runs", "service"]

@@ -165,6 +165,17 @@ BULK_DISMISS = Route(
     body=schemas.BulkDismissal,
 )
 
+CAUSES = Route(
+    "listCauses",
+    "GET",
+    "/causes",
+    "viewer",
+    "List why communications are failing, most frequent first",
+    schemas.CausesView,
+    query=schemas.CausesQuery,
+)
+CAUSE = Route("getCause", "GET", "/causes/{cause_id}", "viewer", "Get a cause", schemas.CauseView)
+
 SCHEDULE = Route("getSchedule", "GET", "/schedule", "viewer", "Get the schedule", schemas.ScheduleView)
 PAUSE = Route("pauseSchedule", "POST", "/schedule/pause", "operator", "Pause the schedule", schemas.ScheduleView)
 RESUME = Route("resumeSchedule", "POST", "/schedule/resume", "operator", "Resume the schedule", schemas.ScheduleView)

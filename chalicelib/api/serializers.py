@@ -10,6 +10,8 @@ from chalicelib import times
 from chalicelib.api import ids
 from chalicelib.api.schemas import (
     AttemptView,
+    CausesView,
+    CauseView,
     CommunicationDetail,
     CommunicationView,
     Cost,
@@ -22,6 +24,7 @@ from chalicelib.api.schemas import (
     SampleItem,
     ScheduleView,
 )
+from chalicelib.ledger.situations import KnownCause, Situation
 from chalicelib.ledger.worklist import WorklistEntry
 from chalicelib.models import CommunicationStatus, Outcome, OutcomeRecord, Run
 from chalicelib.runs.cost import Estimate
@@ -108,8 +111,12 @@ def preview_view(preview: Preview) -> PreviewView:
         truncated=preview.truncated,
         incomplete=preview.incomplete,
         error=preview.error,
-        sample=[SampleItem(id=ids.encode_id(*key), operation=key[0], primary_id=key[1]) for key in preview.sample],
+        sample=[_sample(*key) for key in preview.sample],
     )
+
+
+def _sample(operation: str, primary_id: str) -> SampleItem:
+    return SampleItem(id=ids.encode_id(operation, primary_id), operation=operation, primary_id=primary_id)
 
 
 def _basis(estimate: Estimate) -> str:
@@ -174,6 +181,36 @@ def csv_file(views: Iterable[CommunicationView]) -> str:
 def _escape_formula(cell: object) -> object:
     """Keep spreadsheets from treating a part of one of the application's ids as a formula (OWASP, "CSV Injection")."""
     return _CELL_START.sub("'", cell) if isinstance(cell, str) else cell
+
+
+def causes_view(situation: Situation | None, operation: str | None) -> CausesView:
+    """Return the causes, with `operation` only its own."""
+    if situation is None:
+        return CausesView(as_of=None, complete=False, last_complete=None, capped=False, causes=[])
+    return CausesView(
+        as_of=times.format_iso(situation.at),
+        complete=situation.complete,
+        last_complete=_moment(situation.last_complete),
+        capped=situation.capped,
+        causes=[cause_view(each) for each in situation.causes if operation in (None, each.operation)],
+    )
+
+
+def cause_view(cause: KnownCause) -> CauseView:
+    """Return a cause."""
+    return CauseView(
+        id=cause.id,
+        operation=cause.operation,
+        kind=cause.kind,
+        reason=cause.reason,
+        count=cause.count,
+        on_worklist=cause.on_worklist,
+        first_seen=times.format_iso(cause.first_seen),
+        last_seen=times.format_iso(cause.last_seen),
+        trend=cause.trend,
+        example=None if cause.example is None else _sample(cause.operation, cause.example),
+        folded=cause.folded,
+    )
 
 
 def schedule_view(schedule: ScheduleState) -> ScheduleView:
