@@ -61,7 +61,7 @@ class Providers:
 
 
 def error_code(error: OSError | ValueError) -> str:
-    """Return the code of a failed attempt: what the communication, the provider, or the way to it is at fault for."""
+    """Return the code of a failed attempt. The communication is at fault, or the provider, or the way to it."""
     if isinstance(error, NotSendable):
         return error.code
     if isinstance(error, ValueError):
