@@ -277,6 +277,11 @@ class Selection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
     note: Note | None = None
     dry_run: bool = False
 
+    @property
+    def takes_manual(self) -> bool:
+        """Whether the run takes what is on the worklist, too. Whoever names a cause has looked at what has it."""
+        return self.include_manual or self.cause is not None
+
 
 class WorseRun(Record, frozen=True):
     """An earlier run that turned out worse than its mail said: of what was accepted, so many have relapsed."""

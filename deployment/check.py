@@ -13,9 +13,11 @@ from chalicelib import times
 from chalicelib.application import config_file, list_pages, list_requests, secret_reader
 from chalicelib.application.config import Configuration, Source
 from chalicelib.application.credentials import Credentials
+from chalicelib.application.excerpts import describe
 from chalicelib.application.expressions import evaluate
 from chalicelib.application.list_pages import Page
 from chalicelib.application.listing import Listing
+from chalicelib.application.reason_codes import as_code
 from chalicelib.errors import ConfigurationError, ListingFailed
 from chalicelib.ledger.claims import State
 from chalicelib.ledger.communications import Communications
@@ -31,7 +33,7 @@ from deployment.toml_location import line_of
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
-FIELDS = ("id", "created", "created_by", "failed_at")
+FIELDS = ("id", "created", "created_by", "failed_at", "failure_reason")
 
 # Returns what the ledger knows about communications; None if there is no ledger yet.
 ReadStates = Callable[[list[Communication]], dict[tuple[str, str], State] | None]
@@ -146,10 +148,12 @@ class Check:
         for key in FIELDS:
             expression = getattr(source, key)
             values = [evaluate(source, key, expression, record) for record in records]
+            if key == "failure_reason":
+                values = _codes(values)
             present = [value for value in values if value is not None]
             example = f"   such as {json.dumps(present[0], ensure_ascii=False)[:60]}" if present else ""
             if expression:
-                print(f"  {key:<11} {len(present)} of {len(records)} records{example}")
+                print(f"  {key:<14} {len(present)} of {len(records)} records{example}")
             if expression and records and not present:
                 text = f"{key} = {expression!r} finds nothing. {_describe('a record', records[0])}"
                 self._problem(text, _full_key(number, key))
@@ -195,6 +199,17 @@ class Check:
         print(f"  {len(communications) - reasons.total()} would be sent")
         for reason, count in reasons.most_common():
             print(f"  {count} would not: {reason} ({_EXPLANATIONS[SkipReason(reason)]})")
+
+
+def _codes(values: list[Any]) -> list[str | None]:
+    """Return the reason codes that a list gives, and note what is ignored because it is none."""
+    codes = [as_code(value) for value in values]
+    ignored = [value for value, code in zip(values, codes, strict=True) if value is not None and code is None]
+    if ignored:
+        print(
+            f"  note: {len(ignored)} of failure_reason are ignored, because they are no codes: {describe(ignored[0])}"
+        )
+    return codes
 
 
 def _describe(what: str, data: Any) -> str:

@@ -1,5 +1,7 @@
 """The handlers of the routes about communications: the worklist, and what people do with it."""
 
+from functools import partial
+
 from chalice.app import Response
 
 from chalicelib.api import cursors, ids, pages, routes
@@ -15,11 +17,12 @@ from chalicelib.api.schemas import (
     CommunicationView,
     RetryResult,
 )
+from chalicelib.api.selections import selectable_cause
 from chalicelib.api.serializers import communication_detail, communication_view
 from chalicelib.errors import InvalidRequest, NotFound
 from chalicelib.ledger.worklist import Refusal, page_key
 from chalicelib.models import CommunicationStatus, Selection
-from chalicelib.runs import worklist
+from chalicelib.runs import situation, worklist
 from chalicelib.runs.worklist import Action, BulkOutcome
 from chalicelib.telemetry import logs
 
@@ -45,14 +48,25 @@ def _by_primary_id(call: Call) -> tuple[list[CommunicationView], None]:
 def _page(call: Call) -> tuple[list[CommunicationView], str | None]:
     """Return a page of the worklist and the cursor of the next one."""
     query = call.query
-    listing = (query.status, query.operation, query.reason)
+    _check_cause(call)
+    listing = (query.status, query.operation, query.reason, query.cause)
     after = cursors.decode_page_key(query.cursor, *listing)
     status = CommunicationStatus(query.status)
     entries, next_key = worklist.list_communications(
-        call.deps.ledger, status, query.operation, query.reason, query.limit, after
+        call.deps.ledger, status, query.operation, query.reason, query.limit, after, query.cause
     )
     views, next_key = pages.fit(entries, next_key, communication_view, page_key)
     return views, cursors.encode(next_key, *listing)
+
+
+def _check_cause(call: Call) -> None:
+    """Raise InvalidRequest if communications cannot be listed by the cause that a query names."""
+    query = call.query
+    if query.cause is None:
+        return
+    if query.status != CommunicationStatus.MANUAL:
+        raise InvalidRequest("cause: what is dismissed has none; leave out either cause or status")
+    selectable_cause(query.cause, partial(situation.get_cause, call.deps.ledger))
 
 
 @handles(routes.EXPORT)

@@ -185,6 +185,16 @@ AFFECTED = Route(
     query=schemas.AffectedQuery,
     headers={"X-Next-Cursor": "the cursor of the next rows, if there are more"},
 )
+CAUSES = Route(
+    "listCauses",
+    "GET",
+    "/causes",
+    "viewer",
+    "List why communications are failing, most frequent first",
+    schemas.CausesView,
+    query=schemas.CausesQuery,
+)
+CAUSE = Route("getCause", "GET", "/causes/{cause_id}", "viewer", "Get a cause", schemas.CauseView)
 
 SCHEDULE = Route("getSchedule", "GET", "/schedule", "viewer", "Get the schedule", schemas.ScheduleView)
 PAUSE = Route("pauseSchedule", "POST", "/schedule/pause", "operator", "Pause the schedule", schemas.ScheduleView)

@@ -1,5 +1,6 @@
 """The handlers of the routes about runs."""
 
+from functools import partial
 from typing import Any
 
 from chalice.app import Response
@@ -11,7 +12,7 @@ from chalicelib.api.selections import parse_selection
 from chalicelib.api.serializers import outcome_view, preview_view, run_view
 from chalicelib.errors import InvalidRequest
 from chalicelib.models import ApprovalDecision, Run, RunStatus, Selection
-from chalicelib.runs import approval, queries
+from chalicelib.runs import approval, queries, situation
 from chalicelib.runs.start import request_run
 from chalicelib.runs.stop import stop_run as stop
 
@@ -22,7 +23,8 @@ MAX_KEY = 255
 @handles(routes.REPROCESS)
 def start_run(call: Call) -> Response:
     """Start a run for what the body selects. Collecting and sending happen after this answer."""
-    selection = parse_selection(call.raw_body, call.deps.configuration)
+    get_cause = partial(situation.get_cause, call.deps.ledger)
+    selection = parse_selection(call.raw_body, call.deps.configuration, get_cause)
     key = _idempotency_key(call.request.headers)
     if selection.dry_run:
         return respond(preview_view(call.deps.dry_run().preview(selection, call.caller)), 200)

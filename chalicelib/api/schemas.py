@@ -165,7 +165,7 @@ class Cost(ResponseModel, frozen=True):
 
 
 class SampleItem(ResponseModel, frozen=True):
-    """One of the communications that a run would send."""
+    """A communication: one that a run would send, or one that has a cause."""
 
     id: Id
     operation: str
@@ -203,22 +203,27 @@ class PreviewView(ResponseModel, frozen=True, kw_only=True):
 
 
 class CommunicationsQuery(RequestModel, frozen=True):
-    """Which communications: those with a status, or those with an id of the application's, whatever their status."""
+    """Which communications: those with a status, or those with an id of the application's, whatever their status.
+
+    `cause` is for those on the worklist only.
+    """
 
     status: Literal["manual", "dismissed"] = "manual"
     operation: Operation | None = None
     reason: Reason | None = None
+    cause: CauseId | None = None
     primary_id: PrimaryId | None = None
     limit: PageSize = 50
     cursor: Cursor | None = None
 
 
 class ExportQuery(RequestModel, frozen=True):
-    """Which communications the CSV file contains."""
+    """Which communications the CSV file contains. `cause` is for those on the worklist only."""
 
     status: Literal["manual", "dismissed"] = "manual"
     operation: Operation | None = None
     reason: Reason | None = None
+    cause: CauseId | None = None
     limit: Annotated[int, Meta(ge=1, le=2_000)] = 2_000
     cursor: Cursor | None = None
 
@@ -411,6 +416,51 @@ class OutagesPage(ResponseModel, frozen=True):
 
     outages: list[OutageView]
     next_cursor: str | None
+
+
+# -- causes
+
+
+class CausesQuery(RequestModel, frozen=True):
+    """Of which operation."""
+
+    operation: Operation | None = None
+
+
+class CauseView(ResponseModel, frozen=True):
+    """Why communications are failing: all that fail alike have one cause.
+
+    `onWorklist` of `count` need a person. `example` is one of all, null if their ids are very long. `reason` is a code,
+    null if neither the application's answer nor its list gave one. `trend` has the counts of the last twelve scans,
+    oldest first. `folded`: it adds up causes that are rare, so it cannot be selected.
+    """
+
+    id: CauseId
+    operation: str
+    kind: CauseKind
+    reason: str | None
+    count: int
+    on_worklist: int
+    first_seen: Moment
+    last_seen: Moment
+    trend: list[int]
+    example: SampleItem | None
+    folded: bool
+
+
+class CausesView(ResponseModel, frozen=True):
+    """The causes as of the last scan of the schedule, which began at `asOf`; null before the first one.
+
+    A cause that is not seen any more stays for 24 hours, with a count of 0. `complete`: the scan has read all lists
+    from beginning to end, as the one at `lastComplete` did. Otherwise the counts are lower bounds, for the operations
+    whose lists were not. `capped`: there are so many causes that rare ones are folded, as `other`.
+    """
+
+    as_of: Moment | None
+    complete: bool
+    last_complete: Moment | None
+    capped: bool
+    causes: list[CauseView]
 
 
 # -- the service

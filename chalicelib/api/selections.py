@@ -1,24 +1,50 @@
 """Turns the body of `POST /reprocess` into a Selection, or into an error that says what is wrong with it."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from chalicelib import times
 from chalicelib.api.parsing import check_primary_id, parse_body
 from chalicelib.application.config import Configuration, Source
-from chalicelib.errors import InvalidRequest
+from chalicelib.errors import InvalidRequest, NotFound
+from chalicelib.ledger.situations import KnownCause
 from chalicelib.models import Selection
 from chalicelib.runs.collection import FILTER_FIELDS
 
+# Returns the cause with an id. NotFound if there is none.
+GetCause = Callable[[str], KnownCause]
 
-def parse_selection(body: bytes, configuration: Configuration) -> Selection:
+
+def parse_selection(body: bytes, configuration: Configuration, get_cause: GetCause) -> Selection:
     """Return the selection in a JSON body; no body selects everything. InvalidRequest names the field at fault."""
     selection = _with_normal_times(parse_body(body, Selection))
+    if selection.cause:
+        selection = _of_one_operation(selection, selectable_cause(selection.cause, get_cause))
     for number, primary_id in enumerate(selection.primary_ids or ()):
         check_primary_id(primary_id, f"primaryIds[{number}]")
     if selection.prove and selection.cause is None:
         raise InvalidRequest("prove: needs a cause, which says what is to be fixed")
     _check_sources(selection, configuration)
     return selection
+
+
+def selectable_cause(cause_id: str, get_cause: GetCause) -> KnownCause:
+    """Return the cause that a request names. InvalidRequest if it is not known, or adds up several."""
+    try:
+        cause = get_cause(cause_id)
+    except NotFound:
+        raise InvalidRequest("cause: no scan of the last 24 hours has seen it; see GET /causes") from None
+    if cause.folded:
+        raise InvalidRequest("cause: it adds up many rare causes, so it cannot be selected; see GET /causes")
+    return cause
+
+
+def _of_one_operation(selection: Selection, cause: KnownCause) -> Selection:
+    """Return the selection with the operation of its cause, so that no other list is read."""
+    if selection.operation not in (None, cause.operation):
+        raise InvalidRequest(f"operation: the cause is one of {cause.operation}; leave operation out")
+    return msgspec.structs.replace(selection, operation=cause.operation)
 
 
 def _with_normal_times(selection: Selection) -> Selection:

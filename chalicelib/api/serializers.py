@@ -8,6 +8,8 @@ from chalicelib import times
 from chalicelib.api import ids
 from chalicelib.api.schemas import (
     AttemptView,
+    CausesView,
+    CauseView,
     CommunicationDetail,
     CommunicationView,
     Cost,
@@ -23,6 +25,7 @@ from chalicelib.api.schemas import (
     SampleItem,
     ScheduleView,
 )
+from chalicelib.ledger.situations import KnownCause, Situation
 from chalicelib.ledger.worklist import WorklistEntry
 from chalicelib.models import CommunicationStatus, Outage, OutageCause, Outcome, OutcomeRecord, Run, run_of
 from chalicelib.runs.causes import Cause
@@ -114,8 +117,12 @@ def preview_view(preview: Preview) -> PreviewView:
         truncated=preview.truncated,
         incomplete=preview.incomplete,
         error=preview.error,
-        sample=[SampleItem(id=ids.encode_id(*key), operation=key[0], primary_id=key[1]) for key in preview.sample],
+        sample=[_sample(*key) for key in preview.sample],
     )
+
+
+def _sample(operation: str, primary_id: str) -> SampleItem:
+    return SampleItem(id=ids.encode_id(operation, primary_id), operation=operation, primary_id=primary_id)
 
 
 def _basis(estimate: Estimate) -> str:
@@ -193,6 +200,36 @@ def outage_view(outage: Outage, expected_end: int | None) -> OutageView:
 def _outage_cause(cause: OutageCause) -> OutageCauseView:
     same = Cause(operation=cause.operation, kind=cause.kind, reason=cause.reason)
     return OutageCauseView(id=same.id, operation=cause.operation, kind=cause.kind, reason=cause.reason, most=cause.most)
+
+
+def causes_view(situation: Situation | None, operation: str | None) -> CausesView:
+    """Return the causes, with `operation` only its own."""
+    if situation is None:
+        return CausesView(as_of=None, complete=False, last_complete=None, capped=False, causes=[])
+    return CausesView(
+        as_of=times.format_iso(situation.at),
+        complete=situation.complete,
+        last_complete=_moment(situation.last_complete),
+        capped=situation.capped,
+        causes=[cause_view(each) for each in situation.causes if operation in (None, each.operation)],
+    )
+
+
+def cause_view(cause: KnownCause) -> CauseView:
+    """Return a cause."""
+    return CauseView(
+        id=cause.id,
+        operation=cause.operation,
+        kind=cause.kind,
+        reason=cause.reason,
+        count=cause.count,
+        on_worklist=cause.on_worklist,
+        first_seen=times.format_iso(cause.first_seen),
+        last_seen=times.format_iso(cause.last_seen),
+        trend=cause.trend,
+        example=None if cause.example is None else _sample(cause.operation, cause.example),
+        folded=cause.folded,
+    )
 
 
 def schedule_view(schedule: ScheduleState) -> ScheduleView:

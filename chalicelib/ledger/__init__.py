@@ -16,6 +16,7 @@ from chalicelib.ledger.pacing import Pacing
 from chalicelib.ledger.relapses import Relapses
 from chalicelib.ledger.runs import Runs
 from chalicelib.ledger.schedule import Schedule
+from chalicelib.ledger.situations import Situations
 from chalicelib.ledger.table import Table
 from chalicelib.ledger.tokens import Tokens
 from chalicelib.ledger.worklist import Worklist
@@ -39,4 +40,5 @@ class Ledger:
         self.schedule = Schedule(table, clock)
         self.pacing = Pacing(table, clock)
         self.outages = Outages(table, clock, retention)
+        self.situations = Situations(table)
         self.worklist = Worklist(table, clock, retention)

@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
-from typing import IO, Self
+from typing import IO
 
 import msgspec
 
@@ -23,7 +23,7 @@ _IN_MEMORY = 10_000_000
 class AffectedWriter:
     """Sorts what a scan lists into what an outage has hit before (`known`) and what it hits now.
 
-    As a context manager it deletes its temporary file in the end.
+    Closing it deletes its temporary file.
     """
 
     def __init__(self, outage: Outage | None, known: set[int]) -> None:
@@ -36,10 +36,8 @@ class AffectedWriter:
         self._listed: set[int] = set()
         self._added: set[int] = set()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Delete the temporary file."""
         self.file.close()
 
     def add(self, candidate: Candidate) -> None:

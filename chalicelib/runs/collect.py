@@ -1,5 +1,6 @@
 """Collects for a run: finds what is eligible, writes the manifest, and starts the execution."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,14 +23,13 @@ from chalicelib.models import (
 )
 from chalicelib.notifications import messages, policy
 from chalicelib.runs import checkpoint, start
-from chalicelib.runs.causes import cause_of
 from chalicelib.runs.closing import Notify, as_it_is, close_failed, send_mail
 from chalicelib.runs.collection import Collection
 from chalicelib.runs.eligibility import Candidate
 from chalicelib.runs.proof import proof_of
 from chalicelib.runs.recovery import Recovery
-from chalicelib.runs.relapses import RelapseCounter, settle_runs
 from chalicelib.runs.scan import Lists, Scan
+from chalicelib.runs.watch import Watch
 from chalicelib.settings import Settings
 from chalicelib.telemetry import metrics
 
@@ -54,20 +54,21 @@ def handle_event(
     that recovery works with any configuration. If collecting fails in a way that nobody expects, recovery comes first
     and the error is raised after it.
     """
+    # Once, for the situation and for the metrics.
+    count_worklist = functools.cache(lambda: ledger.communications.worklist_size(metrics.MAX_WORKLIST_COUNT))
     try:
         run = start.begin(event, ledger, executions)
         if run:
-            run = collect_run(run, make_collector, ledger, manifests, settings, notify)
+            run = collect_run(run, make_collector, ledger, manifests, settings, notify, count_worklist)
         if not start.is_requested(event):
-            _emit_metrics(run, ledger, settings)
+            _emit_metrics(run, count_worklist(), ledger, settings)
     except Exception:
         recovery.recover_open_runs()
         raise
     recovery.recover_open_runs()
 
 
-def _emit_metrics(run: Run | None, ledger: Ledger, settings: Settings) -> None:
-    worklist_size = ledger.communications.worklist_size(metrics.MAX_WORKLIST_COUNT)
+def _emit_metrics(run: Run | None, worklist_size: int, ledger: Ledger, settings: Settings) -> None:
     paused, now = ledger.schedule.paused() is not None, ledger.clock()
     rate = effective_rate(ledger.pacing.read(), Limits(), now)
     metrics.collector_ended(settings.resource_prefix, run, worklist_size, rate, now, paused=paused)
@@ -80,26 +81,40 @@ def collect_run(
     manifests: Manifests,
     settings: Settings,
     notify: Notify,
+    count_worklist: Callable[[], int],
 ) -> Run:
     """Collect for a run, notify people at once if it cannot begin, and return the run as it is then.
 
     NotificationFailed if SNS refuses the mail; the run and its turn have ended by then.
     """
     selection = manifests.read_selection(run.selection) if run.selection else Selection()
-    try:
-        run = make_collector().collect(run, selection)
-    except ConfigurationError as error:
-        if run.manifest:
-            raise  # Its execution may be under way; recovery sees to it.
-        run = close_failed(run, policy.LISTING, str(error), messages.listing_failed, ledger, settings)
-    except ExecutionNameTaken as error:
-        run = ledger.runs.read(run.run_id)
-        run = close_failed(run, policy.NEVER_STARTED, str(error), messages.never_started, ledger, settings)
+    with Watch(run, ledger, manifests) as watch:
+        run = _collect(run, selection, make_collector, watch, ledger, settings)
+        watch.note(count_worklist)
     if run.trigger == Trigger.SCHEDULE and run.status == RunStatus.EMPTY:
         _end_empty(run, ledger, settings, notify)
     elif run.closed:
         send_mail(run_key(run.run_id), ledger, notify)
     return run
+
+
+def _collect(
+    run: Run,
+    selection: Selection,
+    make_collector: Callable[[], "Collector"],
+    watch: Watch,
+    ledger: Ledger,
+    settings: Settings,
+) -> Run:
+    try:
+        return make_collector().collect(run, selection, watch)
+    except ConfigurationError as error:
+        if run.manifest:
+            raise  # Its execution may be under way; recovery sees to it.
+        return close_failed(run, policy.LISTING, str(error), messages.listing_failed, ledger, settings)
+    except ExecutionNameTaken as error:
+        run = ledger.runs.read(run.run_id)
+        return close_failed(run, policy.NEVER_STARTED, str(error), messages.never_started, ledger, settings)
 
 
 def _end_empty(run: Run, ledger: Ledger, settings: Settings, notify: Notify) -> None:
@@ -134,22 +149,21 @@ class Collector:
         self._settings = settings
         self._scan = Scan(lists, ledger.communications, settings, ledger.clock, lambda: time_left() < RESERVED_MS)
 
-    def collect(self, run: Run, selection: Selection) -> Run:
+    def collect(self, run: Run, selection: Selection, watch: Watch | None = None) -> Run:
         """Collect for a run whose status is `collecting`; return it as it is then.
 
         It is `running` or `awaiting_approval` with an execution, or it has ended: as `empty`, or as `failed` if a list
         could not be read and the others had nothing to send. It may be repeated, and may die anywhere: each collection
-        has a manifest of its own, and one conditional write on the run decides which one counts.
+        has a manifest of its own, and one conditional write on the run decides which one counts. `watch` looks at what
+        the scan sees.
         """
         if run.manifest:
             # An earlier collection got this far. Another manifest would not be the one that its execution reads.
             self._executions.start(run)
             return run
-        began = self._ledger.clock()
         resume_from = self._ledger.checkpoints.read() if run.trigger == Trigger.SCHEDULE else None
-        relapses = RelapseCounter(self._ledger.relapses)
         with ManifestWriter(self._batch_size(), CANARY) as manifest:
-            collection = self._fill(manifest, selection, resume_from, relapses)
+            collection = self._fill(manifest, selection, resume_from, watch)
             manifest.finish()
             run = self._pin(run, collection, manifest)
         read_to_end = resume_from and run.status != RunStatus.FAILED
@@ -158,9 +172,6 @@ class Collector:
             self._ledger.checkpoints.write(self._next_checkpoint(collection))
         if run.status in (RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL):
             self._executions.start(run)
-        complete = run.trigger == Trigger.SCHEDULE and resume_from is None and collection.read_all
-        if complete and relapses.all_counted:
-            settle_runs(self._ledger, self._configuration.sources, began)
         return run
 
     def _batch_size(self) -> int:
@@ -170,21 +181,23 @@ class Collector:
         return size if limit is None else min(size, limit)
 
     def _fill(
-        self, manifest: ManifestWriter, selection: Selection, resume_from: Checkpoint | None, relapses: RelapseCounter
+        self, manifest: ManifestWriter, selection: Selection, resume_from: Checkpoint | None, watch: Watch | None
     ) -> Collection:
-        """Scan the lists, count what has relapsed, and put what is eligible into the manifest."""
+        """Scan the lists, and put what is eligible into the manifest."""
         collection = Collection(selection)
         sources = checkpoint.resume_order(self._configuration.selected(selection), resume_from)
         for candidate in self._scan.candidates(collection, sources):
             collection.track_oldest(candidate.listed, candidate.skip_reason)
-            relapses.look_at(candidate)
-            reason = _take(candidate, manifest, include_manual=selection.include_manual)
+            if watch:
+                watch.look_at(candidate)
+            reason = _take(candidate, manifest, include_manual=selection.takes_manual)
             if reason:
                 collection.skip(reason)
             else:
                 collection.taken += 1
-                collection.cause = collection.cause or cause_of(candidate.listed, candidate.state)
-        relapses.count()
+                collection.cause = collection.cause or candidate.cause
+        if watch:
+            watch.end_scan(collection, self._configuration.sources)
         return collection
 
     def _pin(self, run: Run, collection: Collection, manifest: ManifestWriter) -> Run:

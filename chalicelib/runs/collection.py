@@ -25,7 +25,8 @@ class Collection:
 
     `pages` counts the pages that were asked for, `taken` what entered the manifest. `stopped_at` is the source and the
     page at which a limit ended the collection; `out_of_time` says that the limit was time. `oldest` is since when the
-    oldest failure has been waiting, leaving out what is for people to decide. `cause` is that of the first one taken.
+    oldest failure has been waiting, leaving out what is for people to decide. `read_whole` are the operations whose
+    lists were read from their first page to their end. `cause` is that of the first one taken.
     """
 
     def __init__(self, selection: Selection) -> None:
@@ -40,8 +41,10 @@ class Collection:
         self.truncated_count: int | None = None
         self.stopped_at: tuple[Source, PageRequest | None] | None = None
         self.out_of_time = False
+        self.read_whole: set[str] = set()
         self._errors: list[str] = []
         self._listed = 0
+        self._from_start = False
         self._counts_total = False
         self._total: int | None = None
         self._after = times.parse_iso(selection.created_after) if selection.created_after else None
@@ -80,11 +83,6 @@ class Collection:
         return self.selection.operation is not None and self._ids is not None and not self._missing_ids
 
     @property
-    def read_all(self) -> bool:
-        """Whether all lists were read to their ends: none failed, and no limit stopped the collection."""
-        return self.stopped_at is None and not self._errors
-
-    @property
     def not_found(self) -> list[str]:
         """The requested ids that no page contained. If a list could not be read, nobody knows."""
         return [] if self._errors else sorted(self._missing_ids)
@@ -107,7 +105,9 @@ class Collection:
         """
         filtered = all(source.filter(name) for name in FILTER_FIELDS if self._asks_for(name))
         self._listed, self._total = 0, None
-        self._counts_total = start is None and filtered and self._ids is None
+        self._from_start = start is None
+        # No list can be asked for a cause.
+        self._counts_total = self._from_start and filtered and self._ids is None and self.selection.cause is None
 
     def _asks_for(self, filter_name: str) -> bool:
         selection = self.selection
@@ -122,7 +122,8 @@ class Collection:
         """Count a page and its unreadable records, and note what it says about the whole list."""
         self.pages += 1
         self._total = page.total if self._counts_total else None
-        if page.unreadable:
+        # What nobody can read has no cause that anybody knows.
+        if page.unreadable and self.selection.cause is None:
             self._listed += page.unreadable
             self.matched += page.unreadable
             self.skip(SkipReason.UNREADABLE, page.unreadable)
@@ -136,7 +137,7 @@ class Collection:
         self.stopped_at = (source, request)
         self.out_of_time = out_of_time
         self.truncated = True
-        self.end_source()
+        self._count_missing()
 
     def fail_source(self, error: ListingFailed) -> None:
         """End a source's list that cannot be read any further. What was read of it before is not affected."""
@@ -154,12 +155,17 @@ class Collection:
         """The same in one text, None if all lists were read."""
         return "; ".join(self.list_errors) or None
 
-    def end_source(self) -> None:
-        """End a source's list. What it counts in its total but did not give was left out."""
+    def end_source(self, source: Source) -> None:
+        """End a source's list that was read to its end. What it counts in its total but did not give was left out."""
+        if not self._count_missing() and self._from_start:
+            self.read_whole.add(source.operation)
+
+    def _count_missing(self) -> int:
         missing = max(0, self._total - self._listed) if self._total is not None else 0
         if missing:
             self.truncated = True
             self.truncated_count = (self.truncated_count or 0) + missing
+        return missing
 
     def counted(self) -> dict[str, Any]:
         """Return the fields of a Run that keep what was counted."""

@@ -91,7 +91,7 @@ class DryRun:
 
     def _not_sent_reason(self, candidate: Candidate, selection: Selection) -> str | None:
         reason = candidate.not_sent_reason(
-            self._clock(), self._settings.max_attempts, include_manual=selection.include_manual
+            self._clock(), self._settings.max_attempts, include_manual=selection.takes_manual
         )
         return SkipReason.DUPLICATE if reason is None and hash(candidate.listed.key) in self._sent else reason
 

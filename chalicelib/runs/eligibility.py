@@ -11,6 +11,7 @@ from chalicelib.application.config import Source
 from chalicelib.ledger.claims import State, refusal_reason
 from chalicelib.ledger.worklist import retry_refusal
 from chalicelib.models import Communication, CommunicationStatus, SkipReason
+from chalicelib.runs.causes import Cause, cause_of
 
 # What only a person can help is handed over to the worklist by a run, so it has to enter the manifest once.
 HAND_OVER = (SkipReason.RELAPSED, SkipReason.ATTEMPTS_USED_UP)
@@ -24,22 +25,28 @@ class Candidate(msgspec.Struct, frozen=True):
     state: State | None
     skip_reason: SkipReason | None
 
+    @property
+    def cause(self) -> Cause | None:
+        """Why it is failing; None if it was sent and may still arrive, or if somebody has dismissed it."""
+        return cause_of(self.listed, self.state)
+
+    @property
+    def is_manual(self) -> bool:
+        """Whether it is on the worklist."""
+        return self.state is not None and self.state.status == CommunicationStatus.MANUAL
+
     def communication(self, *, include_manual: bool) -> Communication:
         """Return the communication as it enters the manifest.
 
         Its age is counted from its last retry, otherwise it would expire again. `include_manual` makes the run retry
         what is on the worklist, as of its listing.
         """
-        retry = include_manual and self._is_manual
+        retry = include_manual and self.is_manual
         retried_at = self.listed.listed_at if retry else (self.state.retried_at if self.state else None)
         since = self.listed.since
         if retried_at is not None and since is not None:
             since = max(since, retried_at)
         return msgspec.structs.replace(self.listed, since=since, retry=retry)
-
-    @property
-    def _is_manual(self) -> bool:
-        return self.state is not None and self.state.status == CommunicationStatus.MANUAL
 
     def left_out_reason(self, *, include_manual: bool) -> str | None:
         """Return why it does not enter the manifest, or None if it does."""
@@ -50,7 +57,7 @@ class Candidate(msgspec.Struct, frozen=True):
     def not_sent_reason(self, now: int, max_attempts: int, *, include_manual: bool = False) -> str | None:
         """Return why a run would not send it, or None: also what a run only finds out while it sends."""
         reason = self.left_out_reason(include_manual=include_manual)
-        if reason is None and self.state and not (include_manual and self._is_manual):
+        if reason is None and self.state and not (include_manual and self.is_manual):
             reason = refusal_reason(self.state, self.listed.listed_at, max_attempts)
         if reason is None and is_expired(self.communication(include_manual=include_manual), self.source, now):
             reason = SkipReason.EXPIRED

@@ -69,7 +69,7 @@ class Scan:
                 resume_at = page.next if whole else page.request
                 collection.stop(source, resume_at, out_of_time=not self._is_limit_reached(collection))
                 return
-        collection.end_source()
+        collection.end_source(source)
 
     def _read_page(self, collection: Collection, source: Source, page: Page) -> Generator[Candidate, None, bool]:
         """Yield the candidates of a page; return False if the limit cut it off."""
@@ -77,9 +77,10 @@ class Scan:
         matching = [each for each in page.communications if collection.matches(source, each)]
         states = self._communications.read(matching)
         candidates = judge(source, matching, states, self._clock(), self._settings.max_attempts)
-        for number, candidate in enumerate(candidates):
+        wanted = [each for each in candidates if _has_cause(each, collection.selection.cause)]
+        for number, candidate in enumerate(wanted):
             if self._is_limit_reached(collection):
-                collection.truncate_page(len(matching) - number)
+                collection.truncate_page(len(wanted) - number)
                 return False
             collection.matched += 1
             yield candidate
@@ -103,3 +104,11 @@ class Scan:
     def _is_limit_reached(self, collection: Collection) -> bool:
         limit = collection.selection.limit or self._settings.max_per_run
         return collection.taken >= min(limit, self._settings.max_per_run)
+
+
+def _has_cause(candidate: Candidate, cause_id: str | None) -> bool:
+    """Whether a communication fails for a cause, as far as the ledger knows now; None: for any, or for none."""
+    if cause_id is None:
+        return True
+    cause = candidate.cause
+    return cause is not None and cause.id == cause_id

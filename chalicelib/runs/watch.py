@@ -1,103 +1,89 @@
-"""What a scheduled scan learns about outages: whether one begins, goes on or is settled, and whom it hits."""
+"""What a collector learns from its scan besides what to send: relapses, and from the schedule also about outages."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Self
 
-import msgspec
-
+from chalicelib.application.config import Source
 from chalicelib.ledger import Ledger
 from chalicelib.manifests import Manifests
-from chalicelib.models import Affected, Notification, Outage, OutageCause
-from chalicelib.notifications import outage_mails
-from chalicelib.runs import outages
-from chalicelib.runs.affected import AffectedWriter, digests_of
+from chalicelib.models import Run, Trigger
+from chalicelib.runs import situation
+from chalicelib.runs.collection import Collection
 from chalicelib.runs.eligibility import Candidate
-from chalicelib.runs.outages import FAILURES_ROSE, Seen
+from chalicelib.runs.outage_watch import OutageWatch
+from chalicelib.runs.relapses import RelapseCounter, settle_runs
+from chalicelib.runs.tally import Snapshot, Tally
+from chalicelib.telemetry import logs
 
-# How many of the newest runs a scan looks at, to find those that have taken place in an outage since the last one.
-_RUNS = 50
 
+class Watch:
+    """Looks at what a run's scan sees. No error here keeps the run from its work: the next scan sees the same.
 
-class OutageWatch:
-    """Watches one scan, the one with the id `scan`, for the outage that is open or that begins with it.
-
-    As a context manager it deletes its temporary file in the end.
+    A requested run sees a part of what is listed. It counts what has relapsed, and nothing else. As a context manager,
+    a watch deletes its temporary file in the end.
     """
 
-    def __init__(self, scan: str, ledger: Ledger, manifests: Manifests) -> None:
-        self._scan = scan
-        self._at = ledger.clock()
+    def __init__(self, run: Run, ledger: Ledger, manifests: Manifests) -> None:
+        self._run_id = run.run_id
         self._ledger = ledger
-        self._manifests = manifests
-        self._newest = ledger.outages.newest()
-        self._open = self._newest if self._newest and self._newest.is_open else None
-        self._affected = AffectedWriter(self._open, digests_of(self._members()))
+        self._began = ledger.clock()
+        self._relapses = RelapseCounter(ledger.relapses)
+        self._tally = Tally() if run.trigger == Trigger.SCHEDULE else None
+        self._sources: Sequence[Source] = ()
+        self._outage: OutageWatch | None = None
+        if self._tally:
+            self._isolated(lambda: self._watch_outage(manifests))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._affected.__exit__()
+        if self._outage:
+            self._outage.close()
 
-    def _members(self) -> list[Affected]:
-        parts = self._open.parts if self._open else []
-        return [affected for part in parts for _, affected in self._manifests.read_affected(part)]
+    def _watch_outage(self, manifests: Manifests) -> None:
+        self._outage = OutageWatch(self._run_id, self._ledger, manifests)
 
-    def add(self, candidate: Candidate) -> None:
-        """Note a communication that the scan has listed."""
-        self._affected.add(candidate)
+    def look_at(self, candidate: Candidate) -> None:
+        """Look at a communication that the scan has listed."""
+        self._relapses.look_at(candidate)
+        if self._tally:
+            self._tally.add(candidate)
+        if self._outage and not self._isolated(partial(self._outage.look_at, candidate)):
+            self._outage = None  # its numbers would lack this one
 
-    def finish(self, *, failing: int, earlier: Sequence[int], causes: Sequence[OutageCause], complete: bool) -> None:
-        """Write what the scan has made of the outage. `earlier` is how many failed in the complete scans before it.
+    def end_scan(self, collection: Collection, sources: Sequence[Source]) -> None:
+        """Note that the scan of these sources has ended."""
+        self._relapses.count()
+        self._sources = sources
+        if self._tally:
+            self._tally.end(self._began, [source.operation for source in self._sources], collection)
 
-        One write counts; what is in the bucket before it is of no use to anybody otherwise.
+    def note(self, count_worklist: Callable[[], int]) -> None:
+        """Write what the scan has seen. By then the run has begun or ended, and goes on whether this succeeds or not.
+
+        If the collector dies before, everything stays as it was until the next scan.
         """
-        seen = self._seen(failing, causes, complete=complete)
-        incident = self._ledger.incidents.read()
-        outage = outages.observe(self._newest, seen, incident, outages.usual_failures(earlier))
-        if outage is None or outage == self._newest:
-            return
-        outage = outages.with_runs(self._keep_affected(outage, complete=complete), self._runs_since(outage))
-        self._ledger.outages.write(outage, self._newest, _mail(outage, self._open))
+        snapshot = self._tally.snapshot if self._tally else None
+        if snapshot is None:
+            return  # Nothing was read: an earlier collector has done that, or application.toml cannot be read.
+        self._isolated(lambda: self._note_outage(snapshot))
+        self._isolated(lambda: situation.note_scan(self._run_id, snapshot, count_worklist, self._ledger))
+        if not snapshot.unfinished and self._relapses.all_counted:
+            settle_runs(self._ledger, self._sources, self._began)
 
-    def _seen(self, failing: int, causes: Sequence[OutageCause], *, complete: bool) -> Seen:
-        affected = self._affected
-        return Seen(
-            scan=self._scan,
-            at=self._at,
-            complete=complete,
-            failing=failing,
-            new=affected.new,
-            causes=causes,
-            overfull=affected.overfull,
-            **affected.states,
-        )
+    def _note_outage(self, snapshot: Snapshot) -> None:
+        """Note what the scan means for the outage, before the situation has it among the earlier scans."""
+        known = self._ledger.situations.read()
+        if self._outage:
+            self._outage.note(snapshot, known.scans if known else ())
 
-    def _keep_affected(self, outage: Outage, *, complete: bool) -> Outage:
-        """Put into the bucket whom the outage hits now, and who of all is still listed."""
-        grows = outage.over_at is None and self._affected.new.total()
-        if grows:
-            key = self._manifests.put_affected(outage.outage_id, self._affected.file)
-            outage = msgspec.structs.replace(outage, parts=[*outage.parts, key])
-        still = self._affected.listed(with_new=bool(grows))
-        if not complete and outage.listed:
-            still |= self._manifests.read_listed(outage.listed)
-        listed = self._manifests.put_listed(outage.outage_id, still)
-        return msgspec.structs.replace(outage, listed=listed)
-
-    def _runs_since(self, outage: Outage) -> list[str]:
-        """Return the ids of the runs that were begun in an outage since its last scan, oldest first."""
-        since = self._open.scanned_at if self._open else outage.began_at
-        runs, _ = self._ledger.runs.page(_RUNS)
-        return [run.run_id for run in reversed(runs) if since <= run.requested_at < self._at]
-
-
-def _mail(outage: Outage, before: Outage | None) -> Notification | None:
-    """Return the mail that is due with a change of an outage.
-
-    The mail of the run that met trouble has told of an outage that began so, and the one that the incident is over of
-    one that hit nobody.
-    """
-    if before is None and outage.reason == FAILURES_ROSE:
-        return outage_mails.began(outage)
-    return outage_mails.settled(outage) if outage.settled_at and outage.hit else None
+    def _isolated(self, call: Callable[[], None]) -> bool:
+        """Make a call, and return whether it succeeded. Its error is logged."""
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 (whatever it is: mails and the schedule must not wait for numbers)
+            logs.log_error(error, self._run_id)
+            return False
+        return True

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from chalicelib.application.config import Configuration
 from chalicelib.errors import ConfigurationError, Conflict, NotFound
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.worklist import Refusal, WorklistEntry, page_key
 from chalicelib.models import CommunicationStatus, PageKey
+from chalicelib.runs.causes import cause_on_worklist
 from chalicelib.telemetry import logs
 from chalicelib.times import Clock
 
@@ -19,6 +21,10 @@ BULK_SIZE = 200
 # DynamoDB that hangs may take 10 s of the rest, and starting the runs needs some.
 BULK_MS = 15_000
 
+# In milliseconds, and at a time: how long a call looks through the worklist for communications with a cause. What is
+# left of the function's 28 s is for the last part, and for the answer.
+_SEARCH_MS, _SEARCHED = 10_000, 500
+
 _EXPLANATIONS = {
     Refusal.SENDING: "it may be in the middle of being sent; try again when its status is no longer sending",
     Refusal.COOL_DOWN: "what was sent before may still arrive; try again after coolDownUntil",
@@ -27,6 +33,9 @@ _EXPLANATIONS = {
     Refusal.ALREADY_DISMISSED: "it is already dismissed",
     Refusal.NO_SOURCE: "no source in application.toml lists its operation any more",
 }
+
+# Reads at most so many entries of the worklist, from the one after a key; returns them, and the key of the next ones.
+Read = Callable[[int, PageKey | None], tuple[list[WorklistEntry], PageKey | None]]
 
 # Changes one communication, given its operation and primaryId; returns why not, or None if it was done.
 Action = Callable[[str, str], Refusal | None]
@@ -53,14 +62,34 @@ def list_communications(
     reason: str | None,
     size: int,
     after: PageKey | None,
+    cause: str | None = None,
 ) -> tuple[list[WorklistEntry], PageKey | None]:
     """Return at most `size` manual or dismissed communications, longest there first, and the next page's key.
 
-    With `operation` or `reason`, only those.
+    With `operation`, `reason` or the id of a `cause`, only those. A page may hold fewer, and still have a next one.
     """
     filters = {"operation": operation, "manualReason": reason}
     equal = {name: value for name, value in filters.items() if value is not None}
-    return ledger.worklist.page(status, size, after, equal=equal)
+    read = partial(ledger.worklist.page, status, equal=equal)
+    return read(size, after) if cause is None else _search(read, cause, size, after, ledger.clock)
+
+
+def _search(
+    read: Read, cause_id: str, size: int, after: PageKey | None, clock: Clock
+) -> tuple[list[WorklistEntry], PageKey | None]:
+    """Return the next communications with a cause. No index has it, so the worklist is read until the time is over."""
+    deadline = clock() + _SEARCH_MS
+    found: list[WorklistEntry] = []
+    while True:
+        entries, after = read(_SEARCHED, after)
+        for entry in entries:
+            cause = cause_on_worklist(entry)
+            if cause and cause.id == cause_id:
+                found.append(entry)
+            if len(found) == size:
+                return found, page_key(entry)
+        if after is None or clock() > deadline:
+            return found, after
 
 
 def retry_action(by: str, ledger: Ledger, configuration: Configuration) -> Action:

@@ -108,15 +108,16 @@ class Communications:
             connection.execute("INSERT INTO deliveries VALUES (?, ?, ?)", delivery)
             connection.execute(
                 """UPDATE communications SET sent = 1, state = 'sent', claimed_until = NULL, failed_at = NULL,
-                   error = NULL WHERE id = ?""",
+                   error = NULL, error_code = NULL WHERE id = ?""",
                 [communication_id],
             )
 
-    def record_failed_attempt(self, message: QueueMessage, error: str) -> None:
+    def record_failed_attempt(self, message: QueueMessage, error: str, code: str) -> None:
         """Release the claim. The round is counted once the message has been in the dead letter queue."""
-        query = """UPDATE communications SET claimed_until = NULL, attempted_at = :now, error = :error
+        query = """UPDATE communications SET
+                   claimed_until = NULL, attempted_at = :now, error = :error, error_code = :code
                    WHERE id = :id AND ticket = :ticket AND state = 'queued'"""
-        self._update(query, [message], error=error)
+        self._update(query, [message], error=error, code=code)
 
     def last_attempt(self, messages: Sequence[QueueMessage]) -> float:
         """Return when the latest failed attempt of these messages was, as a Unix time; 0 if none was made."""

@@ -19,7 +19,8 @@ _INSERT = """INSERT INTO payloads (communication_id, idempotency_key, run_id, bo
 _REPEATED = """SELECT status, answer FROM payloads
                WHERE communication_id = ? AND idempotency_key = ? AND status IS NOT NULL ORDER BY number LIMIT 1"""
 _QUEUE = """UPDATE communications SET state = 'queued', rounds = 0, ticket = ticket + 1, attempted_at = NULL,
-            enqueued_at = NULL, failed_at = NULL, error = NULL, accepted_key = ?, never_send = ? WHERE id = ?"""
+            enqueued_at = NULL, failed_at = NULL, error = NULL, error_code = NULL, accepted_key = ?, never_send = ?
+            WHERE id = ?"""
 
 
 class Payload(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):

@@ -11,6 +11,8 @@ from sandbox.application.database import Database, timestamp
 
 _PageSize = Annotated[int, msgspec.Meta(ge=1, le=500)]
 _Row = dict[str, Any]
+# id, created, created_by, failed_at, error_code
+_Listed = tuple[str, str, str, str, str | None]
 
 _WHERE = """
     operation = :operation AND state = 'failed'
@@ -19,7 +21,7 @@ _WHERE = """
 """
 _COUNT = f"SELECT count(*) FROM communications WHERE {_WHERE}"  # noqa: S608 (constants only)
 _PAGE = f"""
-    SELECT id, created, created_by, failed_at FROM communications
+    SELECT id, created, created_by, failed_at, error_code FROM communications
     WHERE {_WHERE} AND (failed_at, id) > (:last_failed_at, :last_id) ORDER BY failed_at, id LIMIT :limit OFFSET :offset
 """  # noqa: S608 (constants only)
 
@@ -75,11 +77,11 @@ class Listings:
         last = _decode(query.cursor) if query.cursor else ("", "")
         count, rows = self._read(filters, query.page_size + 1, last=last)
         results = [
-            {"id": id_, "created_at": created, "author": author, "failed_at": failed_at}
-            for id_, created, author, failed_at in rows[: query.page_size]
+            {"id": id_, "created_at": created, "author": author, "failed_at": failed_at, "reason": code}
+            for id_, created, author, failed_at, code in rows[: query.page_size]
         ]
         more = len(rows) > query.page_size
-        cursor = _encode(results[-1]["failed_at"], results[-1]["id"]) if more else None
+        cursor = _encode(rows[query.page_size - 1]) if more else None
         return {"count": count, "results": results}, cursor
 
     def sms(self, query: SmsQuery) -> _Row:
@@ -87,14 +89,14 @@ class Listings:
         filters = Filters("send.sms", query.since, query.until, query.created_by)
         total, rows = self._read(filters, query.per_page, offset=(query.page - 1) * query.per_page)
         data = [
-            {"smsId": id_, "createdAt": created, "createdBy": author, "failedAt": failed_at}
-            for id_, created, author, failed_at in rows
+            {"smsId": id_, "createdAt": created, "createdBy": author, "failedAt": failed_at, "error": {"code": code}}
+            for id_, created, author, failed_at, code in rows
         ]
         return {"data": data, "page": query.page, "pages": -(-total // query.per_page), "total": total}
 
     def _read(
         self, filters: Filters, limit: int, offset: int = 0, last: tuple[str, str] = ("", "")
-    ) -> tuple[int, list[tuple[str, str, str, str]]]:
+    ) -> tuple[int, list[_Listed]]:
         page = {"limit": limit, "offset": offset, "last_failed_at": last[0], "last_id": last[1]}
         with self._database.transaction() as connection:
             (count,) = connection.execute(_COUNT, filters.values()).fetchone()
@@ -102,7 +104,8 @@ class Listings:
         return count, [tuple(row) for row in rows]
 
 
-def _encode(failed_at: str, id_: str) -> str:
+def _encode(last: _Listed) -> str:
+    id_, _, _, failed_at, _ = last
     return base64.urlsafe_b64encode(msgspec.json.encode([failed_at, id_])).decode()
 
 

@@ -18,7 +18,11 @@ OnAccepted = Callable[[str, str], None]
 
 
 class NotSendable(ValueError):
-    """The communication cannot be sent, whatever the state of the provider."""
+    """The communication cannot be sent, whatever the state of the provider. `code` says why."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,9 @@ class Providers:
         communication cannot be sent.
         """
         if communication.never_send:
-            raise NotSendable("accepted but never sent, as a switch asks for")
+            raise NotSendable("accepted but never sent, as a switch asks for", "never_sent")
         if not is_possible(communication.operation, communication.recipient):
-            raise NotSendable("the address is invalid")
+            raise NotSendable("the address is invalid", "invalid_address")
         send = self._email if communication.operation == "send.email" else self._sms
         send(communication, on_accepted)
 
@@ -54,6 +58,16 @@ class Providers:
         response = requests.post(f"{self.sms_url}/messages", json=message, timeout=_TIMEOUT)
         response.raise_for_status()
         on_accepted(communication.id, response.json().get("messageId", ""))
+
+
+def error_code(error: OSError | ValueError) -> str:
+    """Return the code of a failed attempt. The communication is at fault, or the provider, or the way to it."""
+    if isinstance(error, NotSendable):
+        return error.code
+    if isinstance(error, ValueError):
+        return "invalid_content"
+    refused = (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused, requests.HTTPError)
+    return "provider_refused" if isinstance(error, refused) else "provider_unavailable"
 
 
 def _message(communication: ClaimedCommunication) -> EmailMessage:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sandbox.application.communications import Communications
 from sandbox.application.queues import MAX_BATCH, Queue, QueueMessage
-from sandbox.application.senders import Providers
+from sandbox.application.senders import Providers, error_code
 from sandbox.application.switches import SwitchBoard
 
 _log = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ class Worker:
         try:
             self._providers.send(claimed, self._communications.mark_delivered)
         except (OSError, ValueError) as error:
-            self._communications.record_failed_attempt(message, str(error)[:300])
+            self._communications.record_failed_attempt(message, str(error)[:300], error_code(error))
             return False
         return True
 

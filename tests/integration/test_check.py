@@ -74,9 +74,9 @@ def test_check_shows_what_a_list_contains_what_would_be_skipped_and_the_first_po
     assert problems == 0
     for line in (
         f"send.email: GET {server.url}/emails",
-        "  id          5 of 5 records   such as 1",
-        '  created     5 of 5 records   such as "2026-11-20T11:55:00.000Z"',
-        '  created_by  4 of 5 records   such as "Jo"',
+        "  id             5 of 5 records   such as 1",
+        '  created        5 of 5 records   such as "2026-11-20T11:55:00.000Z"',
+        '  created_by     4 of 5 records   such as "Jo"',
         "  5 on the first page, 812 in total; there is a next page",
         "  failed (or created) 5 min to 13.9 d ago",
         "  2 would be sent",
@@ -89,6 +89,33 @@ def test_check_shows_what_a_list_contains_what_would_be_skipped_and_the_first_po
         f"  {PAYLOAD}",
     ):
         assert line in text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("errors", "problems", "lines"),
+    [
+        (["smtp_timeout", None], 0, ['  failure_reason 1 of 2 records   such as "smtp_timeout"']),
+        (
+            ["smtp_timeout", "Mailbox of jo is full"],
+            0,
+            [
+                "  note: 1 of failure_reason are ignored, because they are no codes: text like 'aaaaaaa aa aa aa aaaa'",
+                '  failure_reason 1 of 2 records   such as "smtp_timeout"',
+            ],
+        ),
+        ([550, 551], 1, ["  note: 2 of failure_reason are ignored, because they are no codes: a number like 000"]),
+        ([None, None], 1, ["  failure_reason 0 of 2 records"]),
+    ],
+)
+def test_check_shows_which_reason_codes_a_list_gives(run_check, errors, problems, lines):
+    """What is no code may be personal data: it is ignored, and not printed."""
+    file = FILE.replace('total = "count"', 'total = "count"\nfailure_reason = "error"')
+    with serving(always(page(*[record(1, 60) | {"error": each} for each in errors]))) as server:
+        found, text = run_check(server.url, file)
+    assert found == problems, text
+    assert [line for line in text.splitlines() if line.startswith(("  failure_reason 1", "  note", lines[-1]))] == lines
+    assert ("PROBLEM: failure_reason = 'error' finds nothing" in text) == bool(problems)
+    assert "jo is" not in text
 
 
 def test_check_sends_one_get_for_each_source_and_nothing_else(run_check):

@@ -89,13 +89,13 @@ def test_an_id_is_as_long_for_the_lists_as_for_the_api_and_fits_into_a_key(chara
     longest = longest_id(character)
     too_long = longest + character
     assert listed(longest).primary_id == longest
-    assert selections.parse_selection(body(longest), CONFIGURATION).primary_ids == [longest]
+    assert selections.parse_selection(body(longest), CONFIGURATION, pytest.fail).primary_ids == [longest]
     assert ids.decode_id(ids.encode_id(OPERATION, longest)) == (OPERATION, longest)
     assert len(key_of(OPERATION, longest)[0].encode()) <= MAX_KEY
     with pytest.raises(ListingFailed, match="1 to 512 bytes in JSON"):
         listed(too_long)
     with pytest.raises(InvalidRequest, match=r"^primaryIds\[0\]: "):
-        selections.parse_selection(body(too_long), CONFIGURATION)
+        selections.parse_selection(body(too_long), CONFIGURATION, pytest.fail)
     with pytest.raises(NotFound):
         ids.decode_id(ids.encode_id(OPERATION, too_long))
 

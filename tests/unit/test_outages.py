@@ -1,5 +1,7 @@
 """When an outage begins, goes on, is over, and is settled; and whom it has hit."""
 
+from contextlib import closing
+
 import boto3
 import msgspec
 import pytest
@@ -209,7 +211,7 @@ OPEN = Outage(outage_id="o", began_at=NOON, reason="failures_rose")
 
 
 def test_whoever_is_listed_is_hit_but_not_what_people_had_before():
-    with AffectedWriter(None, set()) as affected:
+    with closing(AffectedWriter(None, set())) as affected:
         for each in (candidate("new"), candidate("failed", "open"), candidate("new"), candidate("old", "manual", 1)):
             affected.add(each)
         affected.file.seek(0)
@@ -220,7 +222,7 @@ def test_whoever_is_listed_is_hit_but_not_what_people_had_before():
 
 
 def test_what_went_to_the_worklist_in_an_outage_was_hit_by_it():
-    with AffectedWriter(OPEN, set()) as affected:
+    with closing(AffectedWriter(OPEN, set())) as affected:
         affected.add(candidate("before", "manual", NOON - 1))
         affected.add(candidate("since", "manual", NOON))
     assert affected.new == {"send.email": 1}
@@ -235,7 +237,7 @@ def test_those_that_it_knows_are_counted_once_by_what_became_of_them():
         "dismissed": candidate("dismissed", "dismissed", 1),
     }
     known = {digest_of("send.email", name) for name in [*members, "recovered"]}
-    with AffectedWriter(OPEN, known) as affected:
+    with closing(AffectedWriter(OPEN, known)) as affected:
         for each in [*members.values(), *members.values()]:
             affected.add(each)
     assert affected.states == {"waiting": 2, "sent": 1, "on_worklist": 1, "dismissed": 1}
@@ -252,7 +254,7 @@ def manifests(moto):  # noqa: ARG001 (moto runs as long as this fixture)
 
 
 def test_what_it_has_hit_can_be_read_again(manifests):
-    with AffectedWriter(None, set()) as affected:
+    with closing(AffectedWriter(None, set())) as affected:
         for number in range(1000):
             affected.add(candidate(f"id-{number}"))
         key = manifests.put_affected("o", affected.file)

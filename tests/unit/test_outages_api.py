@@ -2,6 +2,7 @@
 
 import csv
 import io
+from contextlib import closing
 
 import boto3
 import msgspec
@@ -141,7 +142,7 @@ def listed(primary_id):
 
 
 def hit(manifests, *ids):
-    with AffectedWriter(None, set()) as affected:
+    with closing(AffectedWriter(None, set())) as affected:
         for primary_id in ids:
             affected.add(Candidate(CONFIGURATION.sources[0], listed(primary_id), None, None))
         return manifests.put_affected(OUTAGE.outage_id, affected.file), affected.listed(with_new=True)

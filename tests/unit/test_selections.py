@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from chalicelib.api import selections
 from chalicelib.application.config import Configuration, Reprocess, Source
-from chalicelib.errors import InvalidRequest
-from chalicelib.models import Selection
+from chalicelib.errors import InvalidRequest, NotFound
+from chalicelib.ledger.situations import KnownCause
+from chalicelib.models import CauseKind, Selection
 
 EMAILS = Source(
     operation="send.email",
@@ -25,7 +26,44 @@ CONFIGURATION = Configuration(sources=[EMAILS, SMS], reprocess=Reprocess(url="ht
 
 def parse(body):
     """Return the selection in a body: bytes as they are, anything else as JSON."""
-    return selections.parse_selection(body if isinstance(body, bytes) else json.dumps(body).encode(), CONFIGURATION)
+    body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return selections.parse_selection(body, CONFIGURATION, get_cause)
+
+
+def get_cause(cause_id):
+    """The causes that scans have seen: one of emails, one that adds up rare ones, and one without a source."""
+    operations = {"0" * 16: "send.email", "1" * 16: "send.sms", "2" * 16: "send.fax"}
+    if cause_id not in operations:
+        raise NotFound("there is no such cause")
+    times = {"first_seen": 1, "last_seen": 2, "trend": []}
+    folded = cause_id == "1" * 16
+    return KnownCause(id=cause_id, operation=operations[cause_id], kind=CauseKind.FAILED, folded=folded, **times)
+
+
+def test_a_cause_selects_its_operation():
+    """So no other list is read, and it is no matter whether that can be filtered."""
+    selected = Selection(operation="send.email", cause="0" * 16, created_by="Jo")
+    assert parse({"cause": "0" * 16, "createdBy": "Jo"}) == selected
+    assert parse({"cause": "0" * 16, "createdBy": "Jo", "operation": "send.email"}) == selected
+    assert selected.takes_manual
+    assert not Selection(operation="send.email").takes_manual
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"cause": "smtp_timeout"}, "cause: "),
+        ({"cause": "f" * 16}, "cause: no scan of the last 24 hours has seen it; see GET /causes"),
+        ({"cause": "f" * 16, "dryRun": True}, "cause: no scan"),
+        ({"cause": "1" * 16}, "cause: it adds up many rare causes, so it cannot be selected; see GET /causes"),
+        ({"cause": "2" * 16}, "operation: no source lists 'send.fax'"),
+        ({"cause": "0" * 16, "operation": "send.sms"}, "operation: the cause is one of send.email; leave operation"),
+    ],
+)
+def test_a_cause_that_cannot_be_selected_is_refused(body, error):
+    with pytest.raises(InvalidRequest) as caught:
+        parse(body)
+    assert str(caught.value).startswith(error)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b" {} ", b'{"operation": null, "limit": null, "primaryIds": null}'])

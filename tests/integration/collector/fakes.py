@@ -48,7 +48,8 @@ class Killed(BaseException):
 class CountingClient:
     """A boto3 client that reports each of its writes to the deployment, which may kill the collector then.
 
-    Objects whose keys are in the deployment's `unreadable` cannot be read. Its `refused` are calls that AWS refuses.
+    Objects whose keys are in the deployment's `unreadable` cannot be read, and items with the partition keys in its
+    `unwritable` cannot be updated. Its `refused` are calls that AWS refuses.
     """
 
     def __init__(self, client: Any, deployment: "FakeDeployment") -> None:
@@ -61,7 +62,7 @@ class CountingClient:
             return self._failing(found)
         if name in self._deployment.refused:
             return self._refusing(name)
-        return self._counting(found) if name in _WRITES else found
+        return self._counting(name, found) if name in _WRITES else found
 
     def _failing(self, call: Any) -> Any:
         def read(**request):
@@ -77,8 +78,10 @@ class CountingClient:
 
         return refuse
 
-    def _counting(self, call: Any) -> Any:
+    def _counting(self, name: str, call: Any) -> Any:
         def write(*arguments, **named):
+            if name == "update_item" and named["Key"]["pk"]["S"] in self._deployment.unwritable:
+                raise ClientError({"Error": {"Code": "InternalServerError", "Message": "Try again."}}, "UpdateItem")
             answer = call(*arguments, **named)
             self._deployment.wrote()
             return answer
@@ -190,6 +193,7 @@ class FakeDeployment:
         self.refuse_mails = False
         self.unreadable: set[str] = set()
         self.refused: set[str] = set()
+        self.unwritable: set[str] = set()
         self.meanwhile: Callable[[], object] | None = None
         self.misconfigured = False
         self.invoked: list[str] = []

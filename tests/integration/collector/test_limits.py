@@ -8,7 +8,8 @@ import pytest
 from chalicelib.application.client import ApplicationClient
 from chalicelib.application.config import Auth, Configuration, Next, Reprocess, Source
 from chalicelib.application.credentials import Credentials
-from chalicelib.models import Batch, Run, RunStatus, Selection, Trigger
+from chalicelib.models import Batch, CauseKind, Run, RunStatus, Selection, Trigger
+from chalicelib.runs.causes import Cause
 from chalicelib.runs.collect import RESERVED_MS, Collector, collect_run
 from chalicelib.settings import Settings
 from tests.servers import answering, reply, serving
@@ -99,7 +100,15 @@ class CollectorRunner:
         )
         assert self.ledger.runs.create(run)
         self.manifests.selection = selection
-        run = collect_run(run, lambda: collector, self.ledger, self.manifests, settings, notify=lambda _: None)
+        run = collect_run(
+            run,
+            lambda: collector,
+            self.ledger,
+            self.manifests,
+            settings,
+            notify=lambda _: None,
+            count_worklist=lambda: 0,
+        )
         return run, self.manifests.ids
 
 
@@ -281,6 +290,14 @@ def test_a_list_that_ends_before_its_total_truncates_the_run(runner):
     runner.sources = [runner.source("send.email", "/emails", total="count", next=Next(cursor="nxt", param="cursor"))]
     run, found = runner.run(max_per_run=100)
     assert (len(found), run.truncated, run.truncated_count) == (10, True, 20)
+
+
+def test_truncated_count_is_unknown_for_a_run_for_a_cause(runner):
+    """The list reports its total, but not how many fail for that cause."""
+    runner.sources = [runner.source("send.email", "/emails", total="count")]
+    untried = Selection(cause=Cause(operation="send.email", kind=CauseKind.UNTRIED).id)
+    run, found = runner.run(trigger=Trigger.REQUEST, selection=untried)
+    assert (len(found), run.truncated, run.truncated_count) == (15, True, None)
 
 
 # -- filters

@@ -108,8 +108,11 @@ def test_the_reference_applications_toml_matches_its_answers(reference):
         query[filters["createdBefore"]] = row["failed_at"]
         page = reference.app.request("GET", source["list"].removeprefix(reference.app.url), params=query).json()
         [record] = jmespath.search(source["items"], page)
-        fields = [jmespath.search(source[name], record) for name in ("id", "created", "created_by", "failed_at")]
-        assert fields == [id_, row["created"], "hal", row["failed_at"]]
+        names = ("created", "created_by", "failed_at", "failure_reason")
+        fields = [
+            jmespath.search(expression, record) for expression in (source.get("id", "id"), *map(source.get, names))
+        ]
+        assert fields == [id_, row["created"], "hal", row["failed_at"], "provider_refused"]
         assert source["operation"] == OPERATIONS[kind]
     refusal = reference.post("nosuch", "send.email").json()
     assert jmespath.search(configuration["reprocess"]["reason"], refusal) == "unknown_communication"

@@ -100,6 +100,7 @@ def test_a_posted_communication_is_sent_and_leaves_the_list(reference, kind):
     assert id_ not in list_failed(reference, kind)
     row = reference.wait_for_row(id_, sent=1)
     assert (row["state"], row["rounds"], row["failed_at"], len(row["deliveries"])) == ("sent", 0, None, 1)
+    assert (row["error"], row["error_code"]) == (None, None)
     assert reference.deliveries()[id_] == 1
 
 
@@ -118,6 +119,7 @@ def test_a_posted_communication_may_fail_again(reference):
 def test_a_post_for_an_impossible_address_is_refused_with_422(reference, kind, recipient):
     """Such a communication fails even if the provider works."""
     [id_] = reference.create_failed(kind, recipient=recipient)
+    assert reference.row(id_)["error_code"] == "invalid_address"
     assert status_and_code(reference.post(id_, OPERATIONS[kind])) == (422, "invalid_address")
     assert reference.row(id_)["state"] == "failed"
 
