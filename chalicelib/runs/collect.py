@@ -88,9 +88,8 @@ def collect_run(
     NotificationFailed if SNS refuses the mail; the run and its turn have ended by then.
     """
     selection = manifests.read_selection(run.selection) if run.selection else Selection()
-    with Watch(run, ledger, manifests) as watch:
+    with Watch(run, ledger, manifests, count_worklist) as watch:
         run = _collect(run, selection, make_collector, watch, ledger, settings)
-        watch.note(count_worklist)
     if run.trigger == Trigger.SCHEDULE and run.status == RunStatus.EMPTY:
         _end_empty(run, ledger, settings, notify)
     elif run.closed:
@@ -172,6 +171,8 @@ class Collector:
             self._ledger.checkpoints.write(self._next_checkpoint(collection))
         if run.status in (RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL):
             self._executions.start(run)
+        if watch:
+            watch.settle_runs(self._configuration.sources)
         return run
 
     def _batch_size(self) -> int:

@@ -47,10 +47,9 @@ class _Count:
 
 
 class Tally:
-    """The counts of one scan. `snapshot` is None until it has ended."""
+    """The counts of one scan."""
 
     def __init__(self) -> None:
-        self.snapshot: Snapshot | None = None
         self._causes: dict[Cause, _Count] = {}
         self._sent: Counter[str] = Counter()
         self._dismissed: Counter[str] = Counter()
@@ -75,9 +74,9 @@ class Tally:
         if count.example is None and json_size(primary_id) <= MAX_EXAMPLE:
             count.example = primary_id
 
-    def end(self, at: int, operations: Iterable[str], collection: Collection) -> None:
-        """End the scan of the lists of some operations, which began `at`."""
-        self.snapshot = Snapshot(
+    def snapshot(self, at: int, operations: Iterable[str], collection: Collection) -> Snapshot:
+        """Return what the scan of the lists of some operations has seen, which began `at`."""
+        return Snapshot(
             at=at,
             causes=[_known(cause, count, at) for cause, count in self._causes.items()],
             sent=dict(self._sent),

@@ -24,16 +24,17 @@ class Watch:
     a watch deletes its temporary file in the end.
     """
 
-    def __init__(self, run: Run, ledger: Ledger, manifests: Manifests) -> None:
+    def __init__(self, run: Run, ledger: Ledger, manifests: Manifests, count_worklist: Callable[[], int]) -> None:
         self._run_id = run.run_id
         self._ledger = ledger
+        self._count_worklist = count_worklist
         self._began = ledger.clock()
         self._relapses = RelapseCounter(ledger.relapses)
         self._tally = Tally() if run.trigger == Trigger.SCHEDULE else None
-        self._sources: Sequence[Source] = ()
+        self._snapshot: Snapshot | None = None
         self._outage: OutageWatch | None = None
         if self._tally:
-            self._isolated(lambda: self._watch_outage(manifests))
+            self._isolated(partial(self._watch_outage, manifests))
 
     def __enter__(self) -> Self:
         return self
@@ -54,30 +55,29 @@ class Watch:
             self._outage = None  # its numbers would lack this one
 
     def end_scan(self, collection: Collection, sources: Sequence[Source]) -> None:
-        """Note that the scan of these sources has ended."""
-        self._relapses.count()
-        self._sources = sources
-        if self._tally:
-            self._tally.end(self._began, [source.operation for source in self._sources], collection)
+        """Write what the scan of these sources has seen.
 
-    def note(self, count_worklist: Callable[[], int]) -> None:
-        """Write what the scan has seen. By then the run has begun or ended, and goes on whether this succeeds or not.
-
-        If the collector dies before, everything stays as it was until the next scan.
+        The run has not begun yet. So if the collector dies here, the scan is repeated, or the next one sees the same.
         """
-        snapshot = self._tally.snapshot if self._tally else None
-        if snapshot is None:
-            return  # Nothing was read: an earlier collector has done that, or application.toml cannot be read.
-        self._isolated(lambda: self._note_outage(snapshot))
-        self._isolated(lambda: situation.note_scan(self._run_id, snapshot, count_worklist, self._ledger))
-        if not snapshot.unfinished and self._relapses.all_counted:
-            settle_runs(self._ledger, self._sources, self._began)
+        self._relapses.count()
+        if self._tally:
+            self._snapshot = self._tally.snapshot(self._began, [source.operation for source in sources], collection)
+            self._isolated(partial(self._note_outage, self._snapshot))
+            self._isolated(partial(self._note_situation, self._snapshot))
+
+    def settle_runs(self, sources: Sequence[Source]) -> None:
+        """Settle earlier runs, if the scan has seen everything."""
+        if self._snapshot and not self._snapshot.unfinished and self._relapses.all_counted:
+            settle_runs(self._ledger, sources, self._began)
 
     def _note_outage(self, snapshot: Snapshot) -> None:
         """Note what the scan means for the outage, before the situation has it among the earlier scans."""
         known = self._ledger.situations.read()
         if self._outage:
             self._outage.note(snapshot, known.scans if known else ())
+
+    def _note_situation(self, snapshot: Snapshot) -> None:
+        situation.note_scan(self._run_id, snapshot, self._count_worklist, self._ledger)
 
     def _isolated(self, call: Callable[[], None]) -> bool:
         """Make a call, and return whether it succeeded. Its error is logged."""
