@@ -32,6 +32,14 @@ class Trigger(StrEnum):
     REQUEST = "request"
 
 
+class RunKind(StrEnum):
+    """What a run does: send what failed, or retry or dismiss all that matches on the worklist (a bulk run)."""
+
+    REPROCESS = "reprocess"
+    RETRY = "retry"
+    DISMISS = "dismiss"
+
+
 class RunStatus(StrEnum):
     """How far a run is, or how it ended."""
 
@@ -267,8 +275,17 @@ class Selection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
     dry_run: bool = False
 
 
+class WorklistSelection(Record, frozen=True):
+    """Which communications on the worklist a bulk run is for: those that match all of it. `note` is for a dismissal."""
+
+    operation: str | None = None
+    reason: str | None = None
+    cause: CauseId | None = None
+    note: str | None = None
+
+
 class Run(Record, frozen=True):
-    """One pass: collect, reprocess, report. Times in milliseconds since 1970.
+    """One pass: collect, reprocess, report; or a bulk run on the worklist. Times in milliseconds since 1970.
 
     `matched` counts everything that fits the selection; what is in `skipped` (by reason) never entered the manifest.
     `counts` are outcomes: progress while the run is under way, the truth once it is closed.
@@ -284,6 +301,10 @@ class Run(Record, frozen=True):
     that was slowed down when it ended, in communications in 1,000 seconds, and `pace_reason` why; `pace_until` is how
     long that holds if somebody has set it, or if the application needs a pause. `next_run_at` is when the next run
     begins, if it does not wait for the schedule.
+
+    A bulk run is for what has been on the worklist since `requested_at` or longer. `matched` counts what it has pinned
+    so far, in so many `pages`; the last of them is in hand. `counts` are how many of the pages before it were changed
+    and refused, and `refused` counts those by reason. Its `collections` are those since its last page.
     """
 
     run_id: str
@@ -322,6 +343,9 @@ class Run(Record, frozen=True):
     pace_reason: str | None = None
     pace_until: int | None = None
     next_run_at: int | None = None
+    kind: RunKind = RunKind.REPROCESS
+    pages: int = 0
+    refused: dict[str, int] = {}
 
     @property
     def eligible(self) -> int:

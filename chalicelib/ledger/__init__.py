@@ -6,6 +6,7 @@ the runs and their batches, and the API's tokens. Nothing here uses transactions
 
 from chalicelib.ledger.allowances import Allowances
 from chalicelib.ledger.approvals import Approvals
+from chalicelib.ledger.bulk_pages import BulkPages
 from chalicelib.ledger.checkpoints import Checkpoints
 from chalicelib.ledger.communications import Communications
 from chalicelib.ledger.incidents import Incidents
@@ -26,6 +27,7 @@ class Ledger:
         self.clock = clock
         self.communications = Communications(table, clock)
         self.runs = Runs(table, clock, retention)
+        self.bulk_pages = BulkPages(table, clock, retention)
         self.mails = Mails(table, clock)
         self.incidents = Incidents(table)
         self.checkpoints = Checkpoints(table)

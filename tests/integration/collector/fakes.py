@@ -16,8 +16,19 @@ from chalicelib.lambda_invoker import requested_event
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.table import Table
 from chalicelib.manifests import Manifests
-from chalicelib.models import BatchRecord, Communication, Notification, Outcome, OutcomeRecord, Run, Selection
+from chalicelib.models import (
+    BatchRecord,
+    Communication,
+    Notification,
+    Outcome,
+    OutcomeRecord,
+    Run,
+    RunKind,
+    Selection,
+    WorklistSelection,
+)
 from chalicelib.runs import collect, report, start
+from chalicelib.runs.bulk import Bulk
 from chalicelib.runs.collect import Collector
 from chalicelib.runs.recovery import Recovery
 from chalicelib.settings import Settings
@@ -25,6 +36,7 @@ from deployment.table import table_definition
 
 MINUTE = 60_000
 
+_READS = ("get_item", "query")
 _WRITES = ("put_item", "update_item", "delete_item", "put_object", "upload_fileobj")
 _numbers = itertools.count()
 
@@ -36,7 +48,8 @@ class Killed(BaseException):
 class CountingClient:
     """A boto3 client that reports each of its writes to the deployment, which may kill the collector then.
 
-    Objects whose keys are in the deployment's `unreadable` cannot be read.
+    Before each read and write, the deployment may do something else. Objects whose keys are in the deployment's
+    `unreadable` cannot be read.
     """
 
     def __init__(self, client: Any, deployment: "FakeDeployment") -> None:
@@ -47,7 +60,16 @@ class CountingClient:
         found = getattr(self._client, name)
         if name == "get_object":
             return self._failing(found)
-        return self._counting(found) if name in _WRITES else found
+        if name in _WRITES:
+            return self._counting(found)
+        return self._interrupted(found) if name in _READS else found
+
+    def _interrupted(self, call: Any) -> Any:
+        def read(**request):
+            self._deployment.before_call()
+            return call(**request)
+
+        return read
 
     def _failing(self, call: Any) -> Any:
         def read(**request):
@@ -59,6 +81,7 @@ class CountingClient:
 
     def _counting(self, call: Any) -> Any:
         def write(*arguments, **named):
+            self._deployment.before_call()
             answer = call(*arguments, **named)
             self._deployment.wrote()
             return answer
@@ -144,7 +167,8 @@ class FakeDeployment:
     """A deployment without Lambda and Step Functions: events go in, executions and mails come out.
 
     If `writes_left` is a number, the collector is killed just after that many writes, mails and starts. `meanwhile` is
-    called once, while a mail is sent. `fired` is the id of the last scheduled run.
+    called once, while a mail is sent, and `interrupt_with` once, after `calls_left` calls of AWS. `fired` is
+    the id of the last scheduled run.
     """
 
     def __init__(self, dynamodb, s3, clock) -> None:
@@ -170,6 +194,8 @@ class FakeDeployment:
         self.refuse_mails = False
         self.unreadable: set[str] = set()
         self.meanwhile: Callable[[], object] | None = None
+        self.calls_left = 0
+        self.interrupt_with: Callable[[], object] | None = None
         self.misconfigured = False
         self.invoked: list[str] = []
         self.fired = ""
@@ -183,6 +209,28 @@ class FakeDeployment:
             self.mail,
             self.time_left,
         )
+
+        self.bulk = Bulk(
+            self.ledger,
+            self.manifests,
+            self.read_configuration,
+            self.settings,
+            self.invoked.append,
+            self.mail,
+            self.time_left,
+            page_size=2,
+        )
+
+    def read_configuration(self) -> Configuration:
+        if self.misconfigured:
+            raise ConfigurationError("application.toml: APPLICATION_URL is not set")
+        return self.configuration
+
+    def before_call(self) -> None:
+        self.calls_left -= 1
+        if self.calls_left < 0 and self.interrupt_with:
+            call, self.interrupt_with = self.interrupt_with, None
+            call()
 
     def wrote(self) -> None:
         if self.writes_left is not None:
@@ -203,14 +251,12 @@ class FakeDeployment:
         return self.recovery_time_left()
 
     def collector(self, time_left=lambda: 600_000) -> Collector:
-        if self.misconfigured:
-            raise ConfigurationError("application.toml: APPLICATION_URL is not set")
         return Collector(
             self.lists,
             self.ledger,
             self.manifests,
             self.executions,
-            self.configuration,
+            self.read_configuration(),
             self.settings,
             time_left,
         )
@@ -221,6 +267,7 @@ class FakeDeployment:
             event,
             self.recovery,
             partial(self.collector, **options),
+            self.bulk,
             self.ledger,
             self.manifests,
             self.executions,
@@ -241,6 +288,11 @@ class FakeDeployment:
         run = start.record_request(run_id, "olga", Selection(**selection), self.ledger, self.manifests)
         self.collect_requested(run_id)
         return self.ledger.runs.read(run.run_id)
+
+    def request_bulk(self, kind: RunKind, run_id: str = "bulk", **selection) -> Run:
+        """Request a bulk run, and return it."""
+        wanted = WorklistSelection(**selection)
+        return start.record_request(run_id, "olga", wanted, self.ledger, self.manifests, kind)
 
     def collect_requested(self, run_id: str) -> None:
         """Handle the event of a requested run."""
