@@ -3,17 +3,20 @@
 import contextlib
 import itertools
 import json
+import re
 
 import pytest
 
 from chalicelib.errors import Conflict
 from chalicelib.ledger.claims import Rules
-from chalicelib.models import Communication, RunKind, RunStatus, Task
+from chalicelib.ledger.worklist import Refusal
+from chalicelib.models import Communication, RunKind, RunStatus, Task, WorklistSelection
+from chalicelib.notifications import bulk_result
 from chalicelib.runs.bulk import RESERVED_MS
 from chalicelib.runs.causes import cause_on_worklist
 from chalicelib.runs.recovery import COLLECTOR_LIFETIME, MAX_COLLECTIONS
 from chalicelib.runs.stop import stop_run
-from tests.fakes import DAY, HOUR, attempt
+from tests.fakes import DAY, HOUR, attempt, make_run
 from tests.integration.collector.fakes import Killed
 
 RULES = Rules(cool_down=HOUR, honours_key=True, max_attempts=5, retention=90 * DAY)
@@ -29,10 +32,10 @@ EXPECTED = {
 }
 
 
-def put_on_worklist(deployment, *ids, operation="send.email", reason="bad_address"):
-    """Put communications on the worklist, one after the other, each after an attempt that was rejected."""
+def put_on_worklist(deployment, *ids, operation="send.email", reason="bad_address", apart=1):
+    """Put communications on the worklist, so many milliseconds apart, each after an attempt that was rejected."""
     for each in ids:
-        deployment.clock.advance(1)
+        deployment.clock.advance(apart)
         listed = Communication(operation=operation, primary_id=each, listed_at=deployment.clock())
         task = Task(run_id="earlier", index=0, communication=listed, requested_by="Jo")
         attempt(deployment.ledger.communications, task, "CommunicationRejected", RULES, reason)
@@ -119,6 +122,14 @@ def test_its_mail_says_how_many_of_how_many_and_what_to_do_about_refusals(deploy
     assert "with operation send.email, reason bad_address." in mail.message
 
 
+@pytest.mark.parametrize("refusal", ["cool_down", "not_on_worklist", "no_source", "unknown"])
+def test_the_mail_says_what_to_do_about_each_refusal_that_a_bulk_run_meets(refusal):
+    """Nobody has to look codes up."""
+    run = make_run(kind=RunKind.RETRY, status=RunStatus.PARTIAL, refused={Refusal(refusal): 1}, counts={"refused": 1})
+    message = bulk_result.ended(run, WorklistSelection(reason="bad_address"), None).message
+    assert re.search(rf"1  {refusal}: \w.*; ", message)
+
+
 def test_a_filter_that_matches_nothing_ends_the_run_as_empty_without_a_mail(deployment):
     """As with any other run that somebody requested: its status says so."""
     deployment.request_bulk(RunKind.RETRY, reason="bad_address", operation="send.sms")
@@ -152,6 +163,16 @@ def test_a_search_for_a_rare_cause_goes_on_page_by_page(deployment):
     deployment.interrupt_with = None
     assert decided(deployment) == ["other", "other-hot"]
     assert deployment.ledger.runs.read("bulk").pages == 4  # of two each, of which seven are there
+
+
+def test_entries_that_came_to_the_worklist_at_the_same_time_are_all_found(new_deployment):
+    """Pages end in the middle of them, and what was decided has left the index by the time of the next one."""
+    deployment = new_deployment()
+    put_on_worklist(deployment, *map(str, range(9)), apart=0)
+    deployment.request_bulk(RunKind.DISMISS, reason="bad_address", note="gone")
+    deployment.collect_requested("bulk")
+    assert deployment.ledger.runs.read("bulk").counts == {"changed": 9}
+    assert deployment.ledger.worklist.page("manual", 10, None, equal={}) == ([], None)
 
 
 def test_what_comes_to_the_worklist_after_the_request_is_left_alone(deployment):
