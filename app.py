@@ -28,13 +28,14 @@ app.register_middleware(log_calls, "all")
 
 @app.schedule(os.environ.get("SCHEDULE", "rate(15 minutes)"))
 def collector(event: CloudWatchEvent) -> None:
-    """Collect for the run that the schedule starts, or for one that somebody requested."""
+    """Collect for the run that the schedule starts or that somebody requested, or carry out a bulk run."""
     context: Any = event.context
     deps = wiring.of(context.invoked_function_arn)
     collect.handle_event(
         event.to_dict(),
         deps.recovery(context.get_remaining_time_in_millis),
         partial(deps.collector, context.get_remaining_time_in_millis),
+        deps.bulk(context.get_remaining_time_in_millis),
         deps.ledger,
         deps.manifests,
         deps.executions,

@@ -7,12 +7,12 @@ import re
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
 import msgspec
 
 from chalicelib.errors import ManifestLost
-from chalicelib.models import Affected, Batch, Communication, Selection
+from chalicelib.models import Affected, Batch, Communication, Selection, WorklistSelection
 
 # In bytes: a smaller manifest is written in memory, a larger one to a file in Lambda's /tmp.
 _IN_MEMORY = 10_000_000
@@ -29,6 +29,8 @@ _DIGEST = 8
 
 # What comes before the first batch of a manifest, and before each of the others.
 _BEFORE_FIRST, _BEFORE_NEXT = re.compile(r"\s*\[\s*(?=\{)"), re.compile(r"\s*,\s*(?=\{)")
+
+T = TypeVar("T", Selection, WorklistSelection)
 
 _decode_json = json.JSONDecoder().raw_decode
 
@@ -117,17 +119,17 @@ class Manifests:
         except self._client.exceptions.NoSuchKey:
             raise ManifestLost("the manifest is gone") from None
 
-    def put_selection(self, run_id: str, selection: Selection) -> str:
+    def put_selection(self, run_id: str, selection: Selection | WorklistSelection) -> str:
         """Store a request's selection and return its key. Only an equal selection of the same run has the same key."""
         body = msgspec.json.encode(selection)
         key = f"runs/{run_id}/selection-{hashlib.sha256(body).hexdigest()[:16]}.json"
         self._client.put_object(Bucket=self.bucket, Key=key, Body=body)
         return key
 
-    def read_selection(self, key: str) -> Selection:
+    def read_selection(self, key: str, kind: type[T]) -> T:
         """Return a request's selection."""
         answer = self._client.get_object(Bucket=self.bucket, Key=key)
-        return msgspec.json.decode(answer["Body"].read(), type=Selection)
+        return msgspec.json.decode(answer["Body"].read(), type=kind)
 
     def put_affected(self, outage_id: str, file: IO[bytes]) -> str:
         """Store what an outage has hit, one JSON text on each line, and return its key, which no other call uses."""

@@ -32,6 +32,14 @@ class Trigger(StrEnum):
     REQUEST = "request"
 
 
+class RunKind(StrEnum):
+    """What a run does: send what failed, or retry or dismiss all that matches on the worklist (a bulk run)."""
+
+    REPROCESS = "reprocess"
+    RETRY = "retry"
+    DISMISS = "dismiss"
+
+
 class RunStatus(StrEnum):
     """How far a run is, or how it ended."""
 
@@ -300,8 +308,17 @@ class Proof(Record, frozen=True):
     sizes: list[int] = []
 
 
+class WorklistSelection(Record, frozen=True):
+    """Which communications on the worklist a bulk run is for: those that match all of it. `note` is for a dismissal."""
+
+    operation: str | None = None
+    reason: str | None = None
+    cause: CauseId | None = None
+    note: str | None = None
+
+
 class Run(Record, frozen=True):
-    """One pass: collect, reprocess, report. Times in milliseconds since 1970.
+    """One pass: collect, reprocess, report; or a bulk run on the worklist. Times in milliseconds since 1970.
 
     `matched` counts everything that fits the selection; what is in `skipped` (by reason) never entered the manifest.
     `counts` are outcomes: progress while the run is under way, the truth once it is closed.
@@ -320,6 +337,10 @@ class Run(Record, frozen=True):
     listed as failed again. `settled_at` is when the run was settled: its cool-downs had passed, and a complete scan had
     looked since. `worse_runs` are the earlier ones that its mail names. `failed_again` counts what failed for the same
     cause again in a run that is the `proof` of a fix.
+
+    A bulk run is for what has been on the worklist since `requested_at` or longer. `matched` counts what it has pinned
+    so far, in so many `pages`; the last of them is in hand. `counts` are how many of the pages before it were changed
+    and refused, and `refused` counts those by reason. Its `collections` are those since its last page.
     """
 
     run_id: str
@@ -363,6 +384,9 @@ class Run(Record, frozen=True):
     worse_runs: list[WorseRun] = []
     proof: Proof | None = None
     failed_again: int = 0
+    kind: RunKind = RunKind.REPROCESS
+    pages: int = 0
+    refused: dict[str, int] = {}
 
     @property
     def recovery(self) -> float | None:

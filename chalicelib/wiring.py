@@ -19,6 +19,7 @@ from chalicelib.ledger.table import Table
 from chalicelib.manifests import Manifests
 from chalicelib.models import Notification
 from chalicelib.names import AwsLocation, Names
+from chalicelib.runs.bulk import Bulk
 from chalicelib.runs.collect import Collector
 from chalicelib.runs.dry_run import DryRun
 from chalicelib.runs.recovery import Recovery
@@ -88,6 +89,18 @@ class Dependencies:
             self.ledger,
             self.executions,
             self.manifests,
+            self.settings,
+            self.invoke_collector,
+            self.notify,
+            time_left,
+        )
+
+    def bulk(self, time_left: Callable[[], int]) -> Bulk:
+        """Return what carries out bulk runs, within the time of its Lambda."""
+        return Bulk(
+            self.ledger,
+            self.manifests,
+            lambda: self.configuration,
             self.settings,
             self.invoke_collector,
             self.notify,

@@ -9,7 +9,7 @@ from chalicelib import __version__, times
 from chalicelib.ledger.runs import Runs
 from chalicelib.ledger.schedule import Schedule
 from chalicelib.ledger.table import Table
-from chalicelib.models import CommunicationStatus, Outcome, Run
+from chalicelib.models import CommunicationStatus, Outcome, Run, RunKind
 from chalicelib.names import Names
 from deployment import alarms, api, chalice_names, state_machine, topics
 from deployment.clients import Clients
@@ -33,6 +33,14 @@ _HEALTH_CALL = {
     "requestContext": {"httpMethod": "GET", "resourcePath": "/health"},
     "body": None,
     "isBase64Encoded": False,
+}
+
+
+# What is shown of a run: which of its counts, and what that means.
+_DONE = {
+    RunKind.REPROCESS: (Outcome.ACCEPTED.value, "accepted"),
+    RunKind.RETRY: ("changed", "retried"),
+    RunKind.DISMISS: ("changed", "dismissed"),
 }
 
 
@@ -161,8 +169,9 @@ def _ledger(client: Any, stage: Stage) -> Iterator[tuple[str, str]]:
 
 
 def _run(run: Run) -> str:
-    accepted = run.counts.get(Outcome.ACCEPTED, 0)
-    return f"{_minute(run.requested_at)}  {run.status:<10} {accepted} of {run.matched} accepted  {run.run_id}"
+    counted, done = _DONE[run.kind]
+    number = run.counts.get(counted, 0)
+    return f"{_minute(run.requested_at)}  {run.status:<10} {number} of {run.matched} {done}  {run.run_id}"
 
 
 def _minute(moment: int) -> str:

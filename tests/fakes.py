@@ -30,7 +30,17 @@ from chalicelib.ledger.pace_feedback import refused
 from chalicelib.ledger.table import Table
 from chalicelib.ledger.worklist import Change, Decision, Refusal, Refuse, Worklist, WorklistEntry, with_decision
 from chalicelib.manifests import ManifestWriter
-from chalicelib.models import Batch, Communication, CommunicationStatus, Run, RunStatus, Selection, Task, Trigger
+from chalicelib.models import (
+    Batch,
+    Communication,
+    CommunicationStatus,
+    Run,
+    RunStatus,
+    Selection,
+    Task,
+    Trigger,
+    WorklistSelection,
+)
 from chalicelib.settings import Settings
 
 # In milliseconds.
@@ -286,10 +296,11 @@ class FakeLists:
 
 
 class FakeManifests:
-    """The bucket with the manifests of runs, by their keys."""
+    """The bucket with the manifests of runs and the selections of requests, by their keys."""
 
     def __init__(self, manifests: dict[str, list[Batch]] | None = None) -> None:
         self._manifests = manifests or {}
+        self._selections: dict[str, Selection | WorklistSelection] = {}
 
     def upload(self, run_id: str, manifest: ManifestWriter) -> str:
         key = f"runs/{run_id}/manifest"
@@ -299,6 +310,14 @@ class FakeManifests:
 
     def read(self, key: str) -> list[Batch]:
         return self._manifests[key]
+
+    def put_selection(self, run_id: str, selection: Selection | WorklistSelection) -> str:
+        key = f"runs/{run_id}/selection-{selection}"
+        self._selections[key] = selection
+        return key
+
+    def read_selection(self, key: str, _kind: object) -> Selection | WorklistSelection:
+        return self._selections[key]
 
 
 class FakeExecutions:
@@ -342,10 +361,14 @@ class FakeCall:
         self.caller = "Jo"
         self.query = request.get("query")
         self.body = request.get("body")
+        self.request = SimpleNamespace(headers=request.get("headers", {}))
         self.audit: list[dict[str, object]] = []
 
     def log_change(self, **details: object) -> None:
         self.audit.append(details)
+
+    def path_to(self, path: str) -> str:
+        return f"/api{path}"
 
 
 class InterruptedTable:

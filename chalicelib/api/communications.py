@@ -8,9 +8,11 @@ from chalicelib.api import cursors, ids, pages, routes
 from chalicelib.api.blueprint import Call, handles
 from chalicelib.api.csv_files import csv_response, worklist_csv
 from chalicelib.api.parsing import check_primary_id
-from chalicelib.api.runs import start
+from chalicelib.api.runs import idempotency_key, start, started
 from chalicelib.api.schemas import (
+    BulkDismissal,
     BulkResult,
+    BulkRetry,
     BulkSelection,
     CommunicationDetail,
     CommunicationsPage,
@@ -21,7 +23,7 @@ from chalicelib.api.selections import selectable_cause
 from chalicelib.api.serializers import communication_detail, communication_view
 from chalicelib.errors import InvalidRequest, NotFound
 from chalicelib.ledger.worklist import Refusal, page_key
-from chalicelib.models import CommunicationStatus, Selection
+from chalicelib.models import CommunicationStatus, RunKind, Selection, WorklistSelection
 from chalicelib.runs import situation, worklist
 from chalicelib.runs.worklist import Action, BulkOutcome
 from chalicelib.telemetry import logs
@@ -123,19 +125,29 @@ def _audited(call: Call, action: Action) -> Action:
 
 
 @handles(routes.BULK_RETRY)
-def retry_communications(call: Call) -> BulkResult:
-    """Retry a list of communications, or the next ones with a reason."""
-    body = call.body
+def retry_communications(call: Call) -> BulkResult | Response:
+    """Retry a list of communications or the next ones with a reason, or start a run that retries all that match."""
+    body: BulkRetry = call.body
+    if body.every:
+        return _start_bulk_run(call, RunKind.RETRY, body, note=None)
     outcome = _apply_to_many(call, body, worklist.retry_action(call.caller, call.deps.ledger, call.deps.configuration))
     return _bulk_result(body, outcome, _start_runs(call, outcome.changed) if body.start_run else [])
 
 
 @handles(routes.BULK_DISMISS)
-def dismiss_communications(call: Call) -> BulkResult:
-    """Dismiss a list of communications, or the next ones with a reason."""
-    body = call.body
+def dismiss_communications(call: Call) -> BulkResult | Response:
+    """Dismiss a list of communications or the next ones with a reason, or start a run that dismisses all."""
+    body: BulkDismissal = call.body
+    if body.every:
+        return _start_bulk_run(call, RunKind.DISMISS, body, note=body.note)
     outcome = _apply_to_many(call, body, worklist.dismiss_action(call.caller, body.note, call.deps.ledger))
     return _bulk_result(body, outcome, [])
+
+
+def _start_bulk_run(call: Call, kind: RunKind, body: BulkSelection, note: str | None) -> Response:
+    key = idempotency_key(call.request.headers)
+    selection = WorklistSelection(operation=body.operation, reason=body.reason, cause=body.cause, note=note)
+    return started(call, start(call, selection, key, kind))
 
 
 def _apply_to_many(call: Call, body: BulkSelection, action: Action) -> BulkOutcome:

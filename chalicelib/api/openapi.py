@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 
 from chalicelib import __version__
-from chalicelib.api import routes
+from chalicelib.api import routes, schemas
 from chalicelib.api.routes import Route
-from chalicelib.api.schemas import IDS_OR_REASON, BulkSelection, Problem
+from chalicelib.api.schemas import ONE_SELECTION, BulkSelection, Problem
 
 Json = dict[str, Any]
 
@@ -16,7 +16,7 @@ OPENAPI_VERSION = "3.1.0"
 
 _REF = "#/components/schemas/{name}"
 
-_REPEAT = "It may have been done all the same: repeat a GET freely, and `POST /reprocess` with its Idempotency-Key."
+_REPEAT = "It may have been done all the same: repeat a GET freely, and what starts a run with its Idempotency-Key."
 
 # What this service refuses, and what API Gateway and Lambda answer instead of it, with Amazon's own bodies (API Gateway
 # Developer Guide, "Gateway response types"; Lambda Developer Guide, "Lambda quotas" and "Handling Lambda errors with an
@@ -71,7 +71,7 @@ def _components() -> dict[str, Json]:
     _, found = msgspec.json.schema_components(_types(), ref_template=_REF)
     for kind in _types():
         if issubclass(kind, BulkSelection):
-            found[kind.__name__] |= IDS_OR_REASON
+            found[kind.__name__] |= ONE_SELECTION
     for component in found.values():
         # msgspec keeps the indentation of docstrings, which Markdown would show as code.
         component["description"] = inspect.cleandoc(component["description"])
@@ -127,25 +127,25 @@ def _without_null(schema: Json) -> Json:
 
 
 def _header_parameters(route: Route) -> list[Json]:
-    if route is not routes.REPROCESS:
+    if schemas.StartedRun not in (route.answer, *route.also.values()):
         return []
-    text = "Repeating the key returns the same run; with a different body the call is refused."
+    text = "For a run: repeating the key returns the same run; with a different body the call is refused."
     schema = {"type": "string", "minLength": 1, "maxLength": 255}
     return [{"name": "Idempotency-Key", "in": "header", "required": False, "description": text, "schema": schema}]
 
 
 def _responses(route: Route) -> Json:
     answers = {route.status: route.answer, **route.also}
-    given = {str(status): _success(route, kind) for status, kind in sorted(answers.items())}
+    given = {str(status): _success(route, status, kind) for status, kind in sorted(answers.items())}
     return given | {str(status): _refusal(status) for status in sorted(_refused(route))}
 
 
-def _success(route: Route, kind: Any) -> Json:
+def _success(route: Route, status: int, kind: Any) -> Json:
     content = {"text/csv": {"schema": {"type": "string"}}} if kind is None else _json(_ref(kind))
     answer: Json = {"description": route.summary, "content": content}
-    if kind is route.answer and route.headers:
+    if headers := route.headers.get(status):
         answer["headers"] = {
-            name: {"description": text, "schema": {"type": "string"}} for name, text in route.headers.items()
+            name: {"description": text, "schema": {"type": "string"}} for name, text in headers.items()
         }
     return answer
 

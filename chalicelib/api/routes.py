@@ -13,7 +13,8 @@ class Route(msgspec.Struct, frozen=True):
     """One route.
 
     `answer` is the type of a successful answer, `None` a CSV file. `also` has the types of its other successful answers
-    by status. `headers` are those of a successful answer, with what they contain. `conflicts`: it may answer 409.
+    by status. `headers` are those of successful answers by status, with what they contain. `conflicts`: it may answer
+    409.
     """
 
     name: str
@@ -27,7 +28,7 @@ class Route(msgspec.Struct, frozen=True):
     status: int = 200
     conflicts: bool = False
     also: dict[int, Any] = {}
-    headers: dict[str, str] = {}
+    headers: dict[int, dict[str, str]] = {}
 
     @property
     def parameters(self) -> list[str]:
@@ -37,6 +38,8 @@ class Route(msgspec.Struct, frozen=True):
 
 HEALTH = Route("getHealth", "GET", "/health", None, "Check that the API answers", schemas.Health)
 OPENAPI = Route("getOpenapi", "GET", "/openapi.json", "viewer", "Get this document", schemas.Document)
+
+_LOCATION = {"Location": "the path of the run that was started"}
 
 REPROCESS = Route(
     "startRun",
@@ -49,7 +52,7 @@ REPROCESS = Route(
     status=202,
     conflicts=True,
     also={200: schemas.PreviewView},
-    headers={"Location": "the path of the run that was started"},
+    headers={202: _LOCATION},
 )
 RUNS = Route("listRuns", "GET", "/runs", "viewer", "List runs, newest first", schemas.RunsPage, query=schemas.RunsQuery)
 RUN = Route("getRun", "GET", "/runs/{run_id}", "viewer", "Get a run", schemas.RunView)
@@ -107,7 +110,7 @@ EXPORT = Route(
     "Export the worklist as a CSV file",
     None,
     query=schemas.ExportQuery,
-    headers={"X-Next-Cursor": "the cursor of the next rows, if there are more"},
+    headers={200: {"X-Next-Cursor": "the cursor of the next rows, if there are more"}},
 )
 COMMUNICATION = Route(
     "getCommunication",
@@ -151,18 +154,24 @@ BULK_RETRY = Route(
     "POST",
     "/communications/retry",
     "operator",
-    "Retry many communications",
+    "Retry many communications, or start a run that retries all that match",
     schemas.BulkResult,
     body=schemas.BulkRetry,
+    conflicts=True,
+    also={202: schemas.StartedRun},
+    headers={202: _LOCATION},
 )
 BULK_DISMISS = Route(
     "dismissCommunications",
     "POST",
     "/communications/dismiss",
     "operator",
-    "Dismiss many communications",
+    "Dismiss many communications, or start a run that dismisses all that match",
     schemas.BulkResult,
     body=schemas.BulkDismissal,
+    conflicts=True,
+    also={202: schemas.StartedRun},
+    headers={202: _LOCATION},
 )
 
 OUTAGES = Route(
@@ -183,7 +192,7 @@ AFFECTED = Route(
     "Export the communications that an outage has hit as a CSV file",
     None,
     query=schemas.AffectedQuery,
-    headers={"X-Next-Cursor": "the cursor of the next rows, if there are more"},
+    headers={200: {"X-Next-Cursor": "the cursor of the next rows, if there are more"}},
 )
 CAUSES = Route(
     "listCauses",

@@ -11,7 +11,7 @@ from chalicelib.api.schemas import OutcomesPage, RunsPage, RunView, StartedRun
 from chalicelib.api.selections import parse_selection
 from chalicelib.api.serializers import outcome_view, preview_view, run_view
 from chalicelib.errors import InvalidRequest
-from chalicelib.models import ApprovalDecision, Run, RunStatus, Selection
+from chalicelib.models import ApprovalDecision, Run, RunKind, RunStatus, Selection, WorklistSelection
 from chalicelib.runs import approval, queries, situation
 from chalicelib.runs.start import request_run
 from chalicelib.runs.stop import stop_run as stop
@@ -25,20 +25,29 @@ def start_run(call: Call) -> Response:
     """Start a run for what the body selects. Collecting and sending happen after this answer."""
     get_cause = partial(situation.get_cause, call.deps.ledger)
     selection = parse_selection(call.raw_body, call.deps.configuration, get_cause)
-    key = _idempotency_key(call.request.headers)
+    key = idempotency_key(call.request.headers)
     if selection.dry_run:
         return respond(preview_view(call.deps.dry_run().preview(selection, call.caller)), 200)
-    run = start(call, selection, key)
-    return respond(StartedRun(run_id=run.run_id, status=run.status), 202, Location=call.path_to(f"/runs/{run.run_id}"))
+    return started(call, start(call, selection, key))
 
 
-def start(call: Call, selection: Selection, key: str | None = None) -> Run:
+def start(
+    call: Call,
+    selection: Selection | WorklistSelection,
+    key: str | None = None,
+    kind: RunKind = RunKind.REPROCESS,
+) -> Run:
     """Start a run in the caller's name, and return it. With the same key it is the same run."""
     deps = call.deps
-    run = request_run(call.caller, selection, key, deps.ledger, deps.manifests, deps.invoke_collector)
+    run = request_run(call.caller, selection, key, deps.ledger, deps.manifests, deps.invoke_collector, kind)
     if run.status == RunStatus.REQUESTED:
         call.log_change(runId=run.run_id)
     return run
+
+
+def started(call: Call, run: Run) -> Response:
+    """Return the answer of a call that has started a run."""
+    return respond(StartedRun(run_id=run.run_id, status=run.status), 202, Location=call.path_to(f"/runs/{run.run_id}"))
 
 
 @handles(routes.RUNS)
@@ -96,7 +105,8 @@ def _decide(call: Call, run_id: str, decision: ApprovalDecision) -> RunView:
     return run_view(run)
 
 
-def _idempotency_key(headers: Any) -> str | None:
+def idempotency_key(headers: Any) -> str | None:
+    """Return the caller's key for a run, None without one. InvalidRequest if it is too long."""
     key: str | None = headers.get("idempotency-key")
     if key is not None and not 0 < len(key) <= MAX_KEY:
         raise InvalidRequest(f"Idempotency-Key: must have 1 to {MAX_KEY} characters")

@@ -16,6 +16,7 @@ from chalicelib.models import (
     Note,
     Outcome,
     PrimaryId,
+    RunKind,
     RunStatus,
     Trigger,
 )
@@ -92,9 +93,13 @@ class RunView(ResponseModel, frozen=True):
     of everything had passed, and a scheduled run had read all lists since. `recovery` is the share (0 to 1) of what was
     accepted that has not relapsed; null until then, and if nothing was accepted. `proof` is null unless the run proves
     a fix (`prove`), and until it has found what to send.
+
+    A bulk run (`kind` retry or dismiss) counts in `matched` what it has found so far, and in `counts` how many of these
+    were `changed` and `refused`; `refused` says why. `unknown` are those of which nobody knows, because it failed.
     """
 
     run_id: str
+    kind: RunKind
     trigger: Trigger
     requested_by: str
     note: str | None
@@ -105,6 +110,7 @@ class RunView(ResponseModel, frozen=True):
     done: int
     counts: dict[str, int]
     skipped: dict[str, int]
+    refused: dict[str, int]
     not_found: list[str]
     not_found_count: int
     truncated: bool
@@ -251,12 +257,13 @@ class AttemptView(ResponseModel, frozen=True):
 
 
 class DecisionView(ResponseModel, frozen=True):
-    """What a person decided about a communication."""
+    """What a person decided about a communication. `runId` is the bulk run that carried it out, if one did."""
 
     action: Action
     by: str
     at: Moment
     note: str | None
+    run_id: str | None
 
 
 class CommunicationDetail(CommunicationView, frozen=True):
@@ -290,38 +297,77 @@ class Dismissal(RequestModel, frozen=True):
 
 
 class BulkSelection(RequestModel, frozen=True):
-    """Either `ids`, or everything with a `reason` (and `operation`), a part at a time: continue with `nextCursor`."""
+    """Which communications: `ids`, a part of those with a `reason`, or `all` that match.
+
+    With a `reason` (and `operation`), the answer's `nextCursor` continues. With `all`, a run does the work: everything
+    that is on the worklist now and has the `reason`, `operation` and `cause` that are given, at least one of them.
+    """
 
     ids: Ids | None = None
     reason: Reason | None = None
     operation: Operation | None = None
     cursor: Cursor | None = None
+    every: bool = msgspec.field(default=False, name="all")
+    cause: CauseId | None = None
 
     def __post_init__(self) -> None:
-        if (self.ids is None) == (self.reason is None):
-            raise ValueError("give either ids or a reason")
-        if self.ids is not None and (self.operation or self.cursor):
+        if self.every:
+            self._check_all()
+        elif self.cause is not None:
+            raise ValueError("cause needs all")
+        elif (self.ids is None) == (self.reason is None):
+            raise ValueError("give either ids or a reason, or all")
+        elif self.ids is not None and (self.operation or self.cursor):
             raise ValueError("ids cannot be combined with operation or cursor")
 
+    def _check_all(self) -> None:
+        if self.ids is not None or self.cursor is not None:
+            raise ValueError("all cannot be combined with ids or cursor")
+        if self.reason is None and self.operation is None and self.cause is None:
+            raise ValueError("all needs a reason, an operation or a cause")
 
-_NULL = {"type": "null"}
 
-# What BulkSelection checks, in JSON Schema.
-IDS_OR_REASON = {
+_NULL, _TEXT = {"type": "null"}, {"type": "string"}
+
+_NOT_ALL = {"all": {"const": False}, "cause": _NULL}
+
+# What BulkSelection and BulkRetry check, in JSON Schema.
+ONE_SELECTION = {
     "oneOf": [
         {
             "required": ["ids"],
-            "properties": {"ids": {"type": "array"}, "reason": _NULL, "operation": _NULL, "cursor": _NULL},
+            "properties": {
+                "ids": {"type": "array"},
+                "reason": _NULL,
+                "operation": _NULL,
+                "cursor": _NULL,
+                **_NOT_ALL,
+            },
         },
-        {"required": ["reason"], "properties": {"reason": {"type": "string"}, "ids": _NULL}},
+        {"required": ["reason"], "properties": {"reason": _TEXT, "ids": _NULL, **_NOT_ALL}},
+        {
+            "required": ["all"],
+            "properties": {
+                "all": {"const": True},
+                "ids": _NULL,
+                "cursor": _NULL,
+                "startRun": {"const": False},
+            },
+            "anyOf": [{"required": [name], "properties": {name: _TEXT}} for name in ("reason", "operation", "cause")],
+        },
     ]
 }
 
 
 class BulkRetry(BulkSelection, frozen=True):
-    """Which communications to retry. `startRun` also starts runs for them."""
+    """Which communications to retry. `startRun` also starts runs for them; after `all`, the next run takes them."""
 
     start_run: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.every and self.start_run:
+            raise ValueError("startRun cannot be combined with all; the next run takes what was retried")
 
 
 class BulkDismissal(BulkSelection, frozen=True, kw_only=True):

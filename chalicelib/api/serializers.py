@@ -27,7 +27,16 @@ from chalicelib.api.schemas import (
 )
 from chalicelib.ledger.situations import KnownCause, Situation
 from chalicelib.ledger.worklist import WorklistEntry
-from chalicelib.models import CommunicationStatus, Outage, OutageCause, Outcome, OutcomeRecord, Run, run_of
+from chalicelib.models import (
+    CommunicationStatus,
+    Outage,
+    OutageCause,
+    Outcome,
+    OutcomeRecord,
+    Run,
+    RunKind,
+    run_of,
+)
 from chalicelib.runs.causes import Cause
 from chalicelib.runs.cost import Estimate
 from chalicelib.runs.dry_run import Preview
@@ -41,10 +50,11 @@ from chalicelib.runs.schedule import ScheduleState
 def run_view(run: Run, progress: Progress | None = None) -> RunView:
     """Return a run, with how it gets on if that is known."""
     counts: dict[str, Any] = dict(run.counts)
-    if not run.closed:
+    if not run.closed and run.kind == RunKind.REPROCESS:
         counts[Outcome.SKIPPED.value] = counts.get(Outcome.SKIPPED, 0) + sum(run.skipped.values())
     return RunView(
         run_id=run.run_id,
+        kind=run.kind,
         trigger=run.trigger,
         requested_by=run.requested_by,
         note=run.note,
@@ -55,6 +65,7 @@ def run_view(run: Run, progress: Progress | None = None) -> RunView:
         done=sum(counts.values()),
         counts=counts,
         skipped=run.skipped,
+        refused=run.refused,
         not_found=run.not_found,
         not_found_count=run.not_found_count,
         truncated=run.truncated,
@@ -149,7 +160,7 @@ def communication_detail(entry: WorklistEntry) -> CommunicationDetail:
         for each in entry.history
     ]
     decisions = [
-        DecisionView(action=each.action, by=each.by, at=times.format_iso(each.at), note=each.note)
+        DecisionView(action=each.action, by=each.by, at=times.format_iso(each.at), note=each.note, run_id=each.run_id)
         for each in entry.decisions
     ]
     return CommunicationDetail(

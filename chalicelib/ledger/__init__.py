@@ -7,6 +7,7 @@ that a relapse is counted in a transaction.
 
 from chalicelib.ledger.allowances import Allowances
 from chalicelib.ledger.approvals import Approvals
+from chalicelib.ledger.bulk_pages import BulkPages
 from chalicelib.ledger.checkpoints import Checkpoints
 from chalicelib.ledger.communications import Communications
 from chalicelib.ledger.incidents import Incidents
@@ -31,6 +32,7 @@ class Ledger:
         self.communications = Communications(table, clock)
         self.runs = Runs(table, clock, retention)
         self.relapses = Relapses(table)
+        self.bulk_pages = BulkPages(table, clock, retention)
         self.mails = Mails(table, clock)
         self.incidents = Incidents(table)
         self.checkpoints = Checkpoints(table)

@@ -93,7 +93,7 @@ class Runs:
         return [_run(item) for item in items], key
 
     def change(self, run: Run, *, mail: Notification | None = None, **changes: Any) -> Run | None:
-        """Set fields of a run that still has the status of `run`, and return it; None if it has moved on.
+        """Set fields of a run with the status of `run`, and in hand the page of `run`; return it. None: it moved on.
 
         A status that closes the run also removes it from the open ones and sets `ended_at`. `mail` is due then, and is
         part of the same write: see chalicelib.ledger.mails. A run that got nothing accepted is settled at once.
@@ -110,7 +110,10 @@ class Runs:
                 values["open"] = UNSETTLED
             else:
                 removed = " REMOVE #open"
-        return self._update(run, values, {"oldStatus": run.status}, "#status = :oldStatus", removed)
+        pages = {"oldPages": run.pages} if run.pages else {}
+        unmoved = "#pages = :oldPages" if run.pages else "attribute_not_exists(#pages)"
+        condition = f"#status = :oldStatus AND {unmoved}"
+        return self._update(run, values, {"oldStatus": run.status} | pages, condition, removed)
 
     def begin_recovery(self, run: Run) -> Run | None:
         """Count that somebody tries to help an open run, and return it; None if it moved on, or another was faster."""

@@ -61,12 +61,30 @@ _JUDGED = ("status", "claimId", "until", "rulings")
 
 
 class Decision(Record, frozen=True):
-    """What a person decided, when (milliseconds since 1970), and their note."""
+    """What a person decided, when (milliseconds since 1970), and their note.
+
+    If a bulk run carried it out, `run_id` is that run, and `since` the time when the communication had come to the
+    worklist.
+    """
 
     action: Action = field(name="did")
     by: str
     at: int
     note: str | None = field(default=None, name="why")
+    run_id: str | None = None
+    since: int | None = None
+
+
+class Stay(Record, frozen=True):
+    """What a bulk run decides about: a communication for as long as it stays on the worklist where it has been `since`.
+
+    It is judged `as_of` a time, so that whoever carries out the same decision again, or at the same time, comes to the
+    same end. All in milliseconds since 1970.
+    """
+
+    run_id: str
+    since: int
+    as_of: int
 
 
 class WorklistEntry(State, frozen=True):
@@ -117,25 +135,34 @@ class Worklist:
         return [_entry(item) for item in items], key
 
     def retry(
-        self, operation: str, primary_id: str, by: str, cool_down: int, *, listed_at: int | None = None
+        self,
+        operation: str,
+        primary_id: str,
+        by: str,
+        cool_down: int,
+        *,
+        listed_at: int | None = None,
+        stay: Stay | None = None,
     ) -> Refusal | None:
         """Make a manual communication eligible again, with fresh attempts; return why not, or None if it was done.
 
         No run whose listing is older may send it. A run that retries for its requester passes in `listed_at` the time
-        of the listing that its own claim rests on.
+        of the listing that its own claim rests on, and a bulk run the `stay` that it decides about.
         """
         now = self._clock()
-        as_of = now if listed_at is None else listed_at
+        as_of = stay.as_of if stay else now if listed_at is None else listed_at
         decision = Decision(action=Action.RETRY, by=by, at=now)
         changes = changes_of_retry(now, as_of) | {"expiresAt": (now + self._retention) // 1000}
         refuse = partial(retry_refusal, as_of=as_of, cool_down=cool_down)
-        return self._decide(operation, primary_id, decision, refuse, lambda _: changes)
+        return self._decide(operation, primary_id, _of(stay, decision), _within(stay, refuse), lambda _: changes)
 
-    def dismiss(self, operation: str, primary_id: str, by: str, note: str) -> Refusal | None:
+    def dismiss(
+        self, operation: str, primary_id: str, by: str, note: str, *, stay: Stay | None = None
+    ) -> Refusal | None:
         """Keep a communication from ever being sent; return why not, or None if it was done."""
         decision = Decision(action=Action.DISMISS, by=by, at=self._clock(), note=note)
         change = partial(changes_of_dismissal, now=decision.at)
-        return self._decide(operation, primary_id, decision, dismissal_refusal, change)
+        return self._decide(operation, primary_id, _of(stay, decision), _within(stay, dismissal_refusal), change)
 
     def restore(self, operation: str, primary_id: str, by: str) -> Refusal | None:
         """Make a dismissed communication what it was before; return why not, or None if it was done."""
@@ -152,6 +179,8 @@ class Worklist:
         item = self._table.get(*key)
         while item:
             entry = _entry(item)
+            if _is_carried_out(decision, entry):
+                return None  # Another collector of the bulk run, or one that died, has been here before.
             if refusal := refuse(entry):
                 return refusal
             seen = {name: item.get(name) for name in _JUDGED}
@@ -173,6 +202,32 @@ def page_key(entry: WorklistEntry) -> PageKey:
 
 
 # -- the rules, without the table
+
+
+def stay_refusal(entry: State, stay: Stay) -> Refusal | None:
+    """Return why a bulk run may not decide about a communication any more, or None if it is still where it was.
+
+    Once its stay on the worklist has ended, that is final: if it comes back, it has been there since another time.
+    """
+    stays = entry.status == CommunicationStatus.MANUAL and entry.manual_since == stay.since
+    return None if stays else Refusal.NOT_ON_WORKLIST
+
+
+def _within(stay: Stay | None, refuse: Refuse) -> Refuse:
+    """Return a rule that also holds a bulk run to the stay that it decides about."""
+    return (lambda entry: stay_refusal(entry, stay) or refuse(entry)) if stay else refuse
+
+
+def _of(stay: Stay | None, decision: Decision) -> Decision:
+    """Return a decision as that of a bulk run, if it is one."""
+    return msgspec.structs.replace(decision, run_id=stay.run_id, since=stay.since) if stay else decision
+
+
+def _is_carried_out(decision: Decision, entry: WorklistEntry) -> bool:
+    """Whether a bulk run has carried out its decision about a communication before."""
+    if decision.run_id is None:
+        return False
+    return any((each.run_id, each.since) == (decision.run_id, decision.since) for each in entry.decisions)
 
 
 def retry_refusal(entry: State, as_of: int, cool_down: int) -> Refusal | None:

@@ -4,7 +4,7 @@ They contain ids and reason codes, never personal data. The mail about a run's r
 """
 
 from chalicelib import times
-from chalicelib.models import Incident, Notification, Run, Topic, Trigger
+from chalicelib.models import Incident, Notification, Run, RunKind, Topic, Trigger
 from chalicelib.notifications import policy
 from chalicelib.notifications.phrases import details, list_errors, mail, misconfiguration, started_by
 
@@ -72,12 +72,14 @@ def unreported(run: Run) -> Notification:
 
 
 def stopped_early(run: Run, stopped_by: str) -> Notification:
-    """Return the mail about a run that somebody stopped before it had a manifest."""
+    """Return the mail about a run that somebody stopped before it had a manifest, or about such a bulk run."""
+    undone, then = "nothing was sent", "What failed is still listed, and the next scheduled run takes it."
+    if run.kind != RunKind.REPROCESS:
+        undone, then = "nothing was changed", f"What it was to {run.kind} is still on the worklist."
     return mail(
         Topic.FAILED,
-        "stopped, nothing was sent",
-        f"Run {run.run_id} ({started_by(run)}) was stopped by {stopped_by} before it began, so nothing was sent. "
-        "What failed is still listed, and the next scheduled run takes it.",
+        f"stopped, {undone}",
+        f"Run {run.run_id} ({started_by(run)}) was stopped by {stopped_by} before it began, so {undone}. {then}",
         details(run),
     )
 

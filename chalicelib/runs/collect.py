@@ -15,6 +15,7 @@ from chalicelib.models import (
     Checkpoint,
     Outcome,
     Run,
+    RunKind,
     RunStatus,
     Selection,
     SkipReason,
@@ -23,6 +24,7 @@ from chalicelib.models import (
 )
 from chalicelib.notifications import messages, policy
 from chalicelib.runs import checkpoint, start
+from chalicelib.runs.bulk import Bulk
 from chalicelib.runs.closing import Notify, as_it_is, close_failed, send_mail
 from chalicelib.runs.collection import Collection
 from chalicelib.runs.eligibility import Candidate
@@ -42,13 +44,14 @@ def handle_event(
     event: dict[str, Any],
     recovery: Recovery,
     make_collector: Callable[[], "Collector"],
+    bulk: Bulk,
     ledger: Ledger,
     manifests: Manifests,
     executions: Executions,
     settings: Settings,
     notify: Notify,
 ) -> None:
-    """Do what a collector's event asks for: collect for the run that it starts, then recover the other open runs.
+    """Do what a collector's event asks for: collect for its run or carry it out, then recover the other open runs.
 
     `make_collector` reads application.toml, which may fail. It is called only when there is a run to collect for, so
     that recovery works with any configuration. If collecting fails in a way that nobody expects, recovery comes first
@@ -58,7 +61,9 @@ def handle_event(
     count_worklist = functools.cache(lambda: ledger.communications.worklist_size(metrics.MAX_WORKLIST_COUNT))
     try:
         run = start.begin(event, ledger, executions)
-        if run:
+        if run and run.kind != RunKind.REPROCESS:
+            bulk.carry_out(run)
+        elif run:
             run = collect_run(run, make_collector, ledger, manifests, settings, notify, count_worklist)
         if not start.is_requested(event):
             _emit_metrics(run, count_worklist(), ledger, settings)
@@ -87,7 +92,7 @@ def collect_run(
 
     NotificationFailed if SNS refuses the mail; the run and its turn have ended by then.
     """
-    selection = manifests.read_selection(run.selection) if run.selection else Selection()
+    selection = manifests.read_selection(run.selection, Selection) if run.selection else Selection()
     with Watch(run, ledger, manifests, count_worklist) as watch:
         run = _collect(run, selection, make_collector, watch, ledger, settings)
     if run.trigger == Trigger.SCHEDULE and run.status == RunStatus.EMPTY:

@@ -7,7 +7,7 @@ import msgspec
 from chalicelib.application.config import Configuration
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.runs import run_key
-from chalicelib.models import Outcome, OutcomeRecord, PageKey, Run, RunStatus
+from chalicelib.models import Outcome, OutcomeRecord, PageKey, Run, RunKind, RunStatus
 from chalicelib.runs import cost
 from chalicelib.runs.pace import PaceState, get_pace
 from chalicelib.settings import Settings
@@ -43,7 +43,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 def get_progress(run: Run, ledger: Ledger, configuration: Configuration, settings: Settings) -> Progress | None:
     """Return how a run gets on, None unless it is sending."""
-    if run.status != RunStatus.RUNNING:
+    if run.status != RunStatus.RUNNING or run.kind != RunKind.REPROCESS:
         return None
     pace = get_pace(ledger, configuration)
     halted = ledger.runs.halt_reason(run.run_id)

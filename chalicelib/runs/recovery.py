@@ -7,8 +7,8 @@ from chalicelib.executions import RUNNING, Executions
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.runs import run_key
 from chalicelib.manifests import Manifests
-from chalicelib.models import Notification, Run, RunStatus, Trigger
-from chalicelib.notifications import messages, policy
+from chalicelib.models import Notification, Run, RunKind, RunStatus, Trigger
+from chalicelib.notifications import bulk_result, messages, policy
 from chalicelib.runs.approval import deliver_again
 from chalicelib.runs.closing import Notify, close_failed, send_mail
 from chalicelib.runs.report import report
@@ -76,7 +76,7 @@ class Recovery:
             yield error
 
     def _recover(self, run: Run) -> None:
-        if run.status not in (RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL):
+        if run.kind != RunKind.REPROCESS or run.status not in (RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL):
             if self._is_time(run, max(run.requested_at, run.collected_at or 0)):
                 self._recover_collecting(run)
             return
@@ -93,7 +93,10 @@ class Recovery:
     def _recover_collecting(self, run: Run) -> None:
         if run.trigger == Trigger.SCHEDULE or max(run.collections, run.recoveries) >= MAX_COLLECTIONS:
             error = "its collector died, or was never invoked"
-            self._close(run, policy.NEVER_STARTED, error, messages.never_started)
+            if run.kind == RunKind.REPROCESS:
+                self._close(run, policy.NEVER_STARTED, error, messages.never_started)
+            else:
+                self._close(run, policy.UNREPORTED, error, bulk_result.failed)
         elif self._ledger.runs.begin_recovery(run):
             self._invoke_collector(run.run_id)
 

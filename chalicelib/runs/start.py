@@ -9,32 +9,40 @@ from chalicelib.executions import RUNNING, Executions
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.pace import WINDOW_S
 from chalicelib.manifests import Manifests
-from chalicelib.models import Run, RunStatus, Selection, Trigger
+from chalicelib.models import Run, RunKind, RunStatus, Selection, Trigger, WorklistSelection
 from chalicelib.runs.closing import as_it_is, end_turn
 from chalicelib.runs.recovery import COLLECTOR_LIFETIME
 
 
 def request_run(
     requested_by: str,
-    selection: Selection,
+    selection: Selection | WorklistSelection,
     idempotency_key: str | None,
     ledger: Ledger,
     manifests: Manifests,
     invoke_collector: Callable[[str], None],
+    kind: RunKind = RunKind.REPROCESS,
 ) -> Run:
-    """Start a run for a selection and return it. With the same key and selection it is the same run.
+    """Start a run for a selection and return it. With the same key, kind and selection it is the same run.
 
     The run is recorded before the collector is invoked, so that a lost invocation is noticed. Its status is
     `requested` if this call invoked the collector. Conflict if the key was used with another selection.
     """
     run_id = run_ids.for_request(requested_by, idempotency_key, ledger.clock())
-    run = record_request(run_id, requested_by, selection, ledger, manifests)
+    run = record_request(run_id, requested_by, selection, ledger, manifests, kind)
     if run.status == RunStatus.REQUESTED:
         invoke_collector(run_id)
     return run
 
 
-def record_request(run_id: str, requested_by: str, selection: Selection, ledger: Ledger, manifests: Manifests) -> Run:
+def record_request(
+    run_id: str,
+    requested_by: str,
+    selection: Selection | WorklistSelection,
+    ledger: Ledger,
+    manifests: Manifests,
+    kind: RunKind = RunKind.REPROCESS,
+) -> Run:
     """Record that somebody requested a run, and return it. Conflict if it was requested with another selection."""
     run = Run(
         run_id=run_id,
@@ -44,11 +52,12 @@ def record_request(run_id: str, requested_by: str, selection: Selection, ledger:
         requested_at=ledger.clock(),
         selection=manifests.put_selection(run_id, selection),
         note=selection.note,
+        kind=kind,
     )
     if ledger.runs.create(run):
         return run
     known = ledger.runs.read(run_id)
-    if known.selection != run.selection:
+    if (known.kind, known.selection) != (run.kind, run.selection):
         raise Conflict("Idempotency-Key: it was used before with another body; use a new key for a new run")
     return known
 
@@ -122,15 +131,16 @@ def begin_requested(run_id: str, ledger: Ledger) -> Run | None:
 
 
 def _collect_again(run: Run, ledger: Ledger) -> Run:
-    """Note that a collector starts for a run that has no manifest yet, and return the run as it is then.
+    """Note that a collector starts for a run that has no manifest yet, or for a bulk run; return it as it is then.
 
     Lambda invokes a collector that died twice more, after one and two minutes (Lambda Developer Guide, "How Lambda
     handles errors and retries with asynchronous invocation"), so a scheduled run may have a second one, too.
     """
-    if run.status not in (RunStatus.REQUESTED, RunStatus.COLLECTING):
+    begun = RunStatus.COLLECTING if run.kind == RunKind.REPROCESS else RunStatus.RUNNING
+    if run.status not in (RunStatus.REQUESTED, begun):
         return run
     changes: dict[str, Any] = {
-        "status": RunStatus.COLLECTING,
+        "status": begun,
         "collections": run.collections + 1,
         "collected_at": ledger.clock(),
     }

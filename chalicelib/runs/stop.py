@@ -13,9 +13,9 @@ def stop_run(run_id: str, stopped_by: str, ledger: Ledger, executions: Execution
     """Let a run end after what is in flight, and return it. Conflict if it has ended already.
 
     A run that has not begun to send ends at once, and the next collector sends its mail. Otherwise each batch checks
-    the switch before it starts, and the report closes the run. A wait for approval ends at once: the switch is written
-    before the token is read, and the task that asks for approval does it the other way round, so one of them always
-    sees the other.
+    the switch before it starts, and the report closes the run; a bulk run checks it after each page. A wait for
+    approval ends at once: the switch is written before the token is read, and the task that asks for approval does it
+    the other way round, so one of them always sees the other.
     """
     run = _halt(run_id, stopped_by, ledger)
     end_wait(run_id, ledger, executions)

@@ -7,7 +7,7 @@ from functools import partial
 from chalicelib.application.config import Configuration
 from chalicelib.errors import ConfigurationError, Conflict, NotFound
 from chalicelib.ledger import Ledger
-from chalicelib.ledger.worklist import Refusal, WorklistEntry, page_key
+from chalicelib.ledger.worklist import Refusal, Stay, WorklistEntry, page_key
 from chalicelib.models import CommunicationStatus, PageKey
 from chalicelib.runs.causes import cause_on_worklist
 from chalicelib.telemetry import logs
@@ -92,22 +92,22 @@ def _search(
             return found, after
 
 
-def retry_action(by: str, ledger: Ledger, configuration: Configuration) -> Action:
-    """Return the action that makes a communication eligible again."""
+def retry_action(by: str, ledger: Ledger, configuration: Configuration, stay: Stay | None = None) -> Action:
+    """Return the action that makes a communication eligible again; for a bulk run, within a stay on the worklist."""
 
     def retry(operation: str, primary_id: str) -> Refusal | None:
         try:
             source = configuration.source(operation)
         except ConfigurationError:
             return Refusal.NO_SOURCE
-        return ledger.worklist.retry(operation, primary_id, by, source.cool_down_ms)
+        return ledger.worklist.retry(operation, primary_id, by, source.cool_down_ms, stay=stay)
 
     return retry
 
 
-def dismiss_action(by: str, note: str, ledger: Ledger) -> Action:
-    """Return the action that keeps a communication from ever being sent."""
-    return lambda operation, primary_id: ledger.worklist.dismiss(operation, primary_id, by, note)
+def dismiss_action(by: str, note: str, ledger: Ledger, stay: Stay | None = None) -> Action:
+    """Return the action that keeps a communication from ever being sent; for a bulk run, within a stay."""
+    return lambda operation, primary_id: ledger.worklist.dismiss(operation, primary_id, by, note, stay=stay)
 
 
 def restore_action(by: str, ledger: Ledger) -> Action:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from chalicelib.models import OutcomeRecord, Run, RunStatus
+from chalicelib.models import OutcomeRecord, Run, RunKind, RunStatus
 
 NAMESPACE = "CommsReprocess"
 
@@ -60,13 +60,15 @@ def collector_ended(
 
 
 def run_ended(prefix: str, run: Run, rate: int | None = None) -> None:
-    """Emit how long a run took, from its start to its report, and whether it failed.
+    """Emit how long a run took, from its start to its report, and whether it failed. For a bulk run, only the latter.
 
     `rate` is the pace then, in communications in 1,000 seconds; None leaves it out.
     """
     metrics = _metrics(prefix)
     metrics.add_metric("RunsFailed", MetricUnit.Count, 1 if run.status == RunStatus.FAILED else 0)
-    metrics.add_metric("RunDuration", MetricUnit.Milliseconds, (run.ended_at or run.requested_at) - run.requested_at)
+    if run.kind == RunKind.REPROCESS:
+        took = (run.ended_at or run.requested_at) - run.requested_at
+        metrics.add_metric("RunDuration", MetricUnit.Milliseconds, took)
     if rate is not None:
         metrics.add_metric("PacePerSecond", MetricUnit.CountPerSecond, rate / 1000)
     metrics.add_metadata("run_id", run.run_id)

@@ -7,7 +7,15 @@ import json
 import pytest
 
 from chalicelib.models import CommunicationStatus
-from tests.e2e.driver import PATIENCE, create_failed, start_run, wait_for_end, wait_out_cool_down, wait_until
+from tests.e2e.driver import (
+    PATIENCE,
+    create_failed,
+    start_run,
+    wait_for_end,
+    wait_for_mail,
+    wait_out_cool_down,
+    wait_until,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +133,45 @@ def test_many_communications_can_be_listed_dismissed_and_retried_at_once(system,
     lines = [line for line in system.log().splitlines() if '"audit": "dismissCommunications"' in line]
     audit = [json.loads(line[line.index("{") :]) for line in lines[-2:]]
     assert [(each["by"], each["id"]) for each in audit] == [("olga", each) for each in two]
+
+
+def test_all_that_match_are_retried_or_dismissed_by_a_run(system, operator, viewer):
+    """The call only starts it; a run then carries it out, page by page, and its mail says how it went."""
+    ids, _ = create_rejected(system, operator, 5)
+    filters = {"all": True, "reason": "invalid_address"}
+    path = "/communications/retry"
+    assert system.call("POST", path, viewer, json=filters).status_code == 403
+    key = {"Idempotency-Key": "retry-all-5"}
+    answer = system.call("POST", path, operator, json=filters, headers=key)
+    assert answer.status_code == 202, answer.text
+    run_id = answer.json()["runId"]
+    assert answer.headers["Location"].endswith(f"/runs/{run_id}")
+    run = wait_for_end(system, viewer, run_id)
+    assert (run["kind"], run["status"], run["matched"], run["counts"]) == ("retry", "succeeded", 5, {"changed": 5})
+    assert worklist(system, viewer) == []
+    assert system.call("POST", path, operator, json=filters, headers=key).json()["runId"] == run_id
+    other = system.call("POST", path, operator, json=filters | {"operation": "send.email"}, headers=key)
+    assert (other.status_code, other.json()["Message"][:15]) == (409, "Idempotency-Key")
+    mail = wait_for_mail(system, run_id)
+    assert mail["Subject"] == "comms-reprocess: 5 of 5 on the worklist retried"
+
+    sent = wait_for_end(system, operator, start_run(system, operator, primaryIds=ids, operation="send.email"))
+    assert (sent["kind"], sent["counts"]) == ("reprocess", {"rejected": 5})
+    again = system.call("POST", path, operator, json={"all": True, "operation": "send.email"})
+    run = wait_for_end(system, viewer, again.json()["runId"])
+    assert (run["status"], run["counts"], run["refused"]) == ("partial", {"refused": 5}, {"cool_down": 5})
+    body = filters | {"note": "they will never work"}
+    run_id = system.call("POST", "/communications/dismiss", operator, json=body).json()["runId"]
+    run = wait_for_end(system, viewer, run_id)
+    assert (run["kind"], run["status"], run["counts"]) == ("dismiss", "succeeded", {"changed": 5})
+    (found,) = worklist(system, viewer, primaryId=ids[0])
+    decision = system.call("GET", f"/communications/{found['id']}", viewer).json()["decisions"][-1]
+    assert (decision["action"], decision["by"], decision["note"], decision["runId"]) == (
+        "dismiss",
+        "olga",
+        "they will never work",
+        run_id,
+    )
 
 
 def test_a_communication_that_used_up_its_attempts_is_sent_after_a_retry(system, operator, viewer):

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
+from chalicelib.models import RunKind
 from chalicelib.names import AwsLocation, Names
 from chalicelib.settings import Settings
-from deployment import alarms, aws_errors, topics
+from deployment import alarms, aws_errors, status, topics
 from deployment.aws_wait import answers, retry_until_ready
 from deployment.clients import ReadOnlyClient, WouldCreate
 from deployment.steps import Step, StepFailed, StepResult, take
+from tests.fakes import make_run
 
 ROOT = Path(__file__).parents[2]
 NAMES = Names("app-dev", AwsLocation("aws", "eu-west-1", "123456789012"))
@@ -198,3 +200,16 @@ def test_a_functions_policy_names_its_actions_and_only_resources_of_its_stage(po
             continue
         for resource in statement["Resource"]:
             assert prefix in resource.split(":", 5)[5]
+
+
+@pytest.mark.parametrize(
+    ("kind", "counts", "words"),
+    [
+        (RunKind.REPROCESS, {"accepted": 2, "failed": 1}, "2 of 3 accepted"),
+        (RunKind.RETRY, {"changed": 2, "refused": 1}, "2 of 3 retried"),
+        (RunKind.DISMISS, {"changed": 3}, "3 of 3 dismissed"),
+    ],
+)
+def test_the_status_says_how_many_of_how_many_whatever_the_kind_of_a_run(kind, counts, words):
+    """A bulk run sends nothing, so nothing of it is accepted."""
+    assert f" {words} " in status._run(make_run(kind=kind, matched=3, counts=counts))

@@ -1,14 +1,27 @@
 """The ledger in DynamoDB: its runs, schedule and switch, and the calls to AWS."""
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 
 from chalicelib import wiring
 from chalicelib.errors import RunNotFound
+from chalicelib.ledger.bulk_pages import BulkPage, PinnedEntry
 from chalicelib.ledger.runs import switch_key
 from chalicelib.ledger.table import BATCH_GET, PAUSES, ConditionFailed, ReadsThrottled, Table
-from chalicelib.models import BatchRecord, Checkpoint, Incident, NotifyReason, Outcome, OutcomeRecord, RunStatus
+from chalicelib.models import (
+    MAX_ID,
+    BatchRecord,
+    Checkpoint,
+    Incident,
+    NotifyReason,
+    Outcome,
+    OutcomeRecord,
+    RunKind,
+    RunStatus,
+)
 from chalicelib.runs import start
+from chalicelib.runs.bulk import PAGE_SIZE
 from tests.conftest import RETENTION
 from tests.fakes import HOUR, NOON, FakeExecutions, make_run
 
@@ -51,6 +64,38 @@ def test_a_run_changes_only_if_it_still_has_the_status_that_was_read(ledger):
     )
     assert ledger.runs.change(collecting, status=RunStatus.RUNNING, manifest="other") is None
     assert ledger.runs.read("run") == running
+
+
+def test_a_bulk_run_changes_only_while_its_page_is_in_hand(ledger):
+    """Of two collectors that count a page, one does; and none closes a run that has got on."""
+    first = make_run(kind=RunKind.RETRY)
+    ledger.runs.create(first)
+    second = ledger.runs.change(first, pages=1, matched=3)
+    assert ledger.runs.change(first, pages=1, matched=4) is None
+    assert ledger.runs.change(first, status=RunStatus.FAILED) is None
+    third = ledger.runs.change(second, pages=2, matched=6, counts={"changed": 3}, refused={})
+    assert ledger.runs.change(second, pages=2, matched=9, counts={"changed": 2}) is None
+    assert ledger.runs.read("run") == third
+    assert ledger.runs.change(third, status=RunStatus.SUCCEEDED).closed
+
+
+def test_a_page_of_a_bulk_run_is_pinned_once(ledger, clock, table):
+    """Whoever pins it later gets what was pinned, whatever the index has become since. Page 0 is always there."""
+    entries = [PinnedEntry(operation="send.email", primary_id="1", since=NOON)]
+    page = BulkPage(index=1, at=clock(), entries=entries, next_key=("pk", "sk", NOON))
+    assert ledger.bulk_pages.pin("run", page) == page
+    assert ledger.bulk_pages.pin("run", BulkPage(index=1, at=clock.advance(1), last=True)) == page
+    assert ledger.bulk_pages.read("run", 1) == page
+    assert ledger.bulk_pages.read("run", 0) == BulkPage(index=0, at=0)
+    assert table.get("RUN#run", "PAGE#000001")["expiresAt"] == (NOON + RETENTION) // 1000
+
+
+def test_the_longest_page_of_a_bulk_run_fits_into_an_item(ledger, clock):
+    """An item has at most 400 KB (Amazon DynamoDB Developer Guide, "Constraints")."""
+    longest = PinnedEntry(operation="o" * 100, primary_id="x" * MAX_ID, since=NOON)
+    page = BulkPage(index=999_999, at=clock(), entries=[longest] * (2 * PAGE_SIZE), next_key=("p" * 620, "COMM", NOON))
+    assert ledger.bulk_pages.pin("run", page) == page
+    assert len(msgspec.json.encode(page)) < 400_000 // 2
 
 
 def test_open_runs_are_those_that_have_not_ended_oldest_first(ledger, clock):

@@ -96,12 +96,31 @@ def test_the_documents_give_the_limit_of_a_body_that_lambda_has():
         {"ids": ["x"], "cursor": "z"},
         {"operation": "send.email"},
         {"ids": []},
+        {"ids": ["x"], "all": False},
+        {"reason": "y", "all": False, "cause": None},
+        {"reason": "y", "cause": "0123456789abcdef"},
+        {"ids": ["x"], "cause": "0123456789abcdef"},
+        {"cause": "0123456789abcdef"},
+        {"all": False},
+        {"all": None},
+        {"all": True},
+        {"all": True, "reason": None},
+        {"all": True, "reason": "y"},
+        {"all": True, "operation": "send.email", "ids": None, "cursor": None},
+        {"all": True, "cause": "0123456789abcdef"},
+        {"all": True, "cause": "0123456789ABCDEF"},
+        {"all": True, "reason": "y", "operation": "send.email", "cause": "0123456789abcdef"},
+        {"all": True, "reason": "y", "ids": ["x"]},
+        {"all": True, "reason": "y", "cursor": "z"},
+        {"all": True, "reason": "y", "startRun": True},
+        {"all": True, "reason": "y", "startRun": False},
+        {"reason": "y", "startRun": True},
     ],
     ids=str,
 )
 @pytest.mark.parametrize("kind", [schemas.BulkRetry, schemas.BulkDismissal])
 def test_the_openapi_document_accepts_exactly_the_bulk_bodies_that_the_api_accepts(kind, body):
-    """Either ids or a reason, not both."""
+    """Either ids, or a reason, or all that match; not several."""
     body = body | ({"note": "gone"} if kind is schemas.BulkDismissal else {})
     described = openapi.document()["components"]["schemas"][kind.__name__]
     try:
@@ -128,11 +147,23 @@ def test_null_in_a_url_is_a_text_like_any_other(route, name):
 
 
 def test_the_openapi_document_names_the_headers_of_answers():
-    """A preview starts no run, so it has no Location."""
+    """A preview starts no run, so it has no Location; nor does a bulk change that is made at once."""
     paths = openapi.document()["paths"]
-    responses = paths["/reprocess"]["post"]["responses"]
-    assert (list(responses["202"]["headers"]), "headers" in responses["200"]) == (["Location"], False)
+    for path in ("/reprocess", "/communications/retry", "/communications/dismiss"):
+        responses = paths[path]["post"]["responses"]
+        assert (list(responses["202"]["headers"]), "headers" in responses["200"]) == (["Location"], False)
     assert list(paths["/communications.csv"]["get"]["responses"]["200"]["headers"]) == ["X-Next-Cursor"]
+
+
+def test_whatever_starts_a_run_takes_an_idempotency_key():
+    """Nothing else does."""
+    operations = [each for path in openapi.document()["paths"].values() for each in path.values()]
+    keyed = {
+        each["operationId"]
+        for each in operations
+        if each["parameters"][-1:] and "Key" in each["parameters"][-1]["name"]
+    }
+    assert keyed == {"startRun", "retryCommunications", "dismissCommunications"}
 
 
 def test_the_descriptions_in_the_openapi_document_are_not_indented():

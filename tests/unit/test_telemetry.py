@@ -8,7 +8,7 @@ from chalice.app import LambdaFunctionEvent, Request
 
 from chalicelib import run_ids
 from chalicelib.errors import CommunicationRejected
-from chalicelib.models import Outcome, OutcomeRecord, RunStatus, Trigger
+from chalicelib.models import Outcome, OutcomeRecord, RunKind, RunStatus, Trigger
 from chalicelib.telemetry import logs, metrics
 from tests.fakes import make_run
 
@@ -149,3 +149,10 @@ def test_a_run_that_ended_emits_its_duration_and_whether_it_failed(capsys):
     metrics.run_ended("app-dev", run)
     (line,) = printed_lines(capsys)
     assert (line["RunDuration"], line["RunsFailed"]) == ([2500.0], [0.0])
+
+
+def test_a_bulk_run_emits_only_whether_it_failed(capsys):
+    """How long it took says nothing about sending."""
+    metrics.run_ended("app-dev", make_run(kind=RunKind.RETRY, status=RunStatus.FAILED, ended_at=3_500))
+    (line,) = printed_lines(capsys)
+    assert (line["RunsFailed"], "RunDuration" in line) == ([1.0], False)

@@ -1,20 +1,23 @@
 """What people do with communications: retry, dismiss and restore them, one by one or many at once."""
 
+import json
+
 import msgspec
 import pytest
 
-from chalicelib.api import communications
+from chalicelib.api import communications, runs
 from chalicelib.api.ids import encode_id
 from chalicelib.api.parsing import parse_body
-from chalicelib.api.schemas import BulkDismissal, BulkRetry, BulkSelection, Retry
+from chalicelib.api.schemas import BulkDismissal, BulkRetry, BulkSelection, OutcomesQuery, Retry, RunsQuery
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import Conflict, InvalidRequest, NotFound
 from chalicelib.ledger import Worklist
 from chalicelib.ledger.claims import ACCEPTED, ClaimRefused, Rules, State
-from chalicelib.models import Communication, Task
+from chalicelib.ledger.worklist import Stay
+from chalicelib.models import Communication, RunKind, Selection, Task, WorklistSelection
 from chalicelib.runs import worklist
 from tests.conftest import RETENTION
-from tests.fakes import DAY, HOUR, FakeCall, InterruptedTable, attempt
+from tests.fakes import DAY, HOUR, NOON, FakeCall, FakeManifests, InterruptedTable, attempt, make_run
 
 RULES = Rules(cool_down=HOUR, honours_key=True, max_attempts=5, retention=90 * DAY)
 KEY = ("send.email", "1#/\n🙂")
@@ -152,6 +155,70 @@ def test_a_decision_is_judged_anew_if_the_communication_changed_meanwhile(ledger
     interrupted.before_update(1, lambda: ledger.worklist.restore(*KEY, "bert"))
     assert Worklist(interrupted, clock, DAY).restore(*KEY, "olga") == "not_dismissed"
     assert [decision.by for decision in ledger.worklist.read(*KEY).decisions] == ["olga", "bert"]
+
+
+def stay(ledger, clock, run_id="bulk"):
+    """Return the stay on the worklist that a bulk run finds now."""
+    (entry,), _ = ledger.worklist.page("manual", 10, None, equal={})
+    return Stay(run_id=run_id, since=entry.manual_since, as_of=clock())
+
+
+def test_a_bulk_run_recognises_its_own_decision_whatever_happened_since(ledger, clock):
+    """Also if the communication is back on the worklist: what it has decided, it never decides again."""
+    put_on_worklist(ledger, clock)
+    clock.advance(2 * HOUR)
+    found = stay(ledger, clock)
+    assert ledger.worklist.retry(*KEY, "olga", HOUR, stay=found) is None
+    clock.advance(1)
+    put_on_worklist(ledger, clock)
+    clock.advance(2 * HOUR)
+    assert ledger.worklist.retry(*KEY, "olga", HOUR, stay=found) is None
+    entry = ledger.worklist.read(*KEY)
+    assert (entry.status, [decision.run_id for decision in entry.decisions]) == ("manual", ["bulk"])
+
+
+def test_a_bulk_run_decides_about_the_stay_that_it_found_and_about_no_later_one(ledger, clock):
+    """Somebody else has dismissed and restored it since."""
+    put_on_worklist(ledger, clock)
+    found = stay(ledger, clock)
+    clock.advance(1)
+    ledger.worklist.dismiss(*KEY, "bert", "mine")
+    assert ledger.worklist.dismiss(*KEY, "olga", "gone", stay=found) == "not_on_worklist"
+    ledger.worklist.restore(*KEY, "bert")
+    assert ledger.worklist.dismiss(*KEY, "olga", "gone", stay=found) == "not_on_worklist"
+    assert ledger.worklist.dismiss(*KEY, "olga", "gone", stay=stay(ledger, clock)) is None
+
+
+def test_a_bulk_run_judges_a_cool_down_as_of_the_time_when_it_found_the_communication(ledger, clock):
+    """Otherwise of two collectors at once one would refuse, and count that, and the other one retry."""
+    put_on_worklist(ledger, clock)
+    found = stay(ledger, clock)
+    clock.advance(2 * HOUR)
+    assert ledger.worklist.retry(*KEY, "olga", HOUR, stay=found) == "cool_down"
+    assert ledger.worklist.retry(*KEY, "olga", HOUR, stay=stay(ledger, clock)) is None
+
+
+def test_of_two_writes_of_a_bulk_run_at_once_one_is_made(ledger, table, clock):
+    """The other one finds the decision, and counts it as done."""
+    put_on_worklist(ledger, clock)
+    found = stay(ledger, clock)
+    interrupted = InterruptedTable(table)
+
+    def dismiss_first():
+        clock.advance(1)
+        assert ledger.worklist.dismiss(*KEY, "olga", "gone", stay=found) is None
+
+    interrupted.before_update(1, dismiss_first)
+    assert Worklist(interrupted, clock, DAY).dismiss(*KEY, "olga", "gone", stay=found) is None
+    assert len(ledger.worklist.read(*KEY).decisions) == 1
+
+
+def test_a_bulk_runs_decision_that_is_written_twice_is_done_once(ledger, table, clock):
+    """AWS's SDK may repeat any write."""
+    put_on_worklist(ledger, clock)
+    found = stay(ledger, clock)
+    assert Worklist(RepeatingTable(table), clock, DAY).dismiss(*KEY, "olga", "gone", stay=found) is None
+    assert len(ledger.worklist.read(*KEY).decisions) == 1
 
 
 def test_a_retry_as_of_a_listing_allows_claims_by_it_but_not_by_an_older_one(ledger, clock):
@@ -386,16 +453,113 @@ def test_a_bulk_change_audits_each_communication_at_once(ledger, clock):
 @pytest.mark.parametrize(
     ("body", "rule"),
     [
-        (b"", "give either ids or a reason"),
-        (b'{"ids": ["x"], "reason": "y"}', "give either ids or a reason"),
+        (b"", "give either ids or a reason, or all"),
+        (b'{"all": false}', "give either ids or a reason, or all"),
+        (b'{"ids": ["x"], "reason": "y"}', "give either ids or a reason, or all"),
         (b'{"ids": ["x"], "operation": "send.email"}', "ids cannot be combined with operation or cursor"),
         (b'{"ids": ["x"], "cursor": "y"}', "ids cannot be combined with operation or cursor"),
+        (b'{"reason": "y", "cause": "0123456789abcdef"}', "cause needs all"),
+        (b'{"all": true}', "all needs a reason, an operation or a cause"),
+        (b'{"all": true, "reason": "y", "ids": ["x"]}', "all cannot be combined with ids or cursor"),
+        (b'{"all": true, "reason": "y", "cursor": "x"}', "all cannot be combined with ids or cursor"),
+        (b'{"all": true, "reason": "y", "startRun": true}', "startRun cannot be combined with all; .*"),
     ],
 )
-def test_a_bulk_selection_needs_either_ids_or_a_reason(body, rule):
-    """A call with both, or with neither, is refused before anything is changed."""
+def test_a_bulk_selection_needs_either_ids_or_a_reason_or_all_that_match(body, rule):
+    """A call with several of them, or with none, is refused before anything is changed."""
     with pytest.raises(InvalidRequest, match=f"^the body: {rule}$"):
-        parse_body(body, BulkSelection)
+        parse_body(body, BulkRetry)
+
+
+def test_a_cause_that_cannot_be_one_is_refused():
+    """The error names the field."""
+    with pytest.raises(InvalidRequest, match=r"^cause: "):
+        parse_body(b'{"all": true, "cause": "no-cause"}', BulkRetry)
+
+
+class Requests:
+    """Makes calls of the routes for many communications, and keeps what they start."""
+
+    def __init__(self, ledger) -> None:
+        self._ledger = ledger
+        self.invoked: list[str] = []
+        self.selections = FakeManifests()
+
+    def __call__(self, handler, body, key=None):
+        self.call = FakeCall(self._ledger, CONFIGURATION, body=body, headers={"idempotency-key": key} if key else {})
+        self.call.deps.manifests, self.call.deps.invoke_collector = self.selections, self.invoked.append
+        return handler(self.call)
+
+    def selection(self, run_id):
+        return self.selections.read_selection(self._ledger.runs.read(run_id).selection, WorklistSelection)
+
+
+@pytest.fixture
+def request_all(ledger):
+    return Requests(ledger)
+
+
+DISMISS_ALL = BulkDismissal(every=True, reason="no_such_address", note="gone")
+
+
+def test_all_that_match_are_left_to_a_run(ledger, clock, request_all):
+    """The answer says which. Nothing has been changed by then, and the audit line is about the run."""
+    put_on_worklist(ledger, clock)
+    answer = request_all(communications.dismiss_communications, DISMISS_ALL)
+    run_id = json.loads(answer.body)["runId"]
+    assert (answer.status_code, answer.headers["Location"]) == (202, f"/api/runs/{run_id}")
+    assert json.loads(answer.body) == {"runId": run_id, "status": "requested"}
+    run = ledger.runs.read(run_id)
+    assert (run.kind, run.requested_by, run.note, run.requested_at) == ("dismiss", "Jo", "gone", clock())
+    assert request_all.selection(run_id) == WorklistSelection(reason="no_such_address", note="gone")
+    assert (request_all.invoked, request_all.call.audit) == ([run_id], [{"runId": run_id}])
+    assert ledger.worklist.read(*KEY).status == "manual"
+
+
+def test_the_same_key_is_the_same_bulk_run_and_needs_the_same_body(ledger, clock, request_all):
+    """Also later: the run keeps the time of its first request, and with it what it is for."""
+    first = json.loads(request_all(communications.dismiss_communications, DISMISS_ALL, "key").body)
+    clock.advance(HOUR)
+    again = request_all(communications.dismiss_communications, DISMISS_ALL, "key")
+    assert json.loads(again.body) == first
+    assert ledger.runs.read(first["runId"]).requested_at == clock() - HOUR
+    other_note = msgspec.structs.replace(DISMISS_ALL, note="another")
+    with pytest.raises(Conflict, match=r"^Idempotency-Key: "):
+        request_all(communications.dismiss_communications, other_note, "key")
+
+
+def test_the_same_key_cannot_be_used_for_a_run_of_another_kind(request_all):
+    """The bodies may be the same all the same."""
+    body = BulkRetry(every=True, operation="send.email")
+    request_all(communications.retry_communications, body, "key")
+    with pytest.raises(Conflict, match=r"^Idempotency-Key: "):
+        request_all(lambda call: runs.start(call, Selection(operation="send.email"), "key"), None)
+    with pytest.raises(InvalidRequest, match=r"^Idempotency-Key: "):
+        request_all(communications.retry_communications, body, "k" * 256)
+
+
+def test_a_run_shows_its_kind_and_its_refusals(ledger):
+    """And a bulk run that is under way shows no outcomes and no pace."""
+    ledger.runs.create(
+        make_run(
+            "r", kind=RunKind.RETRY, matched=4, pages=2, counts={"changed": 1, "refused": 2}, refused={"cool_down": 2}
+        )
+    )
+    ledger.runs.create(make_run("other", requested_at=NOON - 1))
+    seen = runs.get_run(FakeCall(ledger, CONFIGURATION), "r")
+    assert (seen.kind, seen.matched, seen.done, seen.counts) == ("retry", 4, 3, {"changed": 1, "refused": 2})
+    assert (seen.refused, seen.skipped, seen.pace, seen.expected_end) == ({"cool_down": 2}, {}, None, None)
+    page = runs.list_runs(FakeCall(ledger, query=RunsQuery()))
+    assert [each.kind for each in page.runs] == ["retry", "reprocess"]
+    assert runs.list_outcomes(FakeCall(ledger, query=OutcomesQuery()), "r").communications == []
+
+
+def test_a_decision_shows_the_bulk_run_that_carried_it_out(ledger, clock):
+    """The run says what it was for."""
+    put_on_worklist(ledger, clock)
+    ledger.worklist.dismiss(*KEY, "olga", "gone", stay=stay(ledger, clock))
+    (decision,) = communications.get_communication(FakeCall(ledger), encode_id(*KEY)).decisions
+    assert (decision.by, decision.note, decision.run_id) == ("olga", "gone", "bulk")
 
 
 def test_a_refused_change_of_one_communication_says_why(ledger, clock):

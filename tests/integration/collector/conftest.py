@@ -12,6 +12,12 @@ def s3(moto):  # noqa: ARG001 (moto runs as long as this fixture)
 
 
 @pytest.fixture
-def deployment(ministack, s3, clock):
+def new_deployment(ministack, s3, clock):
+    """Return a function that makes a deployment, for tests that need one for each round."""
+    return lambda: FakeDeployment(ministack, s3, clock)
+
+
+@pytest.fixture
+def deployment(new_deployment):
     """A deployment without Lambda and Step Functions; its sources list nothing yet."""
-    return FakeDeployment(ministack, s3, clock)
+    return new_deployment()

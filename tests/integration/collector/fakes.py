@@ -24,11 +24,14 @@ from chalicelib.models import (
     Outcome,
     OutcomeRecord,
     Run,
+    RunKind,
     Selection,
     Task,
     TaskResult,
+    WorklistSelection,
 )
 from chalicelib.runs import collect, record, report, start
+from chalicelib.runs.bulk import Bulk
 from chalicelib.runs.collect import Collector
 from chalicelib.runs.recovery import Recovery
 from chalicelib.runs.reprocess import rules_for
@@ -37,6 +40,7 @@ from deployment.table import table_definition
 
 MINUTE = 60_000
 
+_READS = ("get_item", "query")
 _WRITES = ("put_item", "update_item", "delete_item", "transact_write_items", "put_object", "upload_fileobj")
 _numbers = itertools.count()
 
@@ -48,8 +52,9 @@ class Killed(BaseException):
 class CountingClient:
     """A boto3 client that reports each of its writes to the deployment, which may kill the collector then.
 
-    Objects whose keys are in the deployment's `unreadable` cannot be read, and items with the partition keys in its
-    `unwritable` cannot be updated. Its `refused` are calls that AWS refuses.
+    Before each read and write, the deployment may do something else. Objects whose keys are in the deployment's
+    `unreadable` cannot be read, and items with the partition keys in its `unwritable` cannot be updated. Its `refused`
+    are calls that AWS refuses.
     """
 
     def __init__(self, client: Any, deployment: "FakeDeployment") -> None:
@@ -62,7 +67,16 @@ class CountingClient:
             return self._failing(found)
         if name in self._deployment.refused:
             return self._refusing(name)
-        return self._counting(name, found) if name in _WRITES else found
+        if name in _WRITES:
+            return self._counting(name, found)
+        return self._interrupted(found) if name in _READS else found
+
+    def _interrupted(self, call: Any) -> Any:
+        def read(**request):
+            self._deployment.before_call()
+            return call(**request)
+
+        return read
 
     def _failing(self, call: Any) -> Any:
         def read(**request):
@@ -80,6 +94,7 @@ class CountingClient:
 
     def _counting(self, name: str, call: Any) -> Any:
         def write(*arguments, **named):
+            self._deployment.before_call()
             if name == "update_item" and named["Key"]["pk"]["S"] in self._deployment.unwritable:
                 raise ClientError({"Error": {"Code": "InternalServerError", "Message": "Try again."}}, "UpdateItem")
             answer = call(*arguments, **named)
@@ -167,7 +182,8 @@ class FakeDeployment:
     """A deployment without Lambda and Step Functions: events go in, executions and mails come out.
 
     If `writes_left` is a number, the collector is killed just after that many writes, mails and starts. `meanwhile` is
-    called once, while a mail is sent. `fired` is the id of the last scheduled run.
+    called once, while a mail is sent, and `interrupt_with` once, after `calls_left` calls of AWS. `fired` is
+    the id of the last scheduled run.
     """
 
     def __init__(self, dynamodb, s3, clock) -> None:
@@ -195,6 +211,8 @@ class FakeDeployment:
         self.refused: set[str] = set()
         self.unwritable: set[str] = set()
         self.meanwhile: Callable[[], object] | None = None
+        self.calls_left = 0
+        self.interrupt_with: Callable[[], object] | None = None
         self.misconfigured = False
         self.invoked: list[str] = []
         self.fired = ""
@@ -208,6 +226,28 @@ class FakeDeployment:
             self.mail,
             self.time_left,
         )
+
+        self.bulk = Bulk(
+            self.ledger,
+            self.manifests,
+            self.read_configuration,
+            self.settings,
+            self.invoked.append,
+            self.mail,
+            self.time_left,
+            page_size=2,
+        )
+
+    def read_configuration(self) -> Configuration:
+        if self.misconfigured:
+            raise ConfigurationError("application.toml: APPLICATION_URL is not set")
+        return self.configuration
+
+    def before_call(self) -> None:
+        self.calls_left -= 1
+        if self.calls_left < 0 and self.interrupt_with:
+            call, self.interrupt_with = self.interrupt_with, None
+            call()
 
     def wrote(self) -> None:
         if self.writes_left is not None:
@@ -228,14 +268,12 @@ class FakeDeployment:
         return self.recovery_time_left()
 
     def collector(self, time_left=lambda: 600_000) -> Collector:
-        if self.misconfigured:
-            raise ConfigurationError("application.toml: APPLICATION_URL is not set")
         return Collector(
             self.lists,
             self.ledger,
             self.manifests,
             self.executions,
-            self.configuration,
+            self.read_configuration(),
             self.settings,
             time_left,
         )
@@ -246,6 +284,7 @@ class FakeDeployment:
             event,
             self.recovery,
             partial(self.collector, **options),
+            self.bulk,
             self.ledger,
             self.manifests,
             self.executions,
@@ -266,6 +305,11 @@ class FakeDeployment:
         run = start.record_request(run_id, "olga", Selection(**selection), self.ledger, self.manifests)
         self.collect_requested(run_id)
         return self.ledger.runs.read(run.run_id)
+
+    def request_bulk(self, kind: RunKind, run_id: str = "bulk", **selection) -> Run:
+        """Request a bulk run, and return it."""
+        wanted = WorklistSelection(**selection)
+        return start.record_request(run_id, "olga", wanted, self.ledger, self.manifests, kind)
 
     def collect_requested(self, run_id: str) -> None:
         """Handle the event of a requested run."""

@@ -46,7 +46,7 @@ class FakeLists:
 class FakeManifests:
     """Keeps the selection of the next run, and the ids in the last manifest."""
 
-    def read_selection(self, _key):
+    def read_selection(self, _key, _kind):
         return self.selection
 
     def upload(self, run_id, manifest):
