@@ -84,6 +84,7 @@ def _causes_after(before: Situation, seen: Snapshot, *, repeated: bool) -> list[
 
 
 def _forget(cause: KnownCause, seen: Snapshot) -> KnownCause:
+    """Return a cause without its counts, unless its list was not read whole."""
     return cause if cause.operation in seen.unfinished else replace(cause, count=0, on_worklist=0)
 
 
@@ -92,30 +93,25 @@ def _by_id(causes: Iterable[KnownCause]) -> dict[str, KnownCause]:
 
 
 def _merge(earlier: dict[str, KnownCause], seen: dict[str, KnownCause], at: int, *, repeated: bool) -> list[KnownCause]:
-    merged = [_merged(earlier.get(each), seen.get(each), repeated=repeated) for each in {**earlier, **seen}]
-    return [cause for cause in merged if cause.count or at - cause.last_seen < KEPT_FOR]
+    """Return the causes of both; `repeated`: the last counts of the trends are those of the same run."""
+    known = {each: _merged(cause, seen.get(each), repeated=repeated) for each, cause in earlier.items()}
+    return [cause for cause in (seen | known).values() if cause.count or at - cause.last_seen < KEPT_FOR]
 
 
-def _merged(earlier: KnownCause | None, seen: KnownCause | None, *, repeated: bool) -> KnownCause:
-    """Return a cause as both know it; `repeated`: the last count of the trend is that of the same run."""
-    if earlier is None or seen is None:
-        cause = seen or earlier
-        assert cause
-        return cause if earlier is None else replace(cause, trend=_trend(cause, cause.count, repeated=repeated))
-    count = max(earlier.count, seen.count)
+def _merged(earlier: KnownCause, seen: KnownCause | None, *, repeated: bool) -> KnownCause:
+    count = max(earlier.count, seen.count if seen else 0)
+    trend = [*(earlier.trend[:-1] if repeated else earlier.trend[1:]), count]
+    if seen is None:
+        return replace(earlier, trend=trend)
     return replace(
         seen,
         count=count,
         on_worklist=max(earlier.on_worklist, seen.on_worklist),
         first_seen=earlier.first_seen,
         example=seen.example or earlier.example,
-        trend=_trend(earlier, count, repeated=repeated),
-        folded=seen.folded or earlier.folded,
+        trend=trend,
+        folded=seen.folded or (earlier.folded and earlier.count > 0),
     )
-
-
-def _trend(earlier: KnownCause, count: int, *, repeated: bool) -> list[int]:
-    return [*(earlier.trend[:-1] if repeated else earlier.trend[1:]), count]
 
 
 def _largest(causes: Iterable[KnownCause]) -> set[str]:

@@ -119,6 +119,8 @@ def test_a_code_of_the_application_that_is_called_other_is_a_cause_like_any_othe
     folded = after(scan(candidate(reason="other"), *codes))
     assert counts(folded)["other"] == 2
     assert [cause.reason for cause in folded.causes if cause.folded] == ["other"]
+    alone = after(scan(candidate(reason="other"), at=NOON + 1), known=folded)
+    assert (counts(alone)["other"], alone.capped, any(cause.folded for cause in alone.causes)) == (1, False, False)
 
 
 # -- what is kept of the scans before

@@ -149,6 +149,22 @@ def test_a_run_that_reaches_the_end_drops_the_checkpoint(runner):
     assert (len(found), run.truncated) == (60, False)
 
 
+def test_a_run_that_stops_or_resumes_has_not_read_a_list_whole(runner):
+    """The causes of such a list keep the larger count; the next run that reads everything says what there is."""
+    situations = []
+    for max_per_run in (20, 100, 100):
+        runner.run(max_per_run=max_per_run)
+        situations.append(runner.ledger.situations.read())
+        del runner.lists.records["/emails"][25:]
+    assert [each.complete for each in situations] == [False, False, True]
+    counts = [{cause.operation: cause.count for cause in each.causes} for each in situations]
+    assert counts == [
+        {"send.email": 20},
+        {"send.email": 20, "send.sms": 30},
+        {"send.email": 25, "send.sms": 30},
+    ]
+
+
 def test_resuming_at_a_cursor_misses_nothing_when_sent_records_have_left_the_list(runner):
     """The list is shorter then, but the cursor still leads to the same next record."""
     emails = list(runner.lists.records["/emails"])

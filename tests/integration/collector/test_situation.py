@@ -86,18 +86,6 @@ def test_a_list_that_fails_keeps_the_numbers_of_its_own_operation_only(deploymen
     assert not deployment.ledger.situations.read().complete
 
 
-def test_a_run_that_reaches_a_limit_or_resumes_is_not_complete(deployment):
-    """The second resumes at the page at which the first has stopped; the third begins at the first page again."""
-    deployment.add_failed("send.sms", *map(str, range(60)))
-    complete = []
-    for number in range(3):
-        deployment.complete(deployment.fire(number))
-        deployment.clock.advance(HOUR)
-        deployment.lists.failed["send.sms"] = deployment.lists.failed["send.sms"][-10:]
-        complete.append(deployment.ledger.situations.read().complete)
-    assert complete == [False, True, True]
-
-
 def test_a_requested_run_writes_nothing(deployment):
     """It looks at a part of the lists only."""
     deployment.add_failed("send.sms", "1")
