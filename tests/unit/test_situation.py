@@ -50,8 +50,7 @@ def scan(*candidates, at=NOON, unfinished=(), operations=OPERATIONS):
     for each in candidates:
         tally.add(each)
     collection.read_whole = {each for each in operations if each not in unfinished}
-    tally.end(at, operations, collection)
-    return tally.snapshot
+    return tally.snapshot(at, operations, collection)
 
 
 def after(*snapshots, known=None):

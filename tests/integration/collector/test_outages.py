@@ -125,8 +125,8 @@ def test_a_requested_run_changes_no_outage(quiet):
 
 
 def test_wherever_a_collector_dies_each_is_hit_once(new_deployment):
-    """Lambda invokes it again. Then what was hit is complete, and the mail was sent: twice only if it died after SNS had
-    it, and before it noted that.
+    """Lambda invokes it again. Then what was hit is complete, and the mail was sent: twice only if it died after SNS
+    had it, and before it noted that.
     """
     twice = 0
     for number in itertools.count(1):
