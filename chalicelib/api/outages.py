@@ -9,6 +9,7 @@ from chalicelib.api.schemas import OutagesPage, OutageView
 from chalicelib.api.serializers import outage_view
 from chalicelib.models import Outage
 from chalicelib.runs import outage_queries
+from chalicelib.runs.pace import get_pace
 
 
 @handles(routes.OUTAGES)
@@ -27,9 +28,11 @@ def get_outage(call: Call, outage_id: str) -> OutageView:
 
 
 def _view(call: Call, outage: Outage) -> OutageView:
+    if not outage.is_open:
+        return outage_view(outage, None)
     deps = call.deps
-    end = outage_queries.expected_end(outage, deps.ledger, deps.configuration, deps.settings)
-    return outage_view(outage, end)
+    incident, pace = deps.ledger.incidents.read(), get_pace(deps.ledger, deps.configuration)
+    return outage_view(outage, outage_queries.expected_end(outage, incident, pace, deps.configuration, deps.settings))
 
 
 @handles(routes.AFFECTED)

@@ -205,6 +205,8 @@ CAUSES = Route(
 )
 CAUSE = Route("getCause", "GET", "/causes/{cause_id}", "viewer", "Get a cause", schemas.CauseView)
 
+SUMMARY = Route("getSummary", "GET", "/summary", "viewer", "Get what goes on now, at one look", schemas.SummaryView)
+
 SCHEDULE = Route("getSchedule", "GET", "/schedule", "viewer", "Get the schedule", schemas.ScheduleView)
 PAUSE = Route("pauseSchedule", "POST", "/schedule/pause", "operator", "Pause the schedule", schemas.ScheduleView)
 RESUME = Route("resumeSchedule", "POST", "/schedule/resume", "operator", "Resume the schedule", schemas.ScheduleView)

@@ -14,6 +14,8 @@ from chalicelib.api.schemas import (
     CommunicationView,
     Cost,
     DecisionView,
+    IncidentView,
+    OperationView,
     OutageCauseView,
     OutageView,
     OutcomeView,
@@ -23,9 +25,11 @@ from chalicelib.api.schemas import (
     RunPace,
     RunView,
     SampleItem,
+    ScanView,
     ScheduleView,
+    SummaryView,
 )
-from chalicelib.ledger.situations import KnownCause, Situation
+from chalicelib.ledger.situations import KnownCause, OperationCounts, Situation
 from chalicelib.ledger.worklist import WorklistEntry
 from chalicelib.models import (
     CommunicationStatus,
@@ -45,6 +49,10 @@ from chalicelib.runs.prices import AS_OF
 from chalicelib.runs.proof import state_of
 from chalicelib.runs.queries import Progress
 from chalicelib.runs.schedule import ScheduleState
+from chalicelib.runs.summary import ScanResult, Summary
+
+# How many causes the summary shows.
+_CAUSES = 10
 
 
 def run_view(run: Run, progress: Progress | None = None) -> RunView:
@@ -240,6 +248,50 @@ def cause_view(cause: KnownCause) -> CauseView:
         trend=cause.trend,
         example=None if cause.example is None else _sample(cause.operation, cause.example),
         folded=cause.folded,
+    )
+
+
+def summary_view(summary: Summary) -> SummaryView:
+    """Return what goes on now."""
+    situation = summary.situation or Situation(run_id="", at=0)
+    incident = summary.incident
+    return SummaryView(
+        as_of=_moment(situation.at or None),
+        complete=situation.complete,
+        last_complete=_moment(situation.last_complete),
+        operations={name: _operation(counts) for name, counts in situation.by_operation.items()},
+        skipped=situation.skipped,
+        oldest=_moment(situation.oldest),
+        worklist=situation.worklist,
+        scans=[_scan(each) for each in summary.scans],
+        runs=[run_view(run, progress) for run, progress in summary.under_way],
+        runs_under_way=summary.under_way_count,
+        awaiting_approval=summary.awaiting_approval,
+        incident=IncidentView(kind=incident.kind, since=times.format_iso(incident.since)) if incident else None,
+        schedule=schedule_view(summary.schedule),
+        pace=pace_view(summary.pace),
+        causes=[cause_view(each) for each in situation.causes[:_CAUSES] if each.count],
+        outage=outage_view(summary.outage, summary.outage_end) if summary.outage else None,
+    )
+
+
+def _operation(counts: OperationCounts) -> OperationView:
+    return OperationView(
+        failing=counts.failing, on_worklist=counts.on_worklist, sent=counts.sent, dismissed=counts.dismissed
+    )
+
+
+def _scan(result: ScanResult) -> ScanView:
+    point = result.point
+    return ScanView(
+        at=times.format_iso(point.at),
+        run_id=point.run_id,
+        complete=point.complete,
+        failing=point.failing,
+        on_worklist=point.on_worklist,
+        sent=point.sent,
+        accepted=result.accepted,
+        failed=result.failed,
     )
 
 

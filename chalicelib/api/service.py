@@ -4,9 +4,9 @@ from typing import Any
 
 from chalicelib.api import openapi, routes
 from chalicelib.api.blueprint import Call, handles
-from chalicelib.api.schemas import Health, PaceView, ScheduleView
-from chalicelib.api.serializers import pace_view, schedule_view
-from chalicelib.runs import pace, schedule
+from chalicelib.api.schemas import Health, PaceView, ScheduleView, SummaryView
+from chalicelib.api.serializers import pace_view, schedule_view, summary_view
+from chalicelib.runs import pace, schedule, summary
 
 _MINUTE = 60_000
 
@@ -21,6 +21,12 @@ def get_health(_: Call) -> Health:
 def get_openapi(_: Call) -> dict[str, Any]:
     """Return the OpenAPI document."""
     return openapi.document()
+
+
+@handles(routes.SUMMARY)
+def get_summary(call: Call) -> SummaryView:
+    """Return what goes on now."""
+    return summary_view(summary.get_summary(call.deps.ledger, call.deps.configuration, call.deps.settings))
 
 
 @handles(routes.SCHEDULE)

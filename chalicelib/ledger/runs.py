@@ -1,6 +1,6 @@
 """The runs in the ledger: for each its item, its switch and its batches."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -219,6 +219,11 @@ class Runs:
             )
         except ConditionFailed:
             return
+
+    def halted(self, run_ids: Iterable[str]) -> set[str]:
+        """Return those of some runs, all different, that are halted."""
+        switches = self._table.batch_get([switch_key(run_id) for run_id in run_ids])
+        return {item["pk"].removeprefix("RUN#") for item in switches if item.get("halted")}
 
     def halt_reason(self, run_id: str) -> str | None:
         """Return why no further batch of a run starts, or None if it is not halted."""

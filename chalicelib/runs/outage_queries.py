@@ -10,11 +10,11 @@ from chalicelib.errors import NotFound
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.claims import State
 from chalicelib.manifests import Manifests
-from chalicelib.models import Affected, Communication, Outage
+from chalicelib.models import Affected, Communication, Incident, Outage
 from chalicelib.runs import cost
 from chalicelib.runs.affected import digest_of, state_of
 from chalicelib.runs.outages import is_trouble
-from chalicelib.runs.pace import get_pace
+from chalicelib.runs.pace import PaceState
 from chalicelib.settings import Settings
 
 # Where a page of those that an outage has hit begins: the number of a part, and a byte of it.
@@ -44,14 +44,15 @@ def get_outage(ledger: Ledger, outage_id: str) -> Outage:
     return outage
 
 
-def expected_end(outage: Outage, ledger: Ledger, configuration: Configuration, settings: Settings) -> int | None:
+def expected_end(
+    outage: Outage, incident: Incident | None, pace: PaceState, configuration: Configuration, settings: Settings
+) -> int | None:
     """Return when an outage may be settled (milliseconds since 1970) if the pace stays as it is.
 
     None if it is settled, or while nobody can know. What waits is sent first, and has a cool-down to arrive in.
     """
-    if not outage.is_open or (outage.over_at is None and is_trouble(ledger.incidents.read())):
+    if not outage.is_open or (outage.over_at is None and is_trouble(incident)):
         return None
-    pace = get_pace(ledger, configuration)
     post_ms = pace.pace.usual_ms or cost.ASSUMED_POST_MS
     seconds = cost.seconds_left(outage.waiting, pace.within(settings), post_ms, pace.lasting_per_second)
     cool_down = max(source.cool_down_ms for source in configuration.sources)

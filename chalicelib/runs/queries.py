@@ -43,11 +43,21 @@ class Progress(msgspec.Struct, frozen=True):
 
 def get_progress(run: Run, ledger: Ledger, configuration: Configuration, settings: Settings) -> Progress | None:
     """Return how a run gets on, None unless it is sending."""
-    if run.status != RunStatus.RUNNING or run.kind != RunKind.REPROCESS:
+    if not _is_sending(run):
         return None
-    pace = get_pace(ledger, configuration)
     halted = ledger.runs.halt_reason(run.run_id)
-    return Progress(pace=pace, expected_end=None if halted else _expected_end(run, pace, settings))
+    return progress_of(run, get_pace(ledger, configuration), settings, is_halted=halted is not None)
+
+
+def progress_of(run: Run, pace: PaceState, settings: Settings, *, is_halted: bool) -> Progress | None:
+    """Return how a run gets on at a pace, None unless it is sending."""
+    if not _is_sending(run):
+        return None
+    return Progress(pace=pace, expected_end=None if is_halted else _expected_end(run, pace, settings))
+
+
+def _is_sending(run: Run) -> bool:
+    return run.status == RunStatus.RUNNING and run.kind == RunKind.REPROCESS
 
 
 def _expected_end(run: Run, pace: PaceState, settings: Settings) -> int:
