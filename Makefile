@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 TEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hooks lint test test-pythons check demo serve fire chaos record docs bench-collect bench-send bench-run bench-report bench-pace bench-cost clean
+.PHONY: help setup hooks lint test test-pythons check demo serve fire chaos record docs bench-collect bench-send bench-run bench-report bench-pace bench-summary bench-cost clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -92,6 +92,9 @@ bench-send: setup  ## measure the CPU that sending one communication takes (a mi
 
 bench-pace: setup  ## simulate what the pace does for applications of many kinds (a minute)
 	@$(BIN)/python -m benchmarks.pace
+
+bench-summary: setup  ## measure GET /summary with 100,000 communications and 1,000 runs (two minutes)
+	@$(BIN)/python -m benchmarks.summary
 
 bench-cost: setup  ## print the time and the bill of a run: N=1000000 CONCURRENCY=100
 	@$(BIN)/python -m benchmarks.cost $(or $(N),1000000) --concurrency $(or $(CONCURRENCY),100)
