@@ -1,1 +1,1 @@
-"""What it costs and how fast it is: `make bench-collect`, `-send`, `-run`, `-report`, `-pace`, `-summary` and `-cost`."""
+"""What it costs and how fast it is: `make bench-collect`, `-send`, `-run`, `-report`, `-pace`, `-summary`, `-cost`."""
