@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from chalicelib import run_ids
 from chalicelib.application.config import Configuration
 from chalicelib.errors import ConfigurationError, ExecutionNameTaken
 from chalicelib.executions import Executions
@@ -33,7 +34,7 @@ from chalicelib.runs.recovery import Recovery
 from chalicelib.runs.scan import Lists, Scan
 from chalicelib.runs.watch import Watch
 from chalicelib.settings import Settings
-from chalicelib.telemetry import metrics
+from chalicelib.telemetry import logs, metrics
 
 # In milliseconds: what the collector still needs after it stops listing. The page that it is reading (two requests of
 # 30 s, two tokens of 4 s), the manifest, and the start of the execution.
@@ -65,12 +66,30 @@ def handle_event(
             bulk.carry_out(run)
         elif run:
             run = collect_run(run, make_collector, ledger, manifests, settings, notify, count_worklist)
+        elif not start.is_requested(event) and start.may_look(ledger):
+            _look(event, make_collector, ledger, manifests, count_worklist)
         if not start.is_requested(event):
             _emit_metrics(run, count_worklist(), ledger, settings)
     except Exception:
         recovery.recover_open_runs()
         raise
     recovery.recover_open_runs()
+
+
+def _look(
+    event: dict[str, Any],
+    make_collector: Callable[[], "Collector"],
+    ledger: Ledger,
+    manifests: Manifests,
+    count_worklist: Callable[[], int],
+) -> None:
+    """Look at what fails for the schedule, which may start no run now."""
+    scan_id = run_ids.for_schedule(event["id"], event["time"])
+    with Watch(scan_id, Trigger.SCHEDULE, ledger, manifests, count_worklist) as watch:
+        try:
+            make_collector().look(watch)
+        except ConfigurationError as error:
+            logs.log_error(error, scan_id)  # The next run tells people.
 
 
 def _emit_metrics(run: Run | None, worklist_size: int, ledger: Ledger, settings: Settings) -> None:
@@ -93,7 +112,7 @@ def collect_run(
     NotificationFailed if SNS refuses the mail; the run and its turn have ended by then.
     """
     selection = manifests.read_selection(run.selection, Selection) if run.selection else Selection()
-    with Watch(run, ledger, manifests, count_worklist) as watch:
+    with Watch(run.run_id, run.trigger, ledger, manifests, count_worklist) as watch:
         run = _collect(run, selection, make_collector, watch, ledger, settings)
     if run.trigger == Trigger.SCHEDULE and run.status == RunStatus.EMPTY:
         _end_empty(run, ledger, settings, notify)
@@ -179,6 +198,17 @@ class Collector:
         if watch:
             watch.settle_runs(self._configuration.sources)
         return run
+
+    def look(self, watch: Watch) -> None:
+        """Scan all lists without a run, so that people know what fails."""
+        collection, sources = Collection(Selection()), self._configuration.sources
+        for candidate in self._scan.candidates(collection, [(source, None) for source in sources]):
+            collection.track_oldest(candidate.listed, candidate.skip_reason)
+            if candidate.skip_reason:
+                collection.skip(candidate.skip_reason)
+            watch.look_at(candidate)
+        watch.end_scan(collection, sources)
+        watch.settle_runs(sources)
 
     def _batch_size(self) -> int:
         """Return how many communications a batch holds: never more than may be under way at once."""

@@ -80,7 +80,7 @@ def begin_scheduled(run_id: str, ledger: Ledger, executions: Executions) -> Run 
     None while the schedule is paused, while an earlier scheduled run is under way, while the application wants to be
     left alone, and if this run has ended.
     """
-    if ledger.schedule.paused() or ledger.pacing.read().blocked_until - ledger.clock() > WINDOW_S * 1000:
+    if ledger.schedule.paused() or _wants_to_be_left_alone(ledger):
         return None
     if not ledger.schedule.acquire_lock(run_id) and not _take_over_lock(run_id, ledger, executions):
         return None
@@ -99,6 +99,26 @@ def begin_scheduled(run_id: str, ledger: Ledger, executions: Executions) -> Run 
         ledger.schedule.release_lock(run_id)
         return None
     return run
+
+
+def _wants_to_be_left_alone(ledger: Ledger) -> bool:
+    """Whether the application needs a pause that is longer than a batch can wait."""
+    return ledger.pacing.read().blocked_until - ledger.clock() > WINDOW_S * 1000
+
+
+def may_look(ledger: Ledger) -> bool:
+    """Whether a collector of the schedule that may start no run is to look at what fails.
+
+    While the schedule is paused, or an earlier run is sent or waits for approval, people want to know how it goes on.
+    Not if that run's collector is reading the lists at this moment, or if the application wants to be left alone.
+    """
+    if _wants_to_be_left_alone(ledger):
+        return False
+    holder, _ = ledger.schedule.lock_holder()
+    try:
+        return not holder or ledger.runs.read(holder).status != RunStatus.COLLECTING
+    except RunNotFound:
+        return False  # It may be about to write the run.
 
 
 def _take_over_lock(run_id: str, ledger: Ledger, executions: Executions) -> bool:

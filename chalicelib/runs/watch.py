@@ -7,7 +7,7 @@ from typing import Self
 from chalicelib.application.config import Source
 from chalicelib.ledger import Ledger
 from chalicelib.manifests import Manifests
-from chalicelib.models import Run, Trigger
+from chalicelib.models import Trigger
 from chalicelib.runs import situation
 from chalicelib.runs.collection import Collection
 from chalicelib.runs.eligibility import Candidate
@@ -24,13 +24,15 @@ class Watch:
     a watch deletes its temporary file in the end.
     """
 
-    def __init__(self, run: Run, ledger: Ledger, manifests: Manifests, count_worklist: Callable[[], int]) -> None:
-        self._run_id = run.run_id
+    def __init__(
+        self, run_id: str, trigger: Trigger, ledger: Ledger, manifests: Manifests, count_worklist: Callable[[], int]
+    ) -> None:
+        self._run_id = run_id
         self._ledger = ledger
         self._count_worklist = count_worklist
         self._began = ledger.clock()
         self._relapses = RelapseCounter(ledger.relapses)
-        self._tally = Tally() if run.trigger == Trigger.SCHEDULE else None
+        self._tally = Tally() if trigger == Trigger.SCHEDULE else None
         self._snapshot: Snapshot | None = None
         self._outage: OutageWatch | None = None
         if self._tally:

@@ -3,10 +3,12 @@
 import contextlib
 import itertools
 
+import msgspec
 import pytest
 
 from chalicelib.models import Communication, Incident, RunStatus
 from chalicelib.runs.outage_queries import list_affected
+from tests.fakes import HOUR
 from tests.integration.collector.fakes import MINUTE, Killed
 
 EMAILS = [str(number) for number in range(30)]
@@ -161,3 +163,59 @@ def test_numbers_that_cannot_be_written_keep_no_run_from_its_work(quiet):
     quiet.unwritable.clear()
     quarter(quiet, 6)
     assert quiet.ledger.situations.read().complete
+
+
+# -- while no run may begin
+
+
+def test_a_paused_schedule_still_sees_what_fails(quiet):
+    """An outage begins, and nothing is sent."""
+    quiet.ledger.schedule.pause("olga")
+    quiet.add_failed("send.email", *EMAILS)
+    quiet.mails.clear()
+    started = len(quiet.executions.started)
+    quarter(quiet, 5)
+    assert len(quiet.executions.started) == started
+    assert quiet.ledger.situations.read().by_operation["send.email"].failing == 30
+    assert outage(quiet).waiting == 31
+    assert subjects(quiet) == ["failures are rising: 30 waiting, usually 0"]
+    assert [run.status for run in quiet.ledger.runs.page(1)[0]] != ["collecting"]
+
+
+def test_while_a_run_is_sent_the_numbers_go_on(quiet):
+    """It has accepted a part so far."""
+    quiet.add_failed("send.email", *EMAILS)
+    quiet.clock.advance(15 * MINUTE)
+    first = quiet.fire(5)
+    assert outage(quiet).waiting == 31
+    quiet.send(first)
+    quiet.clock.advance(15 * MINUTE)
+    assert quiet.fire(6) not in quiet.executions.started
+    assert (outage(quiet).sent, outage(quiet).waiting) == (30, 1)
+    assert quiet.ledger.situations.read().scans[-1].sent == 30
+
+
+def test_while_a_collector_reads_the_lists_no_other_one_does(quiet):
+    """Nor if the application wants to be left alone."""
+    before = quiet.ledger.situations.read()
+    quiet.lists.meanwhile = lambda: quiet.fire(6)
+    quiet.add_failed("send.email", "1")
+    quiet.clock.advance(15 * MINUTE)
+    run_id = quiet.fire(5)
+    assert [scan.run_id for scan in quiet.ledger.situations.read().scans][len(before.scans) :] == [run_id]
+
+
+def test_an_application_that_wants_to_be_left_alone_is(quiet):
+    quiet.ledger.pacing.change(lambda pace, now: (None, msgspec.structs.replace(pace, blocked_until=now + HOUR)))
+    before = quiet.ledger.situations.read()
+    quarter(quiet, 5)
+    assert quiet.ledger.situations.read() == before
+
+
+def test_a_broken_configuration_is_told_by_the_next_run(quiet):
+    quiet.ledger.schedule.pause("olga")
+    quiet.misconfigured = True
+    quarter(quiet, 5)
+    quiet.ledger.schedule.resume()
+    run_id = quarter(quiet, 6)
+    assert quiet.ledger.runs.read(run_id).status == RunStatus.FAILED
