@@ -11,14 +11,7 @@ from contextlib import contextmanager
 from chalicelib.api import routes
 from sandbox.project import ROOT
 from sandbox.serve import QUIET_SCANS
-from tests.e2e.driver import (
-    PATIENCE,
-    changed_environment,
-    collect,
-    create_failed,
-    fire,
-    wait_until,
-)
+from tests.e2e.driver import PATIENCE, changed_environment, collect, create_failed, fire, wait_for_end, wait_until
 
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
@@ -98,7 +91,7 @@ def check_runs(system, token, waiting) -> None:
     assert (proof["counts"], proof["relapsed"], proof["recovery"]) == ({"accepted": 20}, 1, 0.95)
     bulk = {run["kind"]: run for run in runs if run["kind"] != "reprocess" and run["requestedBy"] == "ida"}
     assert bulk["retry"]["matched"] == 1
-    assert bulk["dismiss"]["status"] == "empty"
+    assert wait_for_end(system, token, bulk["dismiss"]["runId"])["status"] == "empty"
 
 
 def check_outage(system, token) -> None:
