@@ -12,10 +12,11 @@ from typing import Any
 import requests
 
 from chalicelib import aws_clients, times
+from chalicelib.lambda_invoker import requested_event
 from chalicelib.ledger.table import Table
 from chalicelib.ledger.tokens import Role, Tokens
 from sandbox import project
-from sandbox.aws import EmbeddedAws
+from sandbox.aws import ACCOUNT, REGION, EmbeddedAws
 from sandbox.mailbox import Mailbox
 from sandbox.service import CompositeService
 
@@ -109,6 +110,13 @@ class Deployed(CompositeService):
     def fire(self) -> None:
         """Fire the schedule now."""
         self.aws.fire(self.rule)
+
+    def scan(self) -> None:
+        """Invoke the collector as the schedule does, and wait until it has ended."""
+        event = requested_event("", ACCOUNT, REGION, times.now()) | {"detail": {}}
+        answer = self.client("lambda").invoke(FunctionName=f"{PREFIX}-collector", Payload=json.dumps(event).encode())
+        if "FunctionError" in answer:
+            raise RuntimeError(f"the collector failed: {answer['Payload'].read()!r}")
 
     def log(self) -> str:
         """Return what the functions printed."""

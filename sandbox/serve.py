@@ -28,6 +28,9 @@ FOLDER = Path(os.environ.get("SANDBOX_FOLDER", ROOT / ".sandbox" / "serve"))
 # So low that a run for everything that fails at the start waits for approval (see docs/api.md).
 THRESHOLD = 30
 
+# As many as say what is usual (see chalicelib/runs/outages.py).
+QUIET_SCANS = 4
+
 _SETTINGS = {"SCHEDULE": "rate(1 minute)", "APPROVAL_THRESHOLD": str(THRESHOLD)}
 
 _RUNNING = FOLDER / "running.json"
@@ -139,6 +142,7 @@ def _serve_reference() -> None:
     with System(FOLDER, _SETTINGS, requeue_after=1.0) as system:
         print("Deploying comms-reprocess to an embedded AWS on this machine ...", flush=True)
         print(system.deploy())
+        _scan_while_quiet(system)
         _let_fail(system)
         application = {"application": system.application.url, "application_token": system.application.token}
         _announce(system, _TEXT, threshold=str(THRESHOLD), **application)
@@ -164,6 +168,12 @@ def _pause_schedule(service: Deployed) -> None:
     client = service.client("dynamodb")
     table.ensure(client, PREFIX)
     Schedule(Table(client, PREFIX), times.now).pause("make serve")
+
+
+def _scan_while_quiet(system: System) -> None:
+    """Let the schedule's scans find out what is usual, so that the failures that follow are an outage."""
+    for _ in range(QUIET_SCANS):
+        system.scan()
 
 
 def _let_fail(system: System) -> None:

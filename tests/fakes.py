@@ -1,5 +1,6 @@
 """What the tests pass in: fakes for the clock, the ledger, the application and AWS, and ready-made records."""
 
+import math
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -58,6 +59,17 @@ def make_run(run_id: str = "run", **fields: Any) -> Run:
         "requested_at": NOON,
     }
     return Run(run_id=run_id, **defaults | fields)
+
+
+def item_size(value: Any) -> int:
+    """Return the bytes of a value in an item (Amazon DynamoDB Developer Guide, "DynamoDB item sizes and formats")."""
+    if isinstance(value, dict):
+        return 3 + sum(1 + len(name) + item_size(each) for name, each in value.items())
+    if isinstance(value, list):
+        return 3 + sum(1 + item_size(each) for each in value)
+    if isinstance(value, bool):
+        return 1
+    return math.ceil(len(str(value)) / 2) + 1 if isinstance(value, int) else len(value.encode())
 
 
 class FakePacing:

@@ -49,6 +49,11 @@ _TABLE_USERS, _KEY_CACHE_S, _KMS_PER_MAIL = 5, 300, 2
 
 _MAILS = 3
 
+# A scan of the schedule that finds nothing to send: how many there are in a month of 30 days if the schedule is
+# `rate(15 minutes)`, how often each reads and writes the table, and how long the collector takes beside its pages. It
+# writes the situation once and reads it twice, which has this many KB with twenty causes and the log of a day.
+_SCANS, _SCAN_READS, _SCAN_WRITES, _SCAN_S, _SITUATION_KB = 2880, 14, 6, 1.0, 14
+
 # X-Ray's default rule traces one request each second and 5% of the others (X-Ray Developer Guide, "Configuring sampling
 # rules").
 _TRACED_SHARE = 0.05
@@ -224,7 +229,10 @@ def bill(used: Mapping[str, float]) -> dict[str, float]:
 
 
 def monthly(operations: int) -> dict[str, float]:
-    """Return what a month costs in US dollars, whether anything fails or not, for so many operations."""
+    """Return what a month costs in US dollars, whether anything fails or not, for so many operations.
+
+    The schedule is `rate(15 minutes)`.
+    """
     # An outcome of an operation is a metric, and each alarm watches one: a formula is billed by the metrics in it, and
     # that of `worklist-growing` has one (Amazon CloudWatch User Guide, "Metrics concepts", and its pricing page).
     metrics, alarm_metrics = 7 + len(Outcome) * operations, 6
@@ -232,4 +240,17 @@ def monthly(operations: int) -> dict[str, float]:
         f"{metrics} custom metrics": metrics * CUSTOM_METRIC.dollars,
         f"{alarm_metrics} metrics of alarms": alarm_metrics * ALARM_METRIC.dollars,
         "a secret": SECRET.dollars,
+        f"{_SCANS:,} scans that find nothing to send": _SCANS * sum(bill(_scan(operations)).values()),
+    }
+
+
+def _scan(operations: int) -> dict[str, float]:
+    """Return what a scan of the schedule uses that finds nothing to send."""
+    return {
+        "lambda_requests": 1,
+        "lambda_gb_seconds": (_SCAN_S + operations * _PAGE_S) * _LARGE_FUNCTION,
+        # A unit for each KB; everything else is small, but runs are also in an index.
+        "dynamodb_writes": 2 * (_SCAN_WRITES - 1) + _SITUATION_KB,
+        # A unit for each 4 KB.
+        "dynamodb_reads": _SCAN_READS - 2 + 2 * math.ceil(_SITUATION_KB / 4),
     }

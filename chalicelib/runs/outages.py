@@ -23,8 +23,8 @@ _SCANS = 4
 # How many causes and runs an outage keeps.
 _CAUSES, _RUNS = 10, 100
 
-# Incidents that are about single communications, or about us, and no outage of the application's.
-_NO_OUTAGE = (RunStatus.PARTIAL, policy.WORKLIST, policy.NEVER_STARTED, policy.UNREPORTED)
+# Incidents that are about single communications, about us, or what people decided: no outage of the application's.
+_NO_OUTAGE = (RunStatus.PARTIAL, RunStatus.DECLINED, policy.WORKLIST, policy.NEVER_STARTED, policy.UNREPORTED)
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):

@@ -123,11 +123,11 @@ def fire(system) -> str:
 
 def collect(system, run_id: str | None = None) -> None:
     """Run the collector for the schedule, or for a requested run, and wait until it has ended."""
-    event = requested_event(run_id or "", ACCOUNT, REGION, times.now())
     if run_id is None:
-        event["detail"] = {}
-    error = invoke(system, "collector", event)
-    assert error is None, error
+        system.scan()
+    else:
+        error = invoke(system, "collector", requested_event(run_id, ACCOUNT, REGION, times.now()))
+        assert error is None, error
 
 
 def executions(system) -> list[str]:

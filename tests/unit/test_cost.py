@@ -3,20 +3,23 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from benchmarks import cost as benchmark
 from chalicelib import __version__
 from chalicelib.ledger.pace import CANARY
+from chalicelib.ledger.situations import KnownCause, ScanPoint, Situation
 from chalicelib.manifests import ManifestWriter
-from chalicelib.models import Communication, Outcome, OutcomeRecord
+from chalicelib.models import CauseKind, Communication, Outcome, OutcomeRecord
 from chalicelib.names import AwsLocation, Names
 from chalicelib.runs import cost
 from chalicelib.runs.prices import PRICES
+from chalicelib.runs.situation import MAX_SCANS
 from chalicelib.settings import Settings
 from chalicelib.telemetry import metrics
 from deployment import alarms
-from tests.fakes import NOON, make_run
+from tests.fakes import NOON, item_size, make_run
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = Settings(resource_prefix="mail-dev")
@@ -163,3 +166,29 @@ def test_the_model_counts_the_metrics_that_the_alarms_watch():
     """Each alarm watches one."""
     names = Names("mail-dev", AwsLocation("aws", "eu-central-1", "123456789012"))
     assert f"{len(alarms.alarms(names, SETTINGS))} metrics of alarms" in cost.monthly(3)
+
+
+def test_the_scans_of_a_month_cost_a_few_cents():
+    """docs/operate.md says so."""
+    (scans,) = [price for name, price in cost.monthly(3).items() if "scans" in name]
+    assert 0.05 < scans < 0.15
+
+
+def test_the_model_bills_the_situation_with_the_size_of_a_busy_day():
+    """Twenty causes, and a log that is full."""
+    cause = KnownCause(
+        id="3f1c9a5b7d2e8046",
+        operation="send.email",
+        kind=CauseKind.REJECTED,
+        first_seen=NOON,
+        last_seen=NOON,
+        trend=[120] * 12,
+        reason="smtp_timeout",
+        count=120,
+        on_worklist=100,
+        example="123455",
+    )
+    run_id = "20261121T093000Z-1f0c9a2be344"
+    scan = ScanPoint(at=NOON, run_id=run_id, failing=100, on_worklist=200, sent=100, complete=True)
+    situation = Situation(run_id=run_id, at=NOON, causes=[cause] * 20, scans=[scan] * MAX_SCANS)
+    assert cost._SITUATION_KB - 1 < item_size(msgspec.to_builtins(situation)) / 1024 <= cost._SITUATION_KB

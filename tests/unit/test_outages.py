@@ -76,8 +76,8 @@ def test_trouble_of_a_run_begins_an_outage_when_it_began():
     assert (outage.reason, outage.began_at) == ("nothing_accepted", NOON)
 
 
-@pytest.mark.parametrize("kind", ["partial", "worklist", "never_started", "unreported", "hand:olga"])
-def test_what_is_about_single_communications_or_about_us_is_no_outage(kind):
+@pytest.mark.parametrize("kind", ["partial", "declined", "worklist", "never_started", "unreported", "hand:olga"])
+def test_what_is_about_single_communications_about_us_or_was_decided_is_no_outage(kind):
     assert observe(None, seen(1, 3, new=3), incident(kind), usual=5) is None
 
 

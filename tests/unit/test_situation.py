@@ -1,7 +1,6 @@
 """The situation: what a scan adds up to, and what is kept of the scans before it. The rules, without a table."""
 
 import itertools
-import math
 from collections import Counter
 
 import msgspec
@@ -18,7 +17,7 @@ from chalicelib.runs.collection import Collection
 from chalicelib.runs.eligibility import Candidate
 from chalicelib.runs.situation import KEPT_CAUSES, KEPT_FOR, MAX_SCANS, situation_after
 from chalicelib.runs.tally import MAX_CAUSES, MAX_EXAMPLE, TREND, Tally
-from tests.fakes import DAY, HOUR, NOON
+from tests.fakes import DAY, HOUR, NOON, item_size
 
 MINUTE = 60_000
 OPERATIONS = ("send.email", "send.sms")
@@ -278,15 +277,4 @@ def test_the_item_is_small_whatever_the_application_sends():
         )
     assert len({(cause.operation, cause.kind) for cause in known.causes}) >= 50
     assert len(known.scans) > 90
-    assert 50_000 < size(msgspec.to_builtins(known)) < 100_000
-
-
-def size(value):
-    """The bytes of a value in an item (Amazon DynamoDB Developer Guide, "DynamoDB item sizes and formats")."""
-    if isinstance(value, dict):
-        return 3 + sum(1 + len(name) + size(each) for name, each in value.items())
-    if isinstance(value, list):
-        return 3 + sum(1 + size(each) for each in value)
-    if isinstance(value, bool):
-        return 1
-    return math.ceil(len(str(value)) / 2) + 1 if isinstance(value, int) else len(value.encode())
+    assert 50_000 < item_size(msgspec.to_builtins(known)) < 100_000
