@@ -37,6 +37,8 @@ def export_affected(call: Call, outage_id: str) -> Response:
     """Return those that an outage has hit as a CSV file. `X-Next-Cursor` has the cursor of the rest."""
     query, deps = call.query, call.deps
     outage = outage_queries.get_outage(deps.ledger, outage_id)
-    start = cursors.decode_outcome_key(query.cursor, "affected", outage_id)
+    # Once its parts are merged, a cursor from before is no place any more.
+    listing = ("affected", outage_id, *outage.parts[:1])
+    start = cursors.decode_outcome_key(query.cursor, *listing)
     rows, key = outage_queries.list_affected(outage, deps.ledger, deps.manifests, query.limit, start)
-    return csv_response(affected_csv(rows), "affected.csv", cursors.encode(key, "affected", outage_id))
+    return csv_response(affected_csv(rows), "affected.csv", cursors.encode(key, *listing))
