@@ -25,7 +25,7 @@ class Watch:
     """
 
     def __init__(self, run: Run, ledger: Ledger, manifests: Manifests, count_worklist: Callable[[], int]) -> None:
-        self._run_id = run.run_id
+        self._run = run
         self._ledger = ledger
         self._count_worklist = count_worklist
         self._began = ledger.clock()
@@ -41,10 +41,10 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         if self._outage:
-            self._outage.close()
+            self._isolated(self._outage.close)
 
     def _watch_outage(self, manifests: Manifests) -> None:
-        self._outage = OutageWatch(self._run_id, self._ledger, manifests)
+        self._outage = OutageWatch(self._run, self._ledger, manifests)
 
     def look_at(self, candidate: Candidate) -> None:
         """Look at a communication that the scan has listed."""
@@ -77,13 +77,13 @@ class Watch:
             self._outage.note(snapshot, known.scans if known else ())
 
     def _note_situation(self, snapshot: Snapshot) -> None:
-        situation.note_scan(self._run_id, snapshot, self._count_worklist, self._ledger)
+        situation.note_scan(self._run.run_id, snapshot, self._count_worklist, self._ledger)
 
     def _isolated(self, call: Callable[[], None]) -> bool:
         """Make a call, and return whether it succeeded. Its error is logged."""
         try:
             call()
         except Exception as error:  # noqa: BLE001 (whatever it is: mails and the schedule must not wait for numbers)
-            logs.log_error(error, self._run_id)
+            logs.log_error(error, self._run.run_id)
             return False
         return True
