@@ -120,7 +120,7 @@ def _counted(outage: Outage, seen: Seen) -> Outage:
         waiting=outage.waiting + added,
         by_operation=dict(Counter(outage.by_operation) + Counter(new)),
         causes=outage.causes if outage.over_at else most_frequent([*outage.causes, *seen.causes]),
-        overfull=outage.overfull or seen.overfull,
+        overfull=outage.overfull or (seen.overfull and not outage.over_at),
     )
     if not seen.complete:
         return outage

@@ -107,6 +107,12 @@ def test_what_fails_after_its_end_is_not_hit_by_it():
     assert (outage.over_at, outage.hit, outage.waiting) == (NOON + 2 * QUARTER, 60, 3)
 
 
+def test_what_is_too_much_after_its_end_is_not_missing_in_it():
+    outage = observe(None, seen(1, 60, new=60), None, usual=5)
+    assert not observe(outage, seen(2, 4, waiting=4, overfull=True), None, usual=5).overfull
+    assert observe(outage, seen(2, 60, new=9, overfull=True), None, usual=5).overfull
+
+
 def test_trouble_before_it_is_settled_belongs_to_it():
     outage = observe(None, seen(1, 60, new=60), None, usual=5)
     over = observe(outage, seen(2, 4, waiting=4), None, usual=5)
