@@ -5,6 +5,7 @@ from functools import cached_property
 
 import msgspec
 
+from chalicelib.errors import ManifestLost
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.situations import KnownCause, ScanPoint
 from chalicelib.manifests import Manifests
@@ -33,6 +34,7 @@ class OutageWatch:
         self._manifests = manifests
         self._newest = ledger.outages.newest()
         self._open = self._newest if self._newest and self._newest.is_open else None
+        self._lost: set[str] = set()  # the parts that the bucket has deleted, after 90 days
         self._affected = AffectedWriter(self._open, digests_of(self._members()))
 
     def close(self) -> None:
@@ -41,8 +43,10 @@ class OutageWatch:
 
     def _members(self) -> Iterator[Affected]:
         for part in self._open.parts if self._open else ():
-            for _, affected in self._manifests.read_affected(part):
-                yield affected
+            try:
+                yield from (affected for _, affected in self._manifests.read_affected(part))
+            except ManifestLost:
+                self._lost.add(part)
 
     def look_at(self, candidate: Candidate) -> None:
         """Note a communication that the scan has listed."""
@@ -89,7 +93,8 @@ class OutageWatch:
         grows = outage.over_at is None and self._affected.new.total()
         if grows:
             key = self._manifests.put_affected(outage.outage_id, self._affected.file)
-            outage = msgspec.structs.replace(outage, parts=self._few(outage.outage_id, [*outage.parts, key]))
+            parts = [part for part in (*outage.parts, key) if part not in self._lost]
+            outage = msgspec.structs.replace(outage, parts=self._few(outage.outage_id, parts))
         still = self._affected.listed(with_new=bool(grows))
         if not complete and outage.listed:
             still |= self._manifests.read_listed(outage.listed)

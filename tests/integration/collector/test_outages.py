@@ -188,6 +188,21 @@ def test_an_outage_that_goes_on_for_many_scans_is_kept_in_few_objects(quiet):
     assert (list(states(quiet)), outage(quiet).hit) == (hit, len(hit))
 
 
+def test_an_outage_goes_on_without_what_the_bucket_has_deleted(quiet):
+    """It deletes everything after 90 days. Otherwise the outage would stay open for ever, and be the last one."""
+    quiet.add_failed("send.email", *EMAILS, age=0)
+    quiet.fire(5)
+    [part] = outage(quiet).parts
+    quiet.s3.delete_object(Bucket=quiet.manifests.bucket, Key=part)
+    quiet.add_failed("send.email", "31", age=0)
+    quiet.fire(6)
+    assert part not in outage(quiet).parts
+    quiet.lists.failed.clear()
+    quiet.clock.advance(15 * MINUTE)
+    quiet.fire(7)
+    assert outage(quiet).settled_at == quiet.clock()
+
+
 def test_an_incomplete_scan_settles_nothing(quiet):
     """Nobody knows what the rest of the list contains."""
     quiet.add_failed("send.email", *EMAILS)
