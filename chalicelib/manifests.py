@@ -150,6 +150,13 @@ class Manifests:
                 yield start, msgspec.json.decode(line, type=Affected)
                 start += len(line) + 1
 
+    def merge_affected(self, outage_id: str, keys: Iterable[str]) -> str:
+        """Store what an outage has hit, which is in several objects, as one in the same order; return the key."""
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+            for key in keys:
+                file.writelines(self._chunks(key))
+            return self.put_affected(outage_id, file)
+
     def put_listed(self, outage_id: str, digests: set[int]) -> str:
         """Store which of those that an outage has hit are still listed, as digests of 64 bits; return the key."""
         key = f"outages/{outage_id}/listed-{uuid.uuid4().hex}"
@@ -158,8 +165,11 @@ class Manifests:
         return key
 
     def read_listed(self, key: str) -> set[int]:
-        """Return the digests that `put_listed` has stored."""
-        content = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        """Return the digests that `put_listed` has stored. ManifestLost if they are gone."""
+        try:
+            content = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        except self._client.exceptions.NoSuchKey:
+            raise ManifestLost("what was listed is gone") from None
         return {int.from_bytes(content[at : at + _DIGEST]) for at in range(0, len(content), _DIGEST)}
 
 

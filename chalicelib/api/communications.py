@@ -146,6 +146,8 @@ def dismiss_communications(call: Call) -> BulkResult | Response:
 
 def _start_bulk_run(call: Call, kind: RunKind, body: BulkSelection, note: str | None) -> Response:
     key = idempotency_key(call.request.headers)
+    if body.cause:
+        selectable_cause(body.cause, partial(situation.get_cause, call.deps.ledger), body.operation)
     selection = WorklistSelection(operation=body.operation, reason=body.reason, cause=body.cause, note=note)
     return started(call, start(call, selection, key, kind))
 

@@ -30,9 +30,16 @@ def get_outage(call: Call, outage_id: str) -> OutageView:
 def _view(call: Call, outage: Outage) -> OutageView:
     if not outage.is_open:
         return outage_view(outage, None)
-    deps = call.deps
-    incident, pace = deps.ledger.incidents.read(), get_pace(deps.ledger, deps.configuration)
-    return outage_view(outage, outage_queries.expected_end(outage, incident, pace, deps.configuration, deps.settings))
+    ledger, configuration = call.deps.ledger, call.deps.configuration
+    end = outage_queries.expected_end(
+        outage,
+        ledger.incidents.read(),
+        get_pace(ledger, configuration),
+        configuration,
+        call.deps.settings,
+        is_held=outage_queries.is_schedule_held(ledger),
+    )
+    return outage_view(outage, end)
 
 
 @handles(routes.AFFECTED)
@@ -40,6 +47,8 @@ def export_affected(call: Call, outage_id: str) -> Response:
     """Return those that an outage has hit as a CSV file. `X-Next-Cursor` has the cursor of the rest."""
     query, deps = call.query, call.deps
     outage = outage_queries.get_outage(deps.ledger, outage_id)
-    start = cursors.decode_outcome_key(query.cursor, "affected", outage_id)
+    # Once its parts are merged, a cursor from before is no place any more.
+    listing = ("affected", outage_id, *outage.parts[:1])
+    start = cursors.decode_outcome_key(query.cursor, *listing)
     rows, key = outage_queries.list_affected(outage, deps.ledger, deps.manifests, query.limit, start)
-    return csv_response(affected_csv(rows), "affected.csv", cursors.encode(key, "affected", outage_id))
+    return csv_response(affected_csv(rows), "affected.csv", cursors.encode(key, *listing))

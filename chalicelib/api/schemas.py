@@ -432,7 +432,8 @@ class OutageView(ResponseModel, frozen=True):
     waiting any more. Of `hit` communications, the scan at `asOf` found `waiting`, `sent` (sent again, and may still
     arrive), `onWorklist` and `dismissed`; the others have `recovered`: the application does not list them any more.
     `overfull`: it hit more than are kept. `causes` are the ten most frequent, `runIds` the last 100 of `runCount`.
-    `expectedEnd` is when it may be settled, if the pace stays as it is; null if nothing is being accepted.
+    `expectedEnd` is when it may be settled, if the pace stays as it is; null if nothing is being accepted,
+    or while people hold the schedule.
     """
 
     outage_id: str

@@ -20,7 +20,9 @@ def parse_selection(body: bytes, configuration: Configuration, get_cause: GetCau
     """Return the selection in a JSON body; no body selects everything. InvalidRequest names the field at fault."""
     selection = _with_normal_times(parse_body(body, Selection))
     if selection.cause:
-        selection = _of_one_operation(selection, selectable_cause(selection.cause, get_cause))
+        # No other list is read then.
+        cause = selectable_cause(selection.cause, get_cause, selection.operation)
+        selection = msgspec.structs.replace(selection, operation=cause.operation)
     for number, primary_id in enumerate(selection.primary_ids or ()):
         check_primary_id(primary_id, f"primaryIds[{number}]")
     if selection.prove and selection.cause is None:
@@ -29,22 +31,20 @@ def parse_selection(body: bytes, configuration: Configuration, get_cause: GetCau
     return selection
 
 
-def selectable_cause(cause_id: str, get_cause: GetCause) -> KnownCause:
-    """Return the cause that a request names. InvalidRequest if it is not known, or adds up several."""
+def selectable_cause(cause_id: str, get_cause: GetCause, operation: str | None = None) -> KnownCause:
+    """Return the cause that a request names, perhaps with an operation.
+
+    InvalidRequest if it is not known, adds up several, or is of another operation.
+    """
     try:
         cause = get_cause(cause_id)
     except NotFound:
         raise InvalidRequest("cause: no scan of the last 24 hours has seen it; see GET /causes") from None
     if cause.folded:
         raise InvalidRequest("cause: it adds up many rare causes, so it cannot be selected; see GET /causes")
-    return cause
-
-
-def _of_one_operation(selection: Selection, cause: KnownCause) -> Selection:
-    """Return the selection with the operation of its cause, so that no other list is read."""
-    if selection.operation not in (None, cause.operation):
+    if operation not in (None, cause.operation):
         raise InvalidRequest(f"operation: the cause is one of {cause.operation}; leave operation out")
-    return msgspec.structs.replace(selection, operation=cause.operation)
+    return cause
 
 
 def _with_normal_times(selection: Selection) -> Selection:

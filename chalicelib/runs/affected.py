@@ -16,8 +16,9 @@ from chalicelib.runs.eligibility import Candidate
 # How many communications an outage keeps: their hashes take some 60 MB of the collector's memory.
 MOST = 500_000
 
-# In bytes: fewer are kept in memory, more in a file in Lambda's /tmp.
-_IN_MEMORY = 10_000_000
+# In bytes: fewer are kept in memory, more in a file in Lambda's /tmp. One scan writes no more than the last number: the
+# run's manifest needs the rest of the 512 MB there (AWS Lambda Developer Guide, "Lambda quotas").
+_IN_MEMORY, _LARGEST = 10_000_000, 150_000_000
 
 
 class AffectedWriter:
@@ -26,13 +27,14 @@ class AffectedWriter:
     Closing it deletes its temporary file.
     """
 
-    def __init__(self, outage: Outage | None, known: set[int]) -> None:
+    def __init__(self, outage: Outage | None, known: set[int], largest: int = _LARGEST) -> None:
         self.states: Counter[str] = Counter()
         self.new: Counter[str] = Counter()
         self.overfull = False
         self.file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 (closed by __exit__)
         self._began_at = outage.began_at if outage else None
         self._known = known
+        self._largest = largest
         self._listed: set[int] = set()
         self._added: set[int] = set()
 
@@ -51,14 +53,20 @@ class AffectedWriter:
             self._add(candidate.listed, digest)
 
     def _is_hit(self, candidate: Candidate) -> bool:
-        """Whether an outage of now has hit a communication: not if a person had it before."""
+        """Whether an outage of now has hit a communication: not if a person had it, or it was sent again, before."""
         state = candidate.state
-        if state is None or state.status not in (CommunicationStatus.MANUAL, CommunicationStatus.DISMISSED):
+        if state is None:
             return True
-        return self._began_at is not None and (state.manual_since or 0) >= self._began_at
+        if state.status in (CommunicationStatus.MANUAL, CommunicationStatus.DISMISSED):
+            since = state.manual_since or 0
+        elif candidate.cause:
+            return True
+        else:
+            since = state.history[-1].at if state.history else 0
+        return self._began_at is not None and since >= self._began_at
 
     def _add(self, listed: Communication, digest: int) -> None:
-        if len(self._known) + len(self._added) >= MOST:
+        if len(self._known) + len(self._added) >= MOST or self.file.tell() >= self._largest:
             self.overfull = True
             return
         self._added.add(digest)

@@ -29,7 +29,8 @@ def cause_of(listed: Communication, state: State | None) -> Cause | None:
     """Return why a listed communication is failing; None if it is not, as far as the ledger knows.
 
     That is one which was sent and may still arrive, or which somebody has dismissed. The application's answer to our
-    last POST says why; if there is none, the list does.
+    last POST says why; if there is none, the list does. Of what is on the worklist, the list as it was then: there is
+    no other where the worklist is looked through.
     """
     if state is None:
         return Cause(operation=listed.operation, kind=CauseKind.UNTRIED, reason=listed.failure_reason)
@@ -37,7 +38,8 @@ def cause_of(listed: Communication, state: State | None) -> Cause | None:
     if kind is None:
         return None
     died = kind == CauseKind.UNKNOWN and state.answer is None
-    reason = OutcomeReason.DIED_WHILE_SENDING if died else state.reason or state.failure_reason or listed.failure_reason
+    listed_reason = None if state.status == CommunicationStatus.MANUAL else listed.failure_reason
+    reason = OutcomeReason.DIED_WHILE_SENDING if died else state.reason or state.failure_reason or listed_reason
     return Cause(operation=listed.operation, kind=kind, reason=reason)
 
 

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from chalicelib import run_ids
+from chalicelib import run_ids, times
 from chalicelib.application.config import Configuration
 from chalicelib.errors import ConfigurationError, ExecutionNameTaken
 from chalicelib.executions import Executions
@@ -84,12 +84,12 @@ def _look(
     count_worklist: Callable[[], int],
 ) -> None:
     """Look at what fails for the schedule, which may start no run now."""
-    scan_id = run_ids.for_schedule(event["id"], event["time"])
-    with Watch(scan_id, Trigger.SCHEDULE, ledger, manifests, count_worklist) as watch:
+    run = start.scheduled_run(run_ids.for_schedule(event["id"], event["time"]), times.parse_iso(event["time"]))
+    with Watch(run, ledger, manifests, count_worklist) as watch:
         try:
             make_collector().look(watch)
         except ConfigurationError as error:
-            logs.log_error(error, scan_id)  # The next run tells people.
+            logs.log_error(error, run.run_id)  # The next run tells people.
 
 
 def _emit_metrics(run: Run | None, worklist_size: int, ledger: Ledger, settings: Settings) -> None:
@@ -112,7 +112,7 @@ def collect_run(
     NotificationFailed if SNS refuses the mail; the run and its turn have ended by then.
     """
     selection = manifests.read_selection(run.selection, Selection) if run.selection else Selection()
-    with Watch(run.run_id, run.trigger, ledger, manifests, count_worklist) as watch:
+    with Watch(run, ledger, manifests, count_worklist) as watch:
         run = _collect(run, selection, make_collector, watch, ledger, settings)
     if run.trigger == Trigger.SCHEDULE and run.status == RunStatus.EMPTY:
         _end_empty(run, ledger, settings, notify)

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from chalicelib.application.config import Configuration
-from chalicelib.errors import NotFound
+from chalicelib.errors import ManifestLost, NotFound, RunNotFound
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.claims import State
 from chalicelib.manifests import Manifests
-from chalicelib.models import Affected, Communication, Incident, Outage
+from chalicelib.models import Affected, Communication, Incident, Outage, RunStatus
 from chalicelib.runs import cost
 from chalicelib.runs.affected import digest_of, state_of
 from chalicelib.runs.outages import is_trouble
@@ -45,13 +45,20 @@ def get_outage(ledger: Ledger, outage_id: str) -> Outage:
 
 
 def expected_end(
-    outage: Outage, incident: Incident | None, pace: PaceState, configuration: Configuration, settings: Settings
+    outage: Outage,
+    incident: Incident | None,
+    pace: PaceState,
+    configuration: Configuration,
+    settings: Settings,
+    *,
+    is_held: bool,
 ) -> int | None:
     """Return when an outage may be settled (milliseconds since 1970) if the pace stays as it is.
 
     None if it is settled, or while nobody can know. What waits is sent first, and has a cool-down to arrive in.
     """
-    if not outage.is_open or (outage.over_at is None and is_trouble(incident)):
+    is_in_trouble = outage.over_at is None and is_trouble(incident)
+    if not outage.is_open or is_in_trouble or is_held:
         return None
     post_ms = pace.pace.usual_ms or cost.ASSUMED_POST_MS
     seconds = cost.seconds_left(outage.waiting, pace.within(settings), post_ms, pace.lasting_per_second)
@@ -59,16 +66,30 @@ def expected_end(
     return (pace.blocked_until or pace.now) + round(seconds * 1000) + cool_down
 
 
+def is_schedule_held(ledger: Ledger) -> bool:
+    """Whether people keep the schedule from running: it is paused, or its run waits for approval."""
+    if ledger.schedule.paused():
+        return True
+    holder, _ = ledger.schedule.lock_holder()
+    try:
+        return bool(holder) and ledger.runs.read(holder).status == RunStatus.AWAITING_APPROVAL
+    except RunNotFound:
+        return False
+
+
 def list_affected(
     outage: Outage, ledger: Ledger, manifests: Manifests, size: int, start: AffectedKey
 ) -> tuple[list[AffectedRow], AffectedKey | None]:
     """Return at most `size` of those that an outage has hit, and where the next page begins (None: this is the last).
 
-    Each is as the ledger knows it now, and as the last scan found it.
+    Each is as the ledger knows it now, and as the last scan found it. NotFound if the bucket has deleted what it hit.
     """
-    found = list(itertools.islice(_affected_from(outage, manifests, start), size + 1))
+    try:
+        found = list(itertools.islice(_affected_from(outage, manifests, start), size + 1))
+        listed = manifests.read_listed(outage.listed) if outage.listed else set()
+    except ManifestLost:
+        raise NotFound("the bucket has deleted whom this outage hit; it keeps that for 90 days") from None
     affected = [each for _, each in found[:size]]
-    listed = manifests.read_listed(outage.listed) if outage.listed else set()
     return _rows(affected, listed, ledger), found[size][0] if len(found) > size else None
 
 

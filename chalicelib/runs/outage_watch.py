@@ -1,13 +1,15 @@
 """Watches a scan of the schedule for outages: whether one begins, goes on or is settled, and whom it hits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 import msgspec
 
+from chalicelib.errors import ManifestLost
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.situations import KnownCause, ScanPoint
 from chalicelib.manifests import Manifests
-from chalicelib.models import Affected, Notification, Outage, OutageCause
+from chalicelib.models import Affected, Incident, Notification, Outage, OutageCause, Run, Trigger
 from chalicelib.notifications import outage_mails
 from chalicelib.runs import outages
 from chalicelib.runs.affected import AffectedWriter, digests_of
@@ -18,25 +20,33 @@ from chalicelib.runs.tally import Snapshot
 # How many of the newest runs a scan looks at, to find those that have taken place in an outage since the last one.
 _RUNS = 50
 
+# In how many objects an outage keeps whom it has hit. With a scan each minute, an outage of a week would have ten
+# thousand: more than the 400 KB of its item, and each scan would have to read them all.
+_PARTS = 50
+
 
 class OutageWatch:
-    """Watches one scan, that of the run `scan`, for the outage that is open or that begins with it."""
+    """Watches the scan of a run for the outage that is open or that begins with it."""
 
-    def __init__(self, scan: str, ledger: Ledger, manifests: Manifests) -> None:
-        self._scan = scan
+    def __init__(self, run: Run, ledger: Ledger, manifests: Manifests) -> None:
+        self._run = run
         self._ledger = ledger
         self._manifests = manifests
         self._newest = ledger.outages.newest()
         self._open = self._newest if self._newest and self._newest.is_open else None
+        self._lost: set[str] = set()  # the parts that the bucket has deleted, after 90 days
         self._affected = AffectedWriter(self._open, digests_of(self._members()))
 
     def close(self) -> None:
         """Delete the temporary file."""
         self._affected.close()
 
-    def _members(self) -> list[Affected]:
-        parts = self._open.parts if self._open else []
-        return [affected for part in parts for _, affected in self._manifests.read_affected(part)]
+    def _members(self) -> Iterator[Affected]:
+        for part in self._open.parts if self._open else ():
+            try:
+                yield from (affected for _, affected in self._manifests.read_affected(part))
+            except ManifestLost:
+                self._lost.add(part)
 
     def look_at(self, candidate: Candidate) -> None:
         """Note a communication that the scan has listed."""
@@ -48,16 +58,16 @@ class OutageWatch:
         One write counts. What is put into the bucket before it is of no use to anybody without it.
         """
         seen, usual = self._seen(snapshot), outages.usual_failures(self._at_usual_times(earlier))
-        outage = outages.observe(self._newest, seen, self._ledger.incidents.read(), usual)
+        outage = outages.observe(self._newest, seen, self._incident(), usual)
         if outage is None or outage == self._newest:
             return
         outage = self._keep_affected(outage, complete=seen.complete)
-        outage = outages.with_runs(outage, self._runs_since(outage))
+        outage = outages.with_runs(outage, self._further_runs(outage))
         self._ledger.outages.write(outage, self._newest, _mail(outage, self._open))
 
     def _at_usual_times(self, scans: Iterable[ScanPoint]) -> list[int]:
         """Return how many failed in each of the complete scans outside of the last outage."""
-        complete = (scan for scan in scans if scan.complete and scan.run_id != self._scan)
+        complete = (scan for scan in scans if scan.complete and scan.run_id != self._run.run_id)
         return [scan.failing for scan in complete if not self._is_in_last_outage(scan.at)]
 
     def _is_in_last_outage(self, at: int) -> bool:
@@ -67,8 +77,9 @@ class OutageWatch:
     def _seen(self, snapshot: Snapshot) -> Seen:
         affected, failing = self._affected, [_failing(cause) for cause in snapshot.causes]
         return Seen(
-            scan=self._scan,
-            at=snapshot.at,
+            scan=self._run.run_id,
+            # Not the time of the scan: if AWS delivers an event twice at once, both collectors begin the same outage.
+            at=self._run.requested_at,
             complete=not snapshot.unfinished,
             failing=sum(cause.most for cause in failing),
             new=affected.new,
@@ -82,18 +93,41 @@ class OutageWatch:
         grows = outage.over_at is None and self._affected.new.total()
         if grows:
             key = self._manifests.put_affected(outage.outage_id, self._affected.file)
-            outage = msgspec.structs.replace(outage, parts=[*outage.parts, key])
+            parts = [part for part in (*outage.parts, key) if part not in self._lost]
+            outage = msgspec.structs.replace(outage, parts=self._few(outage.outage_id, parts))
         still = self._affected.listed(with_new=bool(grows))
         if not complete and outage.listed:
             still |= self._manifests.read_listed(outage.listed)
         listed = self._manifests.put_listed(outage.outage_id, still)
         return msgspec.structs.replace(outage, listed=listed)
 
-    def _runs_since(self, outage: Outage) -> list[str]:
-        """Return the ids of the runs that were begun in an outage since its last scan, oldest first."""
-        since = self._open.scanned_at if self._open else outage.began_at
+    def _few(self, outage_id: str, parts: list[str]) -> list[str]:
+        return parts if len(parts) <= _PARTS else [self._manifests.merge_affected(outage_id, parts)]
+
+    @cached_property
+    def _runs(self) -> list[Run]:
+        """The newest runs, newest first, without the one of this scan: if it finds nothing, it is deleted."""
         runs, _ = self._ledger.runs.page(_RUNS)
-        return [run.run_id for run in reversed(runs) if since <= run.requested_at < outage.scanned_at]
+        return [run for run in runs if run.run_id != self._run.run_id]
+
+    def _incident(self) -> Incident | None:
+        """Return the incident that the last scheduled run met, since its end. None if that went well.
+
+        The one that people know of may have begun long before in another kind, and ends hours after it has returned.
+        """
+        known = self._ledger.incidents.read()
+        if known is None:
+            return None
+        last = next((run for run in self._runs if run.trigger == Trigger.SCHEDULE and run.closed), None)
+        if last is None or last.incident is None:
+            return None
+        return msgspec.structs.replace(known, kind=last.incident, since=last.ended_at or known.since)
+
+    def _further_runs(self, outage: Outage) -> list[str]:
+        """Return the ids of the runs that took place in an outage and that it does not have yet, oldest first."""
+        known, began_at = set(outage.run_ids), outage.began_at
+        in_it = (run.run_id for run in reversed(self._runs) if run.ended_at is None or run.ended_at >= began_at)
+        return [run_id for run_id in in_it if run_id not in known]
 
 
 def _mail(outage: Outage, before: Outage | None) -> Notification | None:

@@ -23,8 +23,16 @@ _SCANS = 4
 # How many causes and runs an outage keeps.
 _CAUSES, _RUNS = 10, 100
 
-# Incidents that are about single communications, about us, or what people decided: no outage of the application's.
-_NO_OUTAGE = (RunStatus.PARTIAL, RunStatus.DECLINED, policy.WORKLIST, policy.NEVER_STARTED, policy.UNREPORTED)
+# In milliseconds: failures that have been so many for that long are what is usual now. Otherwise an outage of an
+# application that has become worse for good would never end, and nobody would hear of the next one.
+_USUAL_AFTER = times.parse_duration("7d")
+
+# Incidents that are about single communications, about us, or about what people decided, and no outage of the
+# application's.
+_NO_OUTAGE = (
+    *(RunStatus.PARTIAL, RunStatus.DECLINED, RunStatus.FAILED),
+    *(policy.WORKLIST, policy.NEVER_STARTED, policy.UNREPORTED),
+)
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,14 +74,16 @@ def is_trouble(incident: Incident | None) -> bool:
 def observe(outage: Outage | None, seen: Seen, incident: Incident | None, usual: int | None) -> Outage | None:
     """Return the outage after a scan: the open one, one that begins now, or None. The same scan changes it once.
 
-    `outage` is the newest one. `usual` is how many failed before this scan; an open outage keeps its own number.
+    `outage` is the newest one. `incident` is that which the last scheduled run met. `usual` is how many failed before
+    this scan; an open outage keeps its own number. Only a complete scan can tell that an outage is over.
     """
     if outage is None or outage.settled_at:
         outage = _begin(seen, incident, usual, after=outage.settled_at if outage and outage.settled_at else 0)
     if outage is None or outage.scan == seen.scan:
         return outage
-    goes_on = is_trouble(incident) or have_risen(seen.failing, outage.usual, part=0.5)
-    over_at = None if goes_on else outage.over_at or seen.at
+    is_new = seen.at - outage.began_at < _USUAL_AFTER
+    goes_on = is_trouble(incident) or (is_new and have_risen(seen.failing, outage.usual, part=0.5))
+    over_at = None if goes_on else outage.over_at or (seen.at if seen.complete else None)
     return _settled(_counted(msgspec.structs.replace(outage, over_at=over_at), seen), seen)
 
 
@@ -82,7 +92,7 @@ def _begin(seen: Seen, incident: Incident | None, usual: int | None, after: int)
     if incident is not None and is_trouble(incident):
         began_at, reason = max(after + 1, min(incident.since, seen.at)), incident.kind
     elif have_risen(seen.failing, usual):
-        began_at, reason = seen.at, FAILURES_ROSE
+        began_at, reason = max(after + 1, seen.at), FAILURES_ROSE
     else:
         return None
     return Outage(outage_id=_outage_id(began_at), began_at=began_at, reason=reason, usual=usual)
@@ -110,7 +120,7 @@ def _counted(outage: Outage, seen: Seen) -> Outage:
         waiting=outage.waiting + added,
         by_operation=dict(Counter(outage.by_operation) + Counter(new)),
         causes=outage.causes if outage.over_at else most_frequent([*outage.causes, *seen.causes]),
-        overfull=outage.overfull or seen.overfull,
+        overfull=outage.overfull or (seen.overfull and not outage.over_at),
     )
     if not seen.complete:
         return outage

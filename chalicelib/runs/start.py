@@ -74,6 +74,17 @@ def begin(event: dict[str, Any], ledger: Ledger, executions: Executions) -> Run 
     return begin_scheduled(run_ids.for_schedule(event["id"], event["time"]), ledger, executions)
 
 
+def scheduled_run(run_id: str, requested_at: int) -> Run:
+    """Return a run of the schedule, as it is before it has done anything."""
+    return Run(
+        run_id=run_id,
+        trigger=Trigger.SCHEDULE,
+        requested_by=Trigger.SCHEDULE.value,
+        status=RunStatus.COLLECTING,
+        requested_at=requested_at,
+    )
+
+
 def begin_scheduled(run_id: str, ledger: Ledger, executions: Executions) -> Run | None:
     """Return the scheduled run to collect for.
 
@@ -84,13 +95,7 @@ def begin_scheduled(run_id: str, ledger: Ledger, executions: Executions) -> Run 
         return None
     if not ledger.schedule.acquire_lock(run_id) and not _take_over_lock(run_id, ledger, executions):
         return None
-    run = Run(
-        run_id=run_id,
-        trigger=Trigger.SCHEDULE,
-        requested_by=Trigger.SCHEDULE.value,
-        status=RunStatus.COLLECTING,
-        requested_at=ledger.clock(),
-    )
+    run = scheduled_run(run_id, ledger.clock())
     if ledger.runs.create(run):
         return run
     run = _collect_again(as_it_is(run, ledger), ledger)

@@ -7,7 +7,7 @@ import msgspec
 from chalicelib.application.config import Configuration
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.situations import ScanPoint, Situation
-from chalicelib.models import Incident, Outage, Outcome, Run, RunStatus
+from chalicelib.models import Incident, Outage, Outcome, Run, RunStatus, Trigger
 from chalicelib.runs.outage_queries import expected_end
 from chalicelib.runs.pace import PaceState, get_pace
 from chalicelib.runs.queries import Progress, progress_of
@@ -54,6 +54,8 @@ def get_summary(ledger: Ledger, configuration: Configuration, settings: Settings
     open_runs = ledger.runs.open_runs()
     newest = ledger.outages.newest()
     outage = newest if newest and newest.is_open else None
+    schedule = get_schedule(ledger, settings)
+    is_held = schedule.pause is not None or any(map(_holds_schedule, open_runs))
     return Summary(
         situation=situation,
         scans=_results(situation.scans if situation else (), runs, all_known=more is None),
@@ -61,11 +63,15 @@ def get_summary(ledger: Ledger, configuration: Configuration, settings: Settings
         under_way_count=len(open_runs),
         awaiting_approval=sum(run.status == RunStatus.AWAITING_APPROVAL for run in open_runs),
         incident=incident,
-        schedule=get_schedule(ledger, settings),
+        schedule=schedule,
         pace=pace,
         outage=outage,
-        outage_end=expected_end(outage, incident, pace, configuration, settings) if outage else None,
+        outage_end=expected_end(outage, incident, pace, configuration, settings, is_held=is_held) if outage else None,
     )
+
+
+def _holds_schedule(run: Run) -> bool:
+    return run.trigger == Trigger.SCHEDULE and run.status == RunStatus.AWAITING_APPROVAL
 
 
 def _results(points: Iterable[ScanPoint], runs: Sequence[Run], *, all_known: bool) -> list[ScanResult]:

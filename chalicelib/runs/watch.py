@@ -7,7 +7,7 @@ from typing import Self
 from chalicelib.application.config import Source
 from chalicelib.ledger import Ledger
 from chalicelib.manifests import Manifests
-from chalicelib.models import Trigger
+from chalicelib.models import Run, Trigger
 from chalicelib.runs import situation
 from chalicelib.runs.collection import Collection
 from chalicelib.runs.eligibility import Candidate
@@ -24,15 +24,13 @@ class Watch:
     a watch deletes its temporary file in the end.
     """
 
-    def __init__(
-        self, run_id: str, trigger: Trigger, ledger: Ledger, manifests: Manifests, count_worklist: Callable[[], int]
-    ) -> None:
-        self._run_id = run_id
+    def __init__(self, run: Run, ledger: Ledger, manifests: Manifests, count_worklist: Callable[[], int]) -> None:
+        self._run = run
         self._ledger = ledger
         self._count_worklist = count_worklist
         self._began = ledger.clock()
         self._relapses = RelapseCounter(ledger.relapses)
-        self._tally = Tally() if trigger == Trigger.SCHEDULE else None
+        self._tally = Tally() if run.trigger == Trigger.SCHEDULE else None
         self._snapshot: Snapshot | None = None
         self._outage: OutageWatch | None = None
         if self._tally:
@@ -43,10 +41,10 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         if self._outage:
-            self._outage.close()
+            self._isolated(self._outage.close)
 
     def _watch_outage(self, manifests: Manifests) -> None:
-        self._outage = OutageWatch(self._run_id, self._ledger, manifests)
+        self._outage = OutageWatch(self._run, self._ledger, manifests)
 
     def look_at(self, candidate: Candidate) -> None:
         """Look at a communication that the scan has listed."""
@@ -79,13 +77,13 @@ class Watch:
             self._outage.note(snapshot, known.scans if known else ())
 
     def _note_situation(self, snapshot: Snapshot) -> None:
-        situation.note_scan(self._run_id, snapshot, self._count_worklist, self._ledger)
+        situation.note_scan(self._run.run_id, snapshot, self._count_worklist, self._ledger)
 
     def _isolated(self, call: Callable[[], None]) -> bool:
         """Make a call, and return whether it succeeded. Its error is logged."""
         try:
             call()
         except Exception as error:  # noqa: BLE001 (whatever it is: mails and the schedule must not wait for numbers)
-            logs.log_error(error, self._run_id)
+            logs.log_error(error, self._run.run_id)
             return False
         return True

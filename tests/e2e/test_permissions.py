@@ -256,7 +256,7 @@ def _report_unrecorded_batch(system, ledger, manifests) -> None:
 
 
 def _use_the_api(system, operator) -> None:
-    """Make all calls of the API about the worklist, the runs, the schedule and the pace."""
+    """Make all calls of the API about the worklist, the runs, outages, the schedule and the pace."""
     bad = create_failed(system, "emails", 1, recipient="nobody")[0]
     wait_for_end(system, operator, start_run(system, operator, operation="send.email", primaryIds=[bad]))
     path = f"/communications/{ids.encode_id('send.email', bad)}"
@@ -277,6 +277,10 @@ def _use_the_api(system, operator) -> None:
     ):
         answer = system.call(method, where, operator, **({} if body is None else {"json": body}))
         assert answer.status_code == 200, (where, answer.text)
+    for outage in system.call("GET", "/outages", operator).json()["outages"]:
+        assert outage["reason"] == "listing"
+        answer = system.call("GET", f"/outages/{outage['outageId']}/affected.csv", operator)
+        assert len(answer.text.splitlines()) == 1 + outage["hit"]
     selection = {"operation": "send.email", "primaryIds": [bad], "includeManual": True}
     preview = selection | {"dryRun": True}
     wait_until(

@@ -97,6 +97,15 @@ def test_on_the_worklist_the_code_of_the_list_is_kept(communications, reason, ki
     assert cause_on_worklist(state) == cause_of(listed(failure_reason="another"), state) == cause(kind, code)
 
 
+def test_a_code_that_the_list_gives_since_then_is_another_cause_nowhere(communications):
+    """An earlier version has not kept it, or the source had no `failure_reason`. Otherwise `GET /causes` would name a
+    cause that nothing on the worklist has.
+    """
+    assert communications.move_to_worklist(listed(failure_reason=None), "run#0", "expired")
+    state = communications.read([listed()])["send.email", "7"]
+    assert cause_of(listed(), state) == cause_on_worklist(state) == cause(CauseKind.EXPIRED)
+
+
 def test_a_rejected_one_keeps_its_code_on_the_worklist(communications, tried):
     tried(CommunicationRejected.__name__, "invalid_address")
     assert communications.move_to_worklist(listed(NOON + 1), "run#0", "invalid_address")

@@ -9,7 +9,14 @@ import pytest
 from chalicelib.api import causes, communications
 from chalicelib.api.ids import encode_id
 from chalicelib.api.parsing import parse_query
-from chalicelib.api.schemas import CausesQuery, CausesView, CommunicationsQuery, ExportQuery
+from chalicelib.api.schemas import (
+    BulkDismissal,
+    BulkRetry,
+    CausesQuery,
+    CausesView,
+    CommunicationsQuery,
+    ExportQuery,
+)
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import InvalidRequest, NotFound
 from chalicelib.ledger.claims import Rules
@@ -199,6 +206,26 @@ def test_a_cause_that_cannot_be_listed_is_refused(ledger, query, error):
     with pytest.raises(InvalidRequest) as caught:
         communications._page(FakeCall(ledger, query=parse_query(query, CommunicationsQuery)))
     assert str(caught.value).startswith(error)
+
+
+@pytest.mark.usefixtures("seen")
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"cause": "f" * 16}, "cause: no scan of the last 24 hours has seen it; see GET /causes"),
+        ({"cause": OTHER.id}, "cause: it adds up many rare causes"),
+        ({"cause": REJECTED.id, "operation": "send.sms"}, "operation: the cause is one of send.email"),
+    ],
+)
+def test_a_cause_that_nothing_can_have_starts_no_bulk_run(ledger, body, error):
+    """It would find nothing, and nobody would hear of it."""
+    for handler, request in (
+        (communications.retry_communications, BulkRetry(every=True, **body)),
+        (communications.dismiss_communications, BulkDismissal(every=True, note="gone", **body)),
+    ):
+        with pytest.raises(InvalidRequest) as caught:
+            handler(FakeCall(ledger, body=request))
+        assert str(caught.value).startswith(error)
 
 
 # -- POST /reprocess with a cause

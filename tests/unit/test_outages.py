@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.ledger.claims import State
+from chalicelib.ledger.claims import HistoryEntry, State
 from chalicelib.manifests import Manifests
 from chalicelib.models import (
     CauseKind,
@@ -76,12 +76,14 @@ def test_trouble_of_a_run_begins_an_outage_when_it_began():
     assert (outage.reason, outage.began_at) == ("nothing_accepted", NOON)
 
 
-@pytest.mark.parametrize("kind", ["partial", "declined", "worklist", "never_started", "unreported", "hand:olga"])
-def test_what_is_about_single_communications_about_us_or_was_decided_is_no_outage(kind):
+@pytest.mark.parametrize(
+    "kind", ["partial", "worklist", "never_started", "unreported", "failed", "declined", "hand:olga"]
+)
+def test_what_is_about_single_communications_or_about_us_or_decided_is_no_outage(kind):
     assert observe(None, seen(1, 3, new=3), incident(kind), usual=5) is None
 
 
-@pytest.mark.parametrize("kind", ["listing", "misconfigured:http_401", "overloaded", "nothing_accepted", "failed"])
+@pytest.mark.parametrize("kind", ["listing", "misconfigured:http_401", "overloaded", "nothing_accepted"])
 def test_what_is_about_the_application_is_an_outage(kind):
     assert observe(None, seen(1, 0), incident(kind), usual=5).reason == kind
 
@@ -103,6 +105,12 @@ def test_what_fails_after_its_end_is_not_hit_by_it():
     outage = observe(None, seen(1, 60, new=60), None, usual=5)
     outage = observe(outage, seen(2, 4, waiting=3, new=4), None, usual=5)
     assert (outage.over_at, outage.hit, outage.waiting) == (NOON + 2 * QUARTER, 60, 3)
+
+
+def test_what_is_too_much_after_its_end_is_not_missing_in_it():
+    outage = observe(None, seen(1, 60, new=60), None, usual=5)
+    assert not observe(outage, seen(2, 4, waiting=4, overfull=True), None, usual=5).overfull
+    assert observe(outage, seen(2, 60, new=9, overfull=True), None, usual=5).overfull
 
 
 def test_trouble_before_it_is_settled_belongs_to_it():
@@ -135,6 +143,26 @@ def test_an_incomplete_scan_settles_nothing_and_lets_nothing_recover():
     outage = observe(None, seen(1, 60, new=60), None, usual=5)
     outage = observe(outage, seen(2, 0, complete=False), None, usual=5)
     assert (outage.waiting, outage.recovered, outage.settled_at) == (60, 0, None)
+
+
+def test_an_incomplete_scan_cannot_tell_that_an_outage_is_over():
+    """The next one of a run that a limit has stopped sees the rest of the list only."""
+    outage = observe(None, seen(1, 60, new=60), None, usual=5)
+    outage = observe(outage, seen(2, 0, complete=False, new=3), None, usual=5)
+    assert (outage.over_at, outage.hit) == (None, 63)
+    outage = observe(outage, seen(3, 0, waiting=3), None, usual=5)
+    assert outage.over_at == NOON + 3 * QUARTER
+    assert observe(outage, seen(4, 0, complete=False), None, usual=5).over_at == outage.over_at
+
+
+def test_failures_that_stay_for_a_week_are_usual_then():
+    """Otherwise the outage would never end, and nobody would hear of the next one."""
+    outage = observe(None, seen(1, 60, new=60), None, usual=5)
+    outage = observe(outage, seen(24 * 4 * 7, 60, waiting=60), None, usual=5)
+    assert outage.over_at is None
+    over = observe(outage, seen(24 * 4 * 7 + 1, 60, waiting=60), None, usual=5)
+    assert over.over_at == over.scanned_at
+    assert observe(outage, seen(24 * 4 * 7 + 1, 60), incident(), usual=5).over_at is None
 
 
 def test_one_scan_counts_once():
@@ -192,7 +220,7 @@ def test_runs_are_bounded_and_counted():
 # -- whom it has hit
 
 
-def candidate(primary_id, status=None, manual_since=None, answer="ApplicationError"):
+def candidate(primary_id, status=None, manual_since=None, answer="ApplicationError", tried_at=NOON):
     listed = Communication(operation="send.email", primary_id=primary_id, listed_at=NOON, since=NOON - HOUR)
     state = None
     if status:
@@ -203,6 +231,7 @@ def candidate(primary_id, status=None, manual_since=None, answer="ApplicationErr
             answer=answer,
             until=NOON if status == "accepted" else 0,
             manual_since=manual_since,
+            history=[HistoryEntry(owner="run#0", at=tried_at, answer=answer)],
         )
     return Candidate(None, listed, state, None)
 
@@ -226,6 +255,25 @@ def test_what_went_to_the_worklist_in_an_outage_was_hit_by_it():
         affected.add(candidate("before", "manual", NOON - 1))
         affected.add(candidate("since", "manual", NOON))
     assert affected.new == {"send.email": 1}
+
+
+def test_what_was_sent_before_an_outage_and_may_still_arrive_was_not_hit():
+    sent = candidate("sent", "accepted", answer="accepted", tried_at=NOON - 1)
+    for outage in (None, OPEN):
+        with closing(AffectedWriter(outage, set())) as affected:
+            affected.add(sent)
+        assert not affected.new
+    with closing(AffectedWriter(OPEN, set())) as affected:
+        affected.add(candidate("sent-since", "accepted", answer="accepted", tried_at=NOON))
+    assert affected.new == {"send.email": 1}
+
+
+def test_a_scan_writes_no_more_than_the_disk_can_hold():
+    with closing(AffectedWriter(None, set(), largest=200)) as affected:
+        for number in range(100):
+            affected.add(candidate(f"id-{number}"))
+        assert affected.file.tell() < 300
+    assert (affected.overfull, 2 <= affected.new.total() <= 4) == (True, True)
 
 
 def test_those_that_it_knows_are_counted_once_by_what_became_of_them():

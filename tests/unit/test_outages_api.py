@@ -18,7 +18,7 @@ from chalicelib.manifests import Manifests
 from chalicelib.models import CauseKind, Communication, Incident, Outage, OutageCause, Task
 from chalicelib.runs.affected import AffectedWriter, digest_of
 from chalicelib.runs.eligibility import Candidate
-from tests.fakes import HOUR, NOON, FakeCall
+from tests.fakes import HOUR, NOON, FakeCall, make_run
 
 CONFIGURATION = Configuration(
     sources=[Source(operation="send.email", list="https://a.example", cool_down="1h")],
@@ -103,6 +103,20 @@ def test_nobody_can_know_the_end_while_nothing_is_accepted(ledger, make_call):
     ledger.outages.write(OUTAGE, None)
     ledger.incidents.write(Incident(kind="nothing_accepted", since=NOON, notified_at=NOON))
     assert outages.get_outage(make_call(), OUTAGE.outage_id).expected_end is None
+
+
+def test_nobody_can_know_the_end_while_the_schedule_is_paused(ledger, make_call):
+    ledger.outages.write(OUTAGE, None)
+    ledger.schedule.pause("olga")
+    assert outages.get_outage(make_call(), OUTAGE.outage_id).expected_end is None
+
+
+@pytest.mark.parametrize(("status", "known"), [("awaiting_approval", False), ("running", True)])
+def test_nobody_can_know_the_end_while_a_scheduled_run_waits_for_approval(ledger, make_call, status, known):
+    ledger.outages.write(OUTAGE, None)
+    ledger.runs.create(make_run("scheduled", trigger="schedule", status=status))
+    ledger.schedule.acquire_lock("scheduled")
+    assert (outages.get_outage(make_call(), OUTAGE.outage_id).expected_end is not None) == known
 
 
 def test_a_settled_outage_has_no_expected_end(ledger, make_call):
@@ -198,6 +212,29 @@ def test_a_long_file_comes_in_pages(ledger, manifests, make_call, size):
 def test_an_outage_that_has_hit_nobody_has_an_empty_file(ledger, make_call):
     ledger.outages.write(OUTAGE, None)
     assert rows(outages.export_affected(make_call(query=query(AffectedQuery)), OUTAGE.outage_id)) == []
+
+
+def test_a_cursor_from_before_the_parts_were_merged_is_refused(ledger, manifests, make_call):
+    """It would leave somebody out."""
+    parts = [hit(manifests, *ids)[0] for ids in ("ab", "cd")]
+    before = msgspec.structs.replace(OUTAGE, parts=parts)
+    ledger.outages.write(before, None)
+    first = outages.export_affected(make_call(query=query(AffectedQuery, limit=2)), OUTAGE.outage_id)
+    merged = msgspec.structs.replace(before, parts=[manifests.merge_affected("o", parts)], scan="next")
+    assert ledger.outages.write(merged, before)
+    again = query(AffectedQuery, limit=2, cursor=first.headers["X-Next-Cursor"])
+    with pytest.raises(InvalidRequest, match="start again without a cursor"):
+        outages.export_affected(make_call(query=again), OUTAGE.outage_id)
+    everybody = outages.export_affected(make_call(query=query(AffectedQuery)), OUTAGE.outage_id)
+    assert "".join(row["primaryId"] for row in rows(everybody)) == "abcd"
+
+
+@pytest.mark.parametrize("gone", ["hit", "listed"])
+def test_whom_it_hit_is_not_found_once_the_bucket_has_deleted_it(ledger, manifests, make_call, gone):
+    keys = {"hit": hit(manifests, "a")[0], "listed": manifests.put_listed("o", {1})} | {gone: "outages/o/gone"}
+    ledger.outages.write(msgspec.structs.replace(OUTAGE, parts=[keys["hit"]], listed=keys["listed"]), None)
+    with pytest.raises(NotFound, match="90 days"):
+        outages.export_affected(make_call(query=query(AffectedQuery)), OUTAGE.outage_id)
 
 
 def test_a_cursor_beyond_what_was_hit_gives_no_error_of_the_service(ledger, manifests, make_call):
