@@ -29,6 +29,7 @@ class AffectedWriter:
     def __init__(self, outage: Outage | None, known: set[int]) -> None:
         self.states: Counter[str] = Counter()
         self.new: Counter[str] = Counter()
+        self.new_states: Counter[str] = Counter()
         self.overfull = False
         self.file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 (closed by __exit__)
         self._began_at = outage.began_at if outage else None
@@ -48,7 +49,7 @@ class AffectedWriter:
                 self._listed.add(digest)
                 self.states[state_of(candidate.listed, candidate.state)] += 1
         elif digest not in self._added and self._is_hit(candidate):
-            self._add(candidate.listed, digest)
+            self._add(candidate, digest)
 
     def _is_hit(self, candidate: Candidate) -> bool:
         """Whether an outage of now has hit a communication: not if a person had it before."""
@@ -57,12 +58,14 @@ class AffectedWriter:
             return True
         return self._began_at is not None and (state.manual_since or 0) >= self._began_at
 
-    def _add(self, listed: Communication, digest: int) -> None:
+    def _add(self, candidate: Candidate, digest: int) -> None:
         if len(self._known) + len(self._added) >= MOST:
             self.overfull = True
             return
+        listed = candidate.listed
         self._added.add(digest)
         self.new[listed.operation] += 1
+        self.new_states[state_of(listed, candidate.state)] += 1
         affected = Affected(operation=listed.operation, primary_id=listed.primary_id, since=listed.since)
         self.file.write(msgspec.json.encode(affected) + b"\n")
 

@@ -68,7 +68,7 @@ def list_affected(
     found = list(itertools.islice(_affected_from(outage, manifests, start), size + 1))
     affected = [each for _, each in found[:size]]
     listed = manifests.read_listed(outage.listed) if outage.listed else set()
-    return _rows(affected, listed, ledger), found[size][0] if len(found) > size else None
+    return _rows(affected, listed, outage.scanned_at, ledger), found[size][0] if len(found) > size else None
 
 
 def _affected_from(outage: Outage, manifests: Manifests, start: AffectedKey) -> Iterator[tuple[AffectedKey, Affected]]:
@@ -78,9 +78,10 @@ def _affected_from(outage: Outage, manifests: Manifests, start: AffectedKey) -> 
             yield (number, position), affected
 
 
-def _rows(affected: Sequence[Affected], listed: set[int], ledger: Ledger) -> list[AffectedRow]:
-    now = ledger.clock()
-    known = [Communication(operation=each.operation, primary_id=each.primary_id, listed_at=now) for each in affected]
+def _rows(affected: Sequence[Affected], listed: set[int], listed_at: int, ledger: Ledger) -> list[AffectedRow]:
+    known = [
+        Communication(operation=each.operation, primary_id=each.primary_id, listed_at=listed_at) for each in affected
+    ]
     states = ledger.communications.read(known)
     rows = []
     for each, communication in zip(affected, known, strict=True):
