@@ -29,6 +29,9 @@ _requests: Counter[tuple[str, str, str, str, str]] = Counter()
 # Each fault's share of the requests.
 _shares = {"throttled": 0.0, "conflict": 0.0, "answer_lost": 0.0}
 _hits: Counter[str] = Counter()
+
+# How many times as often faults hit transactions, which are rare.
+_TRANSACTIONS_HIT = 10
 _random = random.Random(20261122)  # noqa: S311 (no secret)
 
 
@@ -92,7 +95,8 @@ def _refusal(operation: str, body: bytes) -> bytes | None:
 
 
 def _is_hit(fault: str, operation: str) -> bool:
-    hit = _random.random() < _shares[fault]
+    often = _TRANSACTIONS_HIT if operation == "TransactWriteItems" else 1
+    hit = _random.random() < _shares[fault] * often
     _hits[f"{fault} {operation}"] += hit
     return hit
 
