@@ -96,7 +96,13 @@ def prove_in_vain(system: System, number: int) -> list[str]:
 
 def _prove(system: System, token: str, cause: str) -> str:
     run_id = str(system.call("POST", "/reprocess", token, json={"cause": cause, "prove": True}).json()["runId"])
-    _wait(lambda: read_item(system, f"RUN#{run_id}", "RUN").get("status") in CLOSED, _PROOF_SECONDS)
+    approver = system.token("approver", "proofs")
+
+    def has_ended() -> bool:
+        approve_waiting_runs(system, approver)
+        return read_item(system, f"RUN#{run_id}", "RUN").get("status") in CLOSED
+
+    _wait(has_ended, _PROOF_SECONDS, pause=1)
     return run_id
 
 
