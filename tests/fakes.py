@@ -29,7 +29,16 @@ from chalicelib.ledger.claims import AlreadySettled, ClaimRefused, HistoryEntry,
 from chalicelib.ledger.pace import Pace
 from chalicelib.ledger.pace_feedback import refused
 from chalicelib.ledger.table import Table
-from chalicelib.ledger.worklist import Change, Decision, Refusal, Refuse, Worklist, WorklistEntry, with_decision
+from chalicelib.ledger.worklist import (
+    Change,
+    Decision,
+    Refusal,
+    Refuse,
+    Worklist,
+    WorklistEntry,
+    is_carried_out,
+    with_decision,
+)
 from chalicelib.manifests import ManifestWriter
 from chalicelib.models import (
     Batch,
@@ -196,6 +205,8 @@ class FakeWorklist(Worklist):
         entry = self.read(operation, primary_id)
         if entry is None:
             return Refusal.UNKNOWN
+        if is_carried_out(decision, entry):
+            return None
         refusal = refuse(entry)
         if refusal is None:
             self._communications._change(entry, change(entry) | with_decision(entry, decision))

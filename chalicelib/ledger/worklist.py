@@ -179,7 +179,7 @@ class Worklist:
         item = self._table.get(*key)
         while item:
             entry = _entry(item)
-            if _is_carried_out(decision, entry):
+            if is_carried_out(decision, entry):
                 return None  # Another collector of the bulk run, or one that died, has been here before.
             if refusal := refuse(entry):
                 return refusal
@@ -223,7 +223,7 @@ def _of(stay: Stay | None, decision: Decision) -> Decision:
     return msgspec.structs.replace(decision, run_id=stay.run_id, since=stay.since) if stay else decision
 
 
-def _is_carried_out(decision: Decision, entry: WorklistEntry) -> bool:
+def is_carried_out(decision: Decision, entry: WorklistEntry) -> bool:
     """Whether a bulk run has carried out its decision about a communication before."""
     if decision.run_id is None:
         return False

@@ -30,6 +30,7 @@ class AffectedWriter:
     def __init__(self, outage: Outage | None, known: set[int], largest: int = _LARGEST) -> None:
         self.states: Counter[str] = Counter()
         self.new: Counter[str] = Counter()
+        self.new_states: Counter[str] = Counter()
         self.overfull = False
         self.file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 (closed by __exit__)
         self._began_at = outage.began_at if outage else None
@@ -50,7 +51,7 @@ class AffectedWriter:
                 self._listed.add(digest)
                 self.states[state_of(candidate.listed, candidate.state)] += 1
         elif digest not in self._added and self._is_hit(candidate):
-            self._add(candidate.listed, digest)
+            self._add(candidate, digest)
 
     def _is_hit(self, candidate: Candidate) -> bool:
         """Whether an outage of now has hit a communication: not if a person had it, or it was sent again, before."""
@@ -65,12 +66,14 @@ class AffectedWriter:
             since = state.history[-1].at if state.history else 0
         return self._began_at is not None and since >= self._began_at
 
-    def _add(self, listed: Communication, digest: int) -> None:
+    def _add(self, candidate: Candidate, digest: int) -> None:
         if len(self._known) + len(self._added) >= MOST or self.file.tell() >= self._largest:
             self.overfull = True
             return
+        listed = candidate.listed
         self._added.add(digest)
         self.new[listed.operation] += 1
+        self.new_states[state_of(listed, candidate.state)] += 1
         affected = Affected(operation=listed.operation, primary_id=listed.primary_id, since=listed.since)
         self.file.write(msgspec.json.encode(affected) + b"\n")
 

@@ -90,7 +90,7 @@ def list_affected(
     except ManifestLost:
         raise NotFound("the bucket has deleted whom this outage hit; it keeps that for 90 days") from None
     affected = [each for _, each in found[:size]]
-    return _rows(affected, listed, ledger), found[size][0] if len(found) > size else None
+    return _rows(affected, listed, outage.scanned_at, ledger), found[size][0] if len(found) > size else None
 
 
 def _affected_from(outage: Outage, manifests: Manifests, start: AffectedKey) -> Iterator[tuple[AffectedKey, Affected]]:
@@ -100,9 +100,10 @@ def _affected_from(outage: Outage, manifests: Manifests, start: AffectedKey) -> 
             yield (number, position), affected
 
 
-def _rows(affected: Sequence[Affected], listed: set[int], ledger: Ledger) -> list[AffectedRow]:
-    now = ledger.clock()
-    known = [Communication(operation=each.operation, primary_id=each.primary_id, listed_at=now) for each in affected]
+def _rows(affected: Sequence[Affected], listed: set[int], listed_at: int, ledger: Ledger) -> list[AffectedRow]:
+    known = [
+        Communication(operation=each.operation, primary_id=each.primary_id, listed_at=listed_at) for each in affected
+    ]
     states = ledger.communications.read(known)
     rows = []
     for each, communication in zip(affected, known, strict=True):

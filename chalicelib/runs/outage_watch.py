@@ -83,6 +83,7 @@ class OutageWatch:
             complete=not snapshot.unfinished,
             failing=sum(cause.most for cause in failing),
             new=affected.new,
+            new_states=affected.new_states,
             causes=[cause for cause in failing if cause.most],
             overfull=affected.overfull,
             **affected.states,

@@ -23,11 +23,14 @@ _SCANS = 4
 # How many causes and runs an outage keeps.
 _CAUSES, _RUNS = 10, 100
 
+# What may have become of a member that is still listed.
+_STATES = ("waiting", "sent", "on_worklist", "dismissed")
+
 # In milliseconds: failures that have been so many for that long are what is usual now. Otherwise an outage of an
 # application that has become worse for good would never end, and nobody would hear of the next one.
 _USUAL_AFTER = times.parse_duration("7d")
 
-# Incidents that are about single communications, about us, or about what people decided, and no outage of the
+# Incidents that are about single communications, or about us, or about what people decided, and no outage of the
 # application's.
 _NO_OUTAGE = (
     *(RunStatus.PARTIAL, RunStatus.DECLINED, RunStatus.FAILED),
@@ -39,8 +42,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """What a scan has seen: of all that fails, and of what the open outage has hit.
 
     `failing` are those that wait to be sent. `new` are those that an outage of now has hit and that were not in it
-    before, by operation. The other four are about its members that the scan listed. `causes` counts by cause what
-    fails.
+    before, by operation, and `new_states` the same by what has become of them. The other four are about its members
+    that the scan listed. `causes` counts by cause what fails.
     """
 
     scan: str
@@ -48,6 +51,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool
     failing: int
     new: dict[str, int] = {}
+    new_states: dict[str, int] = {}
     waiting: int = 0
     sent: int = 0
     on_worklist: int = 0
@@ -109,27 +113,18 @@ def _counted(outage: Outage, seen: Seen) -> Outage:
     While it goes on, it hits whatever fails. An incomplete scan cannot tell what is not listed any more, so it only
     adds.
     """
-    new = {} if outage.over_at else seen.new
-    added = sum(new.values())
-    outage = msgspec.structs.replace(
+    new, new_states = ({}, {}) if outage.over_at else (seen.new, seen.new_states)
+    members = {name: getattr(seen if seen.complete else outage, name) for name in _STATES}
+    return msgspec.structs.replace(
         outage,
         scan=seen.scan,
         scanned_at=seen.at,
         most=max(outage.most, seen.failing),
-        hit=outage.hit + added,
-        waiting=outage.waiting + added,
+        hit=outage.hit + sum(new.values()),
         by_operation=dict(Counter(outage.by_operation) + Counter(new)),
         causes=outage.causes if outage.over_at else most_frequent([*outage.causes, *seen.causes]),
         overfull=outage.overfull or (seen.overfull and not outage.over_at),
-    )
-    if not seen.complete:
-        return outage
-    return msgspec.structs.replace(
-        outage,
-        waiting=seen.waiting + added,
-        sent=seen.sent,
-        on_worklist=seen.on_worklist,
-        dismissed=seen.dismissed,
+        **{name: number + new_states.get(name, 0) for name, number in members.items()},
     )
 
 

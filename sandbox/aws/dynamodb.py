@@ -75,13 +75,15 @@ class DynamoDb(BackgroundService):
                 f"DynamoDB's process has ended with status {status}, and its tables are gone: start again"
             )
 
-    def disturb(self, *, throttled: float = 0, answer_lost: float = 0) -> None:
+    def disturb(self, *, throttled: float = 0, conflict: float = 0, answer_lost: float = 0) -> Counter[str]:
         """Throttle this share of all requests from now on, and lose the answers to another share that is carried out.
 
-        What AWS's SDK does then is to repeat the request.
+        What AWS's SDK does then is to repeat the request. `conflict` is the share of updates that meet a transaction,
+        and of transactions that are cancelled because they meet another; these the SDK does not repeat. Returns how
+        often each fault has hit each operation so far. All faults hit transactions ten times as often.
         """
-        shares = {"throttled": throttled, "answer_lost": answer_lost}
-        self._http.request("PUT", f"{self.url}/_sandbox/faults", json=shares)
+        shares = {"throttled": throttled, "conflict": conflict, "answer_lost": answer_lost}
+        return Counter(self._http.request("PUT", f"{self.url}/_sandbox/faults", json=shares).json())
 
     def requests(self) -> Counter[IamRequest]:
         """Return the requests so far, as IAM sees them."""

@@ -2,7 +2,8 @@
 
 `python dynamodb_program.py <number of the listening socket>`. It ends when its stdin closes. `GET /_sandbox/requests`
 counts the requests so far by access key, operation, table, index and partitions. `PUT /_sandbox/faults` sets the shares
-of the requests that are throttled, and whose answer is lost although they were carried out.
+of the requests that are throttled, that meet a transaction, and whose answer is lost although they were carried out; it
+answers with how often each fault has hit.
 """
 
 import asyncio
@@ -26,7 +27,11 @@ _CREDENTIAL = re.compile(rb"Credential=([^/]+)/")
 _requests: Counter[tuple[str, str, str, str, str]] = Counter()
 
 # Each fault's share of the requests.
-_shares = {"throttled": 0.0, "answer_lost": 0.0}
+_shares = {"throttled": 0.0, "conflict": 0.0, "answer_lost": 0.0}
+_hits: Counter[str] = Counter()
+
+# How many times as often faults hit transactions, which are rare.
+_TRANSACTIONS_HIT = 10
 _random = random.Random(20261122)  # noqa: S311 (no secret)
 
 
@@ -36,7 +41,7 @@ async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
         await _lifespan(receive, send)
     elif scope["type"] == "http" and scope["path"] == "/_sandbox/faults":
         _shares.update(json.loads(await _body(receive)))
-        await _answer(send, b"{}")
+        await _answer(send, json.dumps(_hits).encode())
     elif scope["type"] == "http" and scope["path"] == "/_sandbox/requests":
         await _answer(send, json.dumps([[*key, count] for key, count in _requests.items()]).encode())
     elif scope["type"] == "http":
@@ -55,19 +60,45 @@ async def _lifespan(receive: ASGIReceiveCallable, send: ASGISendCallable) -> Non
 async def _pass_on(scope: Any, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
     """Record a request and pass it on to MiniStack, unless it is hit by a fault."""
     body = await _body(receive)
-    _record(dict(scope["headers"]), body)
-    if _random.random() < _shares["throttled"]:
-        await _answer(send, _error("ThrottlingException"), 400)
+    headers = dict(scope["headers"])
+    _record(headers, body)
+    operation = headers.get(b"x-amz-target", b"").decode().rpartition(".")[2]
+    refusal = _refusal(operation, body)
+    if refusal:
+        await _answer(send, refusal, 400)
         return
 
     async def replay() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    if _random.random() < _shares["answer_lost"]:
+    if _is_hit("answer_lost", operation):
         await ministack(scope, replay, _forget)
         await _answer(send, _error("InternalServerError"), 500)
     else:
         await ministack(scope, replay, send)
+
+
+def _refusal(operation: str, body: bytes) -> bytes | None:
+    """Return the error of a request that is hit by a fault before it is carried out.
+
+    One that meets an ongoing transaction is refused, and a transaction is cancelled with its reasons (Amazon DynamoDB
+    Developer Guide, "Transaction conflict handling in DynamoDB").
+    """
+    if _is_hit("throttled", operation):
+        return _error("ThrottlingException")
+    if operation == "UpdateItem" and _is_hit("conflict", operation):
+        return _error("TransactionConflictException")
+    if operation == "TransactWriteItems" and _is_hit("conflict", operation):
+        others = [{"Code": "None"}] * (len(json.loads(body)["TransactItems"]) - 1)
+        return _error("TransactionCanceledException", CancellationReasons=[{"Code": "TransactionConflict"}, *others])
+    return None
+
+
+def _is_hit(fault: str, operation: str) -> bool:
+    often = _TRANSACTIONS_HIT if operation == "TransactWriteItems" else 1
+    hit = _random.random() < _shares[fault] * often
+    _hits[f"{fault} {operation}"] += hit
+    return hit
 
 
 async def _body(receive: ASGIReceiveCallable) -> bytes:
@@ -83,8 +114,9 @@ async def _forget(_message: Any) -> None:
     """Drop a part of an answer."""
 
 
-def _error(name: str) -> bytes:
-    return json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{name}", "message": "a fault"}).encode()
+def _error(name: str, **fields: Any) -> bytes:
+    error = {"__type": f"com.amazonaws.dynamodb.v20120810#{name}", "message": "a fault"}
+    return json.dumps(error | fields).encode()
 
 
 def _record(headers: dict[bytes, bytes], body: bytes) -> None:

@@ -112,7 +112,17 @@ class Lambdas:
 
     def kill_one(self, function_name: str) -> bool:
         """Kill a process of a function in the middle of its work; return False if none is busy."""
-        return self._pool.kill_busy(function_name)
+        return self._pool.kill_busy(function_name) is not None
+
+    def kill_and_repeat(self, function_name: str) -> bool:
+        """Kill a process of a function in the middle of its work, and deliver its event again.
+
+        Return False if none is busy. Lambda may deliver an asynchronous event more than once.
+        """
+        event = self._pool.kill_busy(function_name)
+        if event:
+            self.invoke_async(find_function(function_name), event)
+        return bool(event)
 
     def processes(self, function_name: str | None = None) -> list[int]:
         """Return the ids of the running processes, of a function or of all."""

@@ -41,13 +41,14 @@ class Pool:
         with self._lock:
             return [each for each in self._busy + self._idle if function in (None, each.function.name)]
 
-    def kill_busy(self, function: str) -> bool:
-        """Kill a process of a function in the middle of its work; return False if none is busy."""
+    def kill_busy(self, function: str) -> bytes | None:
+        """Kill a process of a function in the middle of its work; return its event, None if none is busy."""
         with self._lock:
-            process = next((each for each in self._busy if each.function.name == function and each.pid), None)
-        if process:
-            process.kill()
-        return process is not None
+            busy = [each for each in self._busy if each.function.name == function and each.pid and each.payload]
+            event = busy[0].payload if busy else None
+        if busy:
+            busy[0].kill()
+        return event
 
     def close(self) -> None:
         """Refuse all calls from now on, kill all processes, and wait until they have exited."""

@@ -20,6 +20,7 @@ class FunctionProcess:
         self.function = server.function
         self.idle_since = time.monotonic()
         self.pid: int | None = None
+        self.payload = b""  # of the invocation that it is handling
         self._server = server
         self._logs = logs
         self._lock = threading.Lock()  # of `pid`, `_killed` and `_ended`
@@ -48,10 +49,14 @@ class FunctionProcess:
     def call(self, payload: bytes, request_id: str) -> InvocationResult:
         """Run the function once. After the function's timeout, the process is killed."""
         invocation = Invocation(self.function, payload, request_id)
+        self.payload = payload
         self._api.submit(invocation)
-        while (remaining := invocation.remaining()) > 0:
-            with suppress(TimeoutError):
-                return invocation.future.result(min(remaining, self.function.timeout))
+        try:
+            while (remaining := invocation.remaining()) > 0:
+                with suppress(TimeoutError):
+                    return invocation.future.result(min(remaining, self.function.timeout))
+        finally:
+            self.payload = b""
         self.kill()
         return _timed_out(request_id, self.function.timeout)
 

@@ -1,7 +1,9 @@
 """What people do during the experiment: they request runs and approve them, work on the worklist, and pause."""
 
+import itertools
 import random
 import threading
+from collections import Counter
 from http import HTTPStatus
 from typing import Any
 
@@ -10,6 +12,9 @@ from sandbox.system import System
 
 _PAUSE_SECONDS = 3.0
 _DECISIONS_AT_ONCE = 5
+
+# Every third bulk run is stopped at once.
+_STOPPED = 3
 
 
 def request_run(system: System, token: str, stopping: threading.Event, **selection: Any) -> None:
@@ -23,6 +28,12 @@ def request_run(system: System, token: str, stopping: threading.Event, **selecti
         # An API that is too busy answers 504, which has no status: ask again.
         if system.call("GET", f"/runs/{run_id}", token).json().get("status") in CLOSED:
             return
+
+
+def cause_ids(system: System, token: str) -> list[str]:
+    """Return the ids of the causes that communications fail for now, the most frequent first."""
+    causes = system.call("GET", "/causes", token).json().get("causes", [])
+    return [each["id"] for each in causes if each["count"]]
 
 
 def waiting_runs(system: System, token: str) -> list[str]:
@@ -77,3 +88,31 @@ class WorklistUser:
         ids = [each["id"] for each in page.get("communications", [])]
         for each in self._sample(ids, min(_DECISIONS_AT_ONCE, len(ids))):
             self._system.call("POST", f"/communications/{each}/{action}", self._token, json=body)
+
+
+class BulkUser:
+    """A person who decides about all that is on the worklist for a reason, with bulk runs, and stops some of these."""
+
+    def __init__(self, system: System, token: str) -> None:
+        self._system = system
+        self._token = token
+        self._numbers = itertools.count(1)
+
+    def decide(self) -> None:
+        """Retry all that is there for the most frequent reason, and dismiss all that is there for the rarest."""
+        page = self._system.call("GET", "/communications?limit=200", self._token).json()
+        reasons = [reason for reason, _ in Counter(_reasons(page)).most_common()]
+        if reasons:
+            self._start("retry", reason=reasons[0])
+        if len(reasons) > 1:
+            self._start("dismiss", reason=reasons[-1], note="chaos")
+
+    def _start(self, action: str, **selection: str) -> None:
+        body = {"all": True, **selection}
+        started = self._system.call("POST", f"/communications/{action}", self._token, json=body).json()
+        if "runId" in started and not next(self._numbers) % _STOPPED:
+            self._system.call("POST", f"/runs/{started['runId']}/stop", self._token)
+
+
+def _reasons(page: dict[str, Any]) -> list[str]:
+    return [each["reason"] for each in page.get("communications", []) if each["reason"]]

@@ -1,34 +1,32 @@
 """The verdict of the experiment: compares the ledger, the application and the providers with what was promised."""
 
-import sqlite3
 from collections import Counter
-from contextlib import closing
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer
 from rich.console import Console
 from rich.table import Table
 
 from chalicelib.ledger.runs import MAIL_DUE, OPEN
-from sandbox.deployed import PREFIX
+from sandbox.chaos.records import open_run_ids, query_application, read_index, read_table
+from sandbox.chaos.sums import Check
 from sandbox.system import System
 
 
 def open_runs(system: System) -> int:
     """Return how many runs have not ended, or have a mail that is due."""
-    return len(_index(system, "open", OPEN)) + len(_index(system, "open", MAIL_DUE))
+    return len(open_run_ids(system)) + len(read_index(system, "open", MAIL_DUE))
 
 
 def unfinished(system: System) -> int:
     """Return how many communications are neither sent nor for people to decide."""
-    with closing(sqlite3.connect(system.application.database, timeout=60)) as database:
-        unsent = {row[0] for row in database.execute("SELECT id FROM communications WHERE sent = 0")}
+    unsent = {row[0] for row in query_application(system, "SELECT id FROM communications WHERE sent = 0")}
     return len(unsent - _for_people(system, "manual") - _for_people(system, "dismissed"))
 
 
-def show(system: System, communications: int, faults: Counter[str], console: Console) -> bool:
-    """Print what happened and what was promised; return whether every promise was kept."""
-    items, stats = _items(system), system.application.stats()
+def show(system: System, faults: Counter[str], sums: list[Check], console: Console) -> bool:
+    """Print what happened and what was promised; return whether every promise was kept. `sums` have been compared."""
+    items, stats = read_table(system), system.application.stats()
+    communications = stats["total"]
     runs = [item for item in items if item["sk"] == "RUN"]
     statuses = Counter(str(run["status"]) for run in runs)
     worklist = [item for item in items if item["sk"] == "COMM" and item["status"] == "manual"]
@@ -39,12 +37,18 @@ def show(system: System, communications: int, faults: Counter[str], console: Con
     rows = [
         ("communications sent, or for people to decide", communications - unfinished(system), communications),
         *_promises(system, stats, runs),
-        ("runs that failed, because their manifest was deleted", statuses["failed"], faults["manifests deleted"]),
+        ("runs that failed, because their manifest was deleted", _failed(runs), faults["manifests deleted"]),
+        *sums,
     ]
     for what, count, expected in rows:
         table.add_row(what, str(count), str(expected), "ok" if count == expected else "WRONG")
     console.print(table)
     return all(count == expected for _, count, expected in rows)
+
+
+def _failed(runs: list[dict[str, Any]]) -> int:
+    """Return how many runs failed although the lists could be read."""
+    return sum(run["status"] == "failed" and not run.get("listErrors") for run in runs)
 
 
 def _promises(system: System, stats: dict[str, int], runs: list[dict[str, Any]]) -> list[tuple[str, int, int]]:
@@ -68,29 +72,6 @@ def _join(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.most_common()) or "nothing"
 
 
-def _items(system: System) -> list[dict[str, Any]]:
-    """Read the whole table of the ledger."""
-    decode = TypeDeserializer().deserialize
-    pages = system.client("dynamodb").get_paginator("scan").paginate(TableName=PREFIX)
-    return [{key: decode(value) for key, value in item.items()} for page in pages for item in page["Items"]]
-
-
 def _for_people(system: System, status: str) -> set[str]:
     """Return the ids of the communications that are manual or dismissed."""
-    return {str(item["primaryId"]["S"]) for item in _index(system, "worklist", status)}
-
-
-def _index(system: System, index: str, value: str) -> list[dict[str, Any]]:
-    """Read the items in an index: reading the whole table takes longer."""
-    pages = (
-        system.client("dynamodb")
-        .get_paginator("query")
-        .paginate(
-            TableName=PREFIX,
-            IndexName=index,
-            KeyConditionExpression="#index = :value",
-            ExpressionAttributeNames={"#index": index},
-            ExpressionAttributeValues={":value": {"S": value}},
-        )
-    )
-    return [item for page in pages for item in page["Items"]]
+    return {str(item["primaryId"]) for item in read_index(system, "worklist", status)}

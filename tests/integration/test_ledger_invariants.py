@@ -1,8 +1,9 @@
 """Whatever interleaves, the ledger lets no communication be sent twice, and leaves none stuck.
 
 Hypothesis and random walks play the state machine, AWS, the application and the people: they claim, POST and record
-answers, step by step and in any order, and let Lambdas die between any two steps. The judge looks at the POSTs, and at
-which answers reached the ledger, but not at what the ledger makes of them.
+answers, step by step and in any order, and let Lambdas die between any two steps. Bulk runs pin the communication, and
+decide about it whenever it suits them, and again. The judge looks at the POSTs, and at which answers reached the
+ledger, but not at what the ledger makes of them.
 """
 
 import itertools
@@ -23,6 +24,7 @@ from hypothesis.stateful import (
 from chalicelib.errors import OutcomeUnknown, ReprocessError
 from chalicelib.ledger import Communications, Worklist
 from chalicelib.ledger.claims import ClaimRefused, Rules, State
+from chalicelib.ledger.worklist import Stay
 from chalicelib.models import Communication, Task
 from chalicelib.runs import reprocess
 from tests.fakes import (
@@ -68,6 +70,8 @@ STEPS = (
     ("claim_while_another_continues", INDEXES, INDEXES, tuple(BEHAVIOURS)),
     ("claim_while_moved_to_worklist", INDEXES),
     ("decide", INDEXES, ("expired", "dismiss", "restore", "retry", "retry")),
+    ("pin_for_bulk_run", ("retry", "dismiss")),
+    ("carry_out_bulk_run", INDEXES),
 )
 MAX_ATTEMPTS = (2, 3, 10)
 NO_DECISIONS_BEFORE = (5, 20, 50)
@@ -144,6 +148,15 @@ class Sent:
         return self.delivery.task.communication.listed_at
 
 
+@dataclass(eq=False)
+class Pinned:
+    """A bulk run that has pinned the communication, and whether it has changed it (None: nobody has tried yet)."""
+
+    action: str
+    stay: Stay
+    changed: bool | None = None
+
+
 def violation(first, second, *, honours_key):
     """Why the second POST of a communication must not have followed the first, or None (docs/design.md)."""
     same_key = first.post.key == second.post.key
@@ -184,6 +197,7 @@ class Interleavings(RuleBasedStateMachine):
         self.before_dismissal = ""
         self.decided_at = 0
         self.retries = 0
+        self.pinned = []
         self.violations = []
 
     @initialize(max_attempts=st.sampled_from(MAX_ATTEMPTS), no_decisions_before=st.sampled_from(NO_DECISIONS_BEFORE))
@@ -352,6 +366,48 @@ class Interleavings(RuleBasedStateMachine):
         if not task.communication.retry or self.decided_at > task.communication.listed_at:
             self.violations.append("a retry by a run that knows nothing of it")
         self.retried()
+
+    # -- bulk runs
+
+    def pin_for_bulk_run(self, action):
+        """A bulk run finds it on the worklist. Whatever happens from then on is another stay, or at a later time."""
+        entry = self.worklist.read(*self.key)
+        if self.decided == "manual":
+            self.clock.advance(1)
+            stay = Stay(run_id=f"bulk{len(self.pinned)}", since=entry.manual_since, as_of=self.clock())
+            self.pinned.insert(0, Pinned(action, stay))
+
+    def carry_out_bulk_run(self, index):
+        """A collector decides about what is pinned: the first one, one that is late, or one that repeats it."""
+        if not self.pinned:
+            return
+        pinned = self.pinned[index % len(self.pinned)]
+        known = self.decisions_kept()
+        changed = self.decide_within(pinned) is None
+        if pinned.changed not in (None, changed):
+            self.violations.append("a bulk run that comes to another end when it is repeated")
+        if self.decisions_kept() > known:
+            self.changed_by_bulk_run(pinned)
+        pinned.changed = changed
+
+    def decide_within(self, pinned):
+        if pinned.action == "retry":
+            return self.worklist.retry(*self.key, "olga", COOL_DOWN, stay=pinned.stay)
+        return self.worklist.dismiss(*self.key, "olga", "gone", stay=pinned.stay)
+
+    def changed_by_bulk_run(self, pinned):
+        if pinned.changed is not None:
+            self.violations.append("a bulk run that decides twice")
+        if (self.decided, self.decided_at) != ("manual", pinned.stay.since):
+            self.violations.append("a bulk run that decides about another stay than it has found")
+        if pinned.action == "retry":
+            self.retried()
+        else:
+            self.before_dismissal, self.decided, self.decided_at = self.decided, "dismissed", self.clock()
+
+    def decisions_kept(self):
+        entry = self.worklist.read(*self.key)
+        return len(entry.decisions) + entry.decisions_forgotten
 
     def retries_kept(self):
         """How often the communication was retried, as the ledger has it."""

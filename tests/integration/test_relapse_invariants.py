@@ -2,7 +2,8 @@
 
 Random walks on the real collector and ledger. A judge of its own keeps which run got what accepted, and what has been
 listed since: no run may have counted more than that. In the end everything is listed as failed again, and then each run
-must have counted all that it got accepted.
+must have counted all that it got accepted. After each complete scan, the situation and the outage must add up to what
+is listed, and after each bulk run its numbers to its decisions.
 """
 
 import contextlib
@@ -12,12 +13,20 @@ from collections import Counter
 import boto3
 import pytest
 
-from chalicelib.models import CommunicationStatus
+from chalicelib.models import Communication, CommunicationStatus, RunKind
+from chalicelib.runs.causes import cause_of
+from chalicelib.runs.outage_queries import list_affected
 from tests.integration.collector.fakes import MINUTE, FakeDeployment, Killed
 
 COOL_DOWN = 60 * MINUTE
 KEYS = [(operation, str(number)) for operation in ("send.email", "send.sms") for number in range(8)]
 STEPS = 70
+STEP_NAMES = ("scan", "scan", "scan", "send", "send", "wait", "wait", "request", "decide", "bulk")
+BULK = (RunKind.RETRY, RunKind.RETRY, RunKind.DISMISS)
+
+# Where a listed communication counts in the situation, and what may have become of one that an outage has hit.
+PLACES = ("failing", "on_worklist", "sent", "dismissed")
+STATES = ("recovered", "waiting", "sent", "on_worklist", "dismissed")
 
 # How many walks, so that they take seconds; each has some thirty scans.
 WALKS = 4
@@ -28,13 +37,24 @@ def s3(moto):  # noqa: ARG001 (moto runs as long as this fixture)
     return boto3.client("s3", region_name="eu-central-1")
 
 
+def place_of(listed, state):
+    """Where a listed communication counts in the situation."""
+    if state is None:
+        return "failing"
+    if state.status in (CommunicationStatus.MANUAL, CommunicationStatus.DISMISSED):
+        return "dismissed" if state.status == CommunicationStatus.DISMISSED else "on_worklist"
+    accepted = state.answer == "accepted" or state.status == CommunicationStatus.SENDING
+    return "sent" if accepted and state.until >= listed.listed_at else "failing"
+
+
 class Walk:
     """One deployment and its application, in which anything may happen."""
 
     def __init__(self, deployment, seed):
         self.deployment = deployment
         self.choose = random.Random(seed)
-        self.events = 0
+        self.events = self.complete_scans = 0
+        self.outages: set[str] = set()
         self.unsent: list[str] = []
         # Which run got a communication accepted, until when that may still arrive, and whether it was listed since.
         self.accepted: list[list] = []
@@ -82,7 +102,7 @@ class Walk:
             self.before_second_list(self.request)
         options = {"time_left": lambda: 0} if kind == "cut" else {}
         with contextlib.suppress(Killed):
-            self.deployment.fire(self.events, **options)
+            self.judge_scan(self.deployment.fire(self.events, **options))
         self.undisturbed()
         self.note_started()
 
@@ -115,7 +135,12 @@ class Walk:
         if not open_runs:
             return
         run_id = self.choose.choice(open_runs)
-        answers = ["accepted"] * 4 + ["ApplicationUnavailable", "OutcomeUnknown", "ApplicationError"]
+        answers = ["accepted"] * 4 + [
+            "ApplicationUnavailable",
+            "OutcomeUnknown",
+            "ApplicationError",
+            "CommunicationRejected",
+        ]
         for operation, primary_id, answer in self.deployment.send(run_id, lambda: self.choose.choice(answers)):
             if answer == "accepted":
                 key = (operation, primary_id)
@@ -138,14 +163,76 @@ class Walk:
         else:
             worklist.dismiss(*key, "olga", "gone")
 
+    def bulk(self):
+        """Somebody retries or dismisses all of an operation; the collector may be killed, and its event is repeated."""
+        self.events += 1
+        run_id, operation = f"bulk-{self.events}", self.choose.choice(KEYS)[0]
+        self.deployment.request_bulk(self.choose.choice(BULK), run_id, operation=operation, note="gone")
+        self.deployment.writes_left = self.choose.choice([None, 1, 2, 3, 5, 8])
+        with contextlib.suppress(Killed):
+            self.deployment.collect_requested(run_id)
+        self.undisturbed()
+        self.deployment.collect_requested(run_id)
+        self.judge_bulk(self.deployment.ledger.runs.read(run_id))
+
     def wait(self):
         self.deployment.clock.advance(self.choose.choice([MINUTE, 20 * MINUTE, COOL_DOWN + 1]))
 
     def step(self):
-        getattr(self, self.choose.choice(["scan", "scan", "send", "send", "wait", "wait", "request", "decide"]))()
+        getattr(self, self.choose.choice(STEP_NAMES))()
         self.judge()
 
     # -- the judge
+
+    def judge_scan(self, run_id):
+        """What a complete scan has written adds up to what is listed: each communication counts once."""
+        situation = self.deployment.ledger.situations.read()
+        if situation is None or situation.run_id != run_id or not situation.complete:
+            return  # an earlier run is under way, or the scan was not complete
+        self.complete_scans += 1
+        listed = self.listed()
+        places = {
+            (operation, place): getattr(counts, place)
+            for operation, counts in situation.by_operation.items()
+            for place in PLACES
+        }
+        assert +Counter(places) == Counter((each.operation, place_of(each, state)) for each, state in listed)
+        causes = {(each.operation, each.kind, each.reason): each.count for each in situation.causes}
+        found = [cause for each, state in listed if (cause := cause_of(each, state))]
+        assert +Counter(causes) == Counter((each.operation, each.kind, each.reason) for each in found)
+        self.judge_outage(run_id, {each.key for each, state in listed if place_of(each, state) in ("failing", "sent")})
+
+    def judge_outage(self, run_id, waiting):
+        """All that an outage has hit is what its numbers say, and while it goes on, it has hit all that waits."""
+        outage = self.deployment.ledger.outages.newest()
+        if outage is None or outage.scan != run_id:
+            return
+        self.outages.add(outage.outage_id)
+        rows, _ = list_affected(outage, self.deployment.ledger, self.deployment.manifests, 100, (0, 0))
+        hit = {(row.operation, row.primary_id) for row in rows}
+        assert len(hit) == len(rows) == outage.hit == sum(outage.by_operation.values())
+        assert Counter(row.state for row in rows) == +Counter({name: getattr(outage, name) for name in STATES})
+        assert outage.over_at or waiting <= hit
+        assert not outage.settled_at or not (outage.waiting or outage.sent)
+
+    def listed(self):
+        """What the application lists now, and what the ledger knows of it."""
+        now = self.deployment.clock()
+        found = [
+            Communication(operation=operation, listed_at=now, **record)
+            for operation, records in self.deployment.lists.failed.items()
+            for record in records
+        ]
+        states = self.deployment.ledger.communications.read(found)
+        return [(each, states.get(each.key)) for each in found]
+
+    def judge_bulk(self, run):
+        """A bulk run has ended, and has changed as many as have its decision, each once."""
+        entries = [self.deployment.ledger.worklist.read(*key) for key in KEYS]
+        decided = [each.run_id for entry in entries if entry for each in entry.decisions].count(run.run_id)
+        assert run.closed
+        assert run.counts.get("changed", 0) == decided
+        assert run.counts.get("refused", 0) == sum(run.refused.values()) == run.matched - decided
 
     def counted(self):
         return {run.run_id: run.relapsed for run in self.runs() if run.relapsed}
@@ -174,7 +261,7 @@ class Walk:
             self.events += 1
             self.deployment.clock.advance(COOL_DOWN + 1)
             self.deployment.complete(fired) if (fired := self.fired()) else None
-            self.deployment.fire(self.events)
+            self.judge_scan(self.deployment.fire(self.events))
         assert self.counted() == Counter(run_id for run_id, *_ in self.accepted)
         ended = [run for run in self.runs() if run.closed]
         got = Counter(run_id for run_id, *_ in self.accepted)
@@ -191,10 +278,14 @@ class Walk:
 
 def test_each_relapse_counts_once_on_the_run_that_sent_it(ministack, s3, clock):
     """However scans overlap, are cut short, refused or killed, and reports are repeated."""
-    relapses = 0
+    relapses = complete_scans = outages = 0
     for seed in range(WALKS):
         walk = Walk(FakeDeployment(ministack, s3, clock), seed)
         for _ in range(STEPS):
             walk.step()
         relapses += walk.end()
+        complete_scans += walk.complete_scans
+        outages += len(walk.outages)
     assert relapses > 15 * WALKS
+    assert complete_scans > 5 * WALKS
+    assert outages >= WALKS

@@ -36,6 +36,7 @@ def seen(number, failing, *, complete=True, new=0, **members):
         complete=complete,
         failing=failing,
         new={"send.email": new} if new else {},
+        new_states={"waiting": new} if new else {},
         **members,
     )
 
@@ -274,6 +275,17 @@ def test_a_scan_writes_no_more_than_the_disk_can_hold():
             affected.add(candidate(f"id-{number}"))
         assert affected.file.tell() < 300
     assert (affected.overfull, 2 <= affected.new.total() <= 4) == (True, True)
+
+
+def test_what_is_hit_counts_as_what_has_become_of_it():
+    """Somebody may have dismissed it since the outage began, or a run may have sent it again."""
+    with closing(AffectedWriter(OPEN, set())) as affected:
+        affected.add(candidate("waits"))
+        affected.add(candidate("sent", "accepted", answer="accepted", tried_at=NOON))
+        affected.add(candidate("dismissed", "dismissed", NOON))
+    scan = Seen(scan="s", at=NOON, complete=True, failing=1, new=affected.new, new_states=affected.new_states)
+    outage = observe(OPEN, scan, incident(), usual=5)
+    assert (outage.hit, outage.waiting, outage.sent, outage.on_worklist, outage.dismissed) == (3, 1, 1, 0, 1)
 
 
 def test_those_that_it_knows_are_counted_once_by_what_became_of_them():

@@ -91,6 +91,14 @@ def test_the_story_of_an_outage(quiet):
     assert states(quiet) == dict.fromkeys(EMAILS, "recovered") | {"3": "on_worklist", "4": "dismissed"}
 
 
+def test_what_was_sent_again_may_have_arrived_until_a_scan_has_looked(quiet):
+    """After the cool-down, too: nobody knows that it failed again. No scan looks once the outage is settled."""
+    quiet.add_failed("send.email", *EMAILS)
+    quarter(quiet, 5)
+    quiet.clock.advance(2 * 60 * MINUTE)
+    assert set(states(quiet).values()) == {"sent"}
+
+
 def test_what_people_had_before_is_not_hit(quiet):
     quiet.add_failed("send.email", *EMAILS)
     for primary_id in EMAILS[:5]:

@@ -54,3 +54,18 @@ def test_requests_can_be_throttled_and_answers_lost(app):
         client.put_item(TableName="faults", Item={"id": {"S": "lost"}})
     app.aws.dynamodb.disturb()
     assert [item["id"]["S"] for item in client.scan(TableName="faults")["Items"]] == ["lost"]
+
+
+def test_updates_may_meet_a_transaction_and_transactions_may_be_cancelled(app):
+    """Neither is carried out, and AWS's SDK repeats neither."""
+    client = client_with_table(app, "conflicts")
+    app.aws.dynamodb.disturb(conflict=1)
+    with pytest.raises(client.exceptions.TransactionConflictException):
+        client.update_item(TableName="conflicts", Key={"id": {"S": "updated"}})
+    write = {"Put": {"TableName": "conflicts", "Item": {"id": {"S": "written"}}}}
+    with pytest.raises(client.exceptions.TransactionCanceledException) as cancelled:
+        client.transact_write_items(TransactItems=[write])
+    assert [each["Code"] for each in cancelled.value.response["CancellationReasons"]] == ["TransactionConflict"]
+    hits = app.aws.dynamodb.disturb()
+    assert (hits["conflict UpdateItem"], hits["conflict TransactWriteItems"]) == (1, 1)
+    assert client.scan(TableName="conflicts")["Items"] == []

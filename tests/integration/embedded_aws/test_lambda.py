@@ -104,6 +104,21 @@ def test_kill_one_kills_a_busy_process_whose_call_then_fails(app, tmp_path):
     assert answer["errorMessage"].endswith("Runtime exited with error: signal: killed")
 
 
+def test_an_event_whose_process_is_killed_can_be_delivered_again(app, tmp_path):
+    """Lambda may deliver an asynchronous event more than once. If no process is busy, nothing is delivered."""
+    assert not app.aws.lambdas.kill_and_repeat("small-dev-work")
+    marker, barrier = tmp_path / "marker", tmp_path / "barrier"
+    barrier.mkdir()
+    with ThreadPoolExecutor(1) as threads:
+        # The first one waits for the second.
+        call = threads.submit(app.invoke, {"marker": str(marker), "barrier": str(barrier), "parties": 2})
+        app.wait_until(marker.exists, "the call never began")
+        assert app.aws.lambdas.kill_and_repeat("small-dev-work")
+        assert call.result()[1] == "Unhandled"
+    app.aws.lambdas.wait_for_events()
+    assert len(marker.read_text().split()) == 2
+
+
 def test_the_error_of_a_failed_call_has_the_name_and_message_of_the_exception(app):
     """Retry and Catch in a state machine depend on the name."""
     answer, error = app.invoke({"raise": "NotNow"})
