@@ -9,8 +9,8 @@ from chalicelib.errors import ManifestLost
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.situations import KnownCause, ScanPoint
 from chalicelib.manifests import Manifests
-from chalicelib.models import Affected, Incident, Notification, Outage, OutageCause, Run, Trigger
-from chalicelib.notifications import outage_mails
+from chalicelib.models import Affected, Incident, Notification, Outage, OutageCause, Outcome, Run, RunStatus, Trigger
+from chalicelib.notifications import outage_mails, policy
 from chalicelib.runs import outages
 from chalicelib.runs.affected import AffectedWriter, digests_of
 from chalicelib.runs.eligibility import Candidate
@@ -120,7 +120,7 @@ class OutageWatch:
         if known is None:
             return None
         last = next((run for run in self._runs if run.trigger == Trigger.SCHEDULE and run.closed), None)
-        if last is None or last.incident is None:
+        if last is None or last.incident is None or _was_only_rejected(last):
             return None
         return msgspec.structs.replace(known, kind=last.incident, since=last.ended_at or known.since)
 
@@ -129,6 +129,12 @@ class OutageWatch:
         known, began_at = set(outage.run_ids), outage.began_at
         in_it = (run.run_id for run in reversed(self._runs) if run.ended_at is None or run.ended_at >= began_at)
         return [run_id for run_id in in_it if run_id not in known]
+
+
+def _was_only_rejected(run: Run) -> bool:
+    """Whether nothing of a run was accepted because of its communications, and the application is well."""
+    tried = {Outcome.FAILED, Outcome.UNKNOWN, Outcome.DEFERRED, Outcome.NOT_ATTEMPTED} & set(run.counts)
+    return run.incident == policy.NOTHING_ACCEPTED and run.status == RunStatus.PARTIAL and not tried
 
 
 def _mail(outage: Outage, before: Outage | None) -> Notification | None:

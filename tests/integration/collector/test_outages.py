@@ -109,11 +109,11 @@ def test_what_people_had_before_is_not_hit(quiet):
     assert outage(quiet).by_operation["send.email"] == 25
 
 
-def fails(deployment, number) -> int:
+def fails(deployment, number, answer="ApplicationUnavailable") -> int:
     """Fire the schedule a quarter of an hour later; nothing that its run takes is accepted. Return when it ends."""
     deployment.clock.advance(15 * MINUTE)
     run_id = deployment.fire(number)
-    deployment.send(run_id, lambda: "ApplicationUnavailable")
+    deployment.send(run_id, lambda: answer)
     deployment.clock.advance(MINUTE)
     deployment.report(run_id)
     return deployment.clock()
@@ -128,6 +128,14 @@ def test_trouble_of_a_run_begins_one_without_another_mail(deployment):
     assert (outage(deployment).reason, outage(deployment).began_at) == ("nothing_accepted", since)
     assert (outage(deployment).hit, outage(deployment).run_ids) == (2, [run_id])
     assert not any("rising" in subject for subject in subjects(deployment))
+
+
+def test_a_run_whose_communications_were_rejected_is_no_trouble_of_the_application(deployment):
+    """One bad address is enough for a run of one. The mail of the run tells of it."""
+    deployment.add_failed("send.email", "1")
+    fails(deployment, 1, "CommunicationRejected")
+    quarter(deployment, 2)
+    assert outage(deployment) is None
 
 
 def test_trouble_that_follows_another_incident_has_not_begun_with_that(deployment):
