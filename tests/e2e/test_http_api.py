@@ -15,7 +15,7 @@ from deployment.table import table_definition
 from sandbox.project import ROOT
 from tests.e2e.driver import PREFIX, collect, create_failed, executions, start_run, wait_for_end
 
-SAMPLES = {"run_id": "no-such-run", "communication_id": "bm8", "cause_id": "0" * 16}
+SAMPLES = {"run_id": "no-such-run", "communication_id": "bm8", "cause_id": "0" * 16, "outage_id": "none"}
 PROTECTED = [route for route in routes.ALL if route.role]
 
 

@@ -288,4 +288,4 @@ def test_each_relapse_counts_once_on_the_run_that_sent_it(ministack, s3, clock):
         outages += len(walk.outages)
     assert relapses > 15 * WALKS
     assert complete_scans > 5 * WALKS
-    assert outages >= WALKS
+    assert outages > WALKS // 2

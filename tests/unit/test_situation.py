@@ -32,7 +32,8 @@ def candidate(operation="send.email", reason="smtp_timeout", status=None, primar
 
 
 def manual(reason="smtp_timeout", operation="send.email"):
-    return candidate(operation, reason, CommunicationStatus.MANUAL, manual_reason="attempts_used_up")
+    handed_over = {"manual_reason": "attempts_used_up", "failure_reason": reason}
+    return candidate(operation, reason, CommunicationStatus.MANUAL, **handed_over)
 
 
 def sent(operation="send.email"):
@@ -263,6 +264,7 @@ def test_the_item_is_small_whatever_the_application_sends():
             code = f"{number}x{each}".rjust(100, "c")
             longest, middling = "i" * MAX_ID, "i" * MAX_EXAMPLE
             state = {"status": CommunicationStatus.MANUAL, "answer": answers[each % 4], "manual_reason": code}
+            state["failure_reason"] = code
             state |= [{}, {"manual_reason": "expired"}, {"manual_reason": "relapsed"}, {"answer": None}][each // 4 % 4]
             listed.append(
                 candidate(operations[each % 10], code, primary_id=(middling, longest)[each % 7 == 0], **state)
