@@ -4,7 +4,7 @@ import hashlib
 
 import msgspec
 
-from chalicelib.ledger.claims import State, outcome_of
+from chalicelib.ledger.claims import SENDING, State, outcome_of
 from chalicelib.models import CauseKind, Communication, CommunicationStatus, Outcome, OutcomeReason, Record, SkipReason
 
 # Reasons for the worklist that are kinds themselves; the others are codes of the application's.
@@ -34,10 +34,11 @@ def cause_of(listed: Communication, state: State | None) -> Cause | None:
     """
     if state is None:
         return Cause(operation=listed.operation, kind=CauseKind.UNTRIED, reason=listed.failure_reason)
-    kind = _kind(state, listed.listed_at)
+    answer = _last_answer(state)
+    kind = _kind(state, answer, listed.listed_at)
     if kind is None:
         return None
-    died = kind == CauseKind.UNKNOWN and state.answer is None
+    died = kind == CauseKind.UNKNOWN and answer == SENDING
     listed_reason = None if state.status == CommunicationStatus.MANUAL else listed.failure_reason
     reason = OutcomeReason.DIED_WHILE_SENDING if died else state.reason or state.failure_reason or listed_reason
     return Cause(operation=listed.operation, kind=kind, reason=reason)
@@ -50,22 +51,29 @@ def cause_on_worklist(entry: State) -> Cause | None:
     return cause_of(Communication(operation=entry.operation, primary_id=entry.primary_id, listed_at=0), entry)
 
 
-def _kind(state: State, listed_at: int) -> CauseKind | None:
+def _last_answer(state: State) -> str | None:
+    """Return what the tries of the last owner add up to, as its run has reported; None if nobody has tried."""
+    entry = state.entry_of(state.owner)
+    if entry:
+        return entry.answer
+    return SENDING if state.status == CommunicationStatus.SENDING else state.answer
+
+
+def _kind(state: State, answer: str | None, listed_at: int) -> CauseKind | None:
     """Return what is wrong with a communication in the ledger that a list still contained at `listed_at`."""
     if state.status == CommunicationStatus.DISMISSED:
         return None
-    if state.status == CommunicationStatus.MANUAL and state.manual_reason in _KINDS:
+    is_manual = state.status == CommunicationStatus.MANUAL
+    if is_manual and state.manual_reason in _KINDS:
         return _KINDS[SkipReason(state.manual_reason)]
-    if state.answer is None and state.status != CommunicationStatus.SENDING:
-        return CauseKind.UNTRIED
-    return _kind_when_tried(state, listed_at)
+    may_still_arrive = state.until >= listed_at and not is_manual
+    return _kind_when_tried(answer, may_still_arrive=may_still_arrive) if answer else CauseKind.UNTRIED
 
 
-def _kind_when_tried(state: State, listed_at: int) -> CauseKind | None:
-    may_still_arrive = state.until >= listed_at
-    if state.status == CommunicationStatus.SENDING:
+def _kind_when_tried(answer: str, *, may_still_arrive: bool) -> CauseKind | None:
+    if answer == SENDING:
         return None if may_still_arrive else CauseKind.UNKNOWN
-    outcome = outcome_of(state.answer or "")
+    outcome = outcome_of(answer)
     if outcome == Outcome.ACCEPTED:
         return None if may_still_arrive else CauseKind.RELAPSED
-    return CauseKind.UNKNOWN if state.status == CommunicationStatus.UNKNOWN else CauseKind(outcome)
+    return CauseKind(outcome)

@@ -15,7 +15,7 @@ from chalicelib.models import CauseKind, Communication, CommunicationStatus, Tas
 from chalicelib.runs.causes import Cause, cause_of, cause_on_worklist
 from tests.fakes import HOUR, NOON
 
-RULES = Rules(cool_down=HOUR, honours_key=False, max_attempts=3, retention=24 * HOUR)
+RULES = Rules(cool_down=HOUR, honours_key=True, max_attempts=3, retention=24 * HOUR)
 
 
 def listed(at=NOON, failure_reason="smtp_timeout"):
@@ -104,6 +104,27 @@ def test_a_code_that_the_list_gives_since_then_is_another_cause_nowhere(communic
     assert communications.move_to_worklist(listed(failure_reason=None), "run#0", "expired")
     state = communications.read([listed()])["send.email", "7"]
     assert cause_of(listed(), state) == cause_on_worklist(state) == cause(CauseKind.EXPIRED)
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind", "code"),
+    [
+        ([OutcomeUnknown, ApplicationOverloaded], CauseKind.UNKNOWN, "http_429"),
+        ([OutcomeUnknown, ApplicationError], CauseKind.FAILED, "http_500"),
+        ([None], CauseKind.UNKNOWN, "died_while_sending"),
+    ],
+)
+def test_a_doubt_stays_one_on_the_worklist(communications, clock, tried, answers, kind, code):
+    """The cause is what the run has reported, before and after it was handed over."""
+    for answer in answers:
+        reason = "http_429" if answer is ApplicationOverloaded else "http_500"
+        state = tried(answer.__name__ if answer else None, reason)
+    later = listed(state.until + HOUR + 1)
+    assert cause_of(later, state) == cause(kind, code)
+    clock.now = later.listed_at
+    assert communications.move_to_worklist(later, "later#0", "attempts_used_up")
+    state = communications.read([listed()])["send.email", "7"]
+    assert cause_of(later, state) == cause_on_worklist(state) == cause(kind, code)
 
 
 def test_a_rejected_one_keeps_its_code_on_the_worklist(communications, tried):
