@@ -16,7 +16,7 @@ def documents(names: Names, auth: Auth) -> dict[str, Json]:
     decide = allow("states:SendTaskSuccess SendTaskFailure", names.state_machine_arn)
     statements = {
         "api_handler": [
-            *_ledger(names, _EVERYTHING, "runs", "worklist", reads_tokens=True),
+            *_ledger(names, _EVERYTHING, "runs", "open", "worklist", reads_tokens=True),
             _objects(names, "PutObject", "runs"),
             _objects(names, "GetObject", "outages"),
             _told_what_is_gone(names),
