@@ -30,7 +30,11 @@ _KINDS = {
     "ApplicationUnavailable": "deferred",
     "ApplicationOverloaded": "deferred",
     "ApplicationMisconfigured": "deferred",
+    "sending": "unknown",
 }
+
+# Kinds of a try after which nobody knows whether the next one, which was not processed, is the only one.
+_DOUBTFUL = {"failed", "unknown"}
 
 
 # -- causes
@@ -67,9 +71,11 @@ def _standing(row: Any, item: Item | None) -> _Standing:
 def _kind(item: Item) -> str:
     if item["status"] == "manual" and item["manualReason"] in ("expired", "relapsed"):
         return str(item["manualReason"])
-    if item["status"] in ("sending", "unknown"):
-        return "unknown"
-    return _KINDS[item["answer"]] if "answer" in item else "untried"
+    answers = [entry["answer"] for entry in item.get("history", ()) if entry["owner"] == item.get("owner")]
+    kinds = [_KINDS[answer] for answer in answers]
+    if not kinds:
+        return "untried"
+    return "unknown" if kinds[-1] == "deferred" and set(kinds) & _DOUBTFUL else kinds[-1]
 
 
 def _reason(row: Any, item: Item, kind: str) -> str | None:

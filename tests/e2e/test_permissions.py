@@ -269,6 +269,8 @@ def _use_the_api(system, operator) -> None:
         ("POST", f"{path}/restore", None),
         ("POST", "/schedule/pause", None),
         ("POST", "/schedule/resume", None),
+        ("GET", "/summary", None),
+        ("GET", "/causes", None),
         ("GET", "/schedule", None),
         ("GET", "/pace", None),
         ("PUT", "/pace", {"perSecond": 100, "minutes": 1}),
