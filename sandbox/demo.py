@@ -65,7 +65,7 @@ def _let_fail(system: System, console: Console) -> int:
 def _reprocess(system: System, console: Console) -> str:
     """Return the mail about the run; empty if none arrives."""
     console.rule("3. The schedule starts a run of comms-reprocess", align="left")
-    console.print("It lists what failed and posts it to the application again, in batches of 20.")
+    console.print("It lists what failed and posts it to the application again: first 1, then 5, then 20 at a time.")
     system.fire()
     token = system.token("viewer")
     with _bar(console, "accepted again", COMMUNICATIONS) as show:
