@@ -13,7 +13,8 @@ from chalice.app import Chalice, CloudWatchEvent
 from chalicelib import wiring
 from chalicelib.api import authorizer, blueprint
 from chalicelib.ledger.pace import Turn
-from chalicelib.models import Batch, Task, TaskResult, as_json
+from chalicelib.models.base import as_json
+from chalicelib.models.batches import Batch, Task, TaskResult
 from chalicelib.runs import approval, collect, next_run, record, report
 from chalicelib.runs.reprocess import reprocess_communication
 from chalicelib.runs.turn import TurnRequest, limits_of, take_turn

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from chalicelib.manifests import ManifestWriter
-from chalicelib.models import Communication
+from chalicelib.models.communications import Communication
 
 BATCH_SIZE = 20
 OPERATION = "send.email"

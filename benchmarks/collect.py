@@ -21,7 +21,10 @@ from chalicelib.application.credentials import Credentials
 from chalicelib.ledger.claims import Rules
 from chalicelib.ledger.communications import Communications
 from chalicelib.ledger.table import Table
-from chalicelib.models import Communication, Run, RunStatus, Selection, Task, Trigger
+from chalicelib.models.batches import Task
+from chalicelib.models.communications import Communication
+from chalicelib.models.runs import Run, RunStatus, Trigger
+from chalicelib.models.selections import Selection
 from chalicelib.runs.collect import Collector
 from chalicelib.settings import Settings
 from deployment.table import table_definition

@@ -21,7 +21,8 @@ from chalicelib.application.list_requests import PageRequest
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.table import Table
 from chalicelib.manifests import Manifests
-from chalicelib.models import CommunicationStatus, Selection
+from chalicelib.models.communications import CommunicationStatus
+from chalicelib.models.selections import Selection
 from chalicelib.runs.dry_run import DryRun
 from chalicelib.runs.report import report
 from chalicelib.runs.worklist import list_communications

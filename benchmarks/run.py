@@ -13,7 +13,7 @@ from typing import Any
 import requests
 
 from benchmarks.processes import server
-from chalicelib.models import CLOSED
+from chalicelib.models.runs import CLOSED
 from sandbox.deployed import Deployed
 
 COMMUNICATIONS, CONCURRENCY = 1000, 20

@@ -18,7 +18,9 @@ from chalicelib.ledger import Ledger
 from chalicelib.ledger.communications import key_of
 from chalicelib.ledger.situations import KnownCause, OperationCounts, ScanPoint, Situation
 from chalicelib.ledger.table import Table
-from chalicelib.models import CauseKind, Outcome, Run, RunStatus, Trigger
+from chalicelib.models.communications import CauseKind
+from chalicelib.models.outcomes import Outcome
+from chalicelib.models.runs import Run, RunStatus, Trigger
 from chalicelib.times import now
 from sandbox.deployed import Deployed
 

@@ -6,7 +6,7 @@ The names of the `ReprocessError` classes are a contract: Lambda reports an exce
 
 from typing import ClassVar
 
-from chalicelib.models import Outcome
+from chalicelib.models.outcomes import Outcome
 
 
 class ReprocessError(Exception):

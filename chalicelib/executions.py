@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from chalicelib.errors import ApprovalDeclined, ExecutionNameTaken
-from chalicelib.models import Run, RunStatus
+from chalicelib.models.runs import Run, RunStatus
 from chalicelib.names import Names
 from chalicelib.settings import Settings
 

@@ -12,7 +12,10 @@ from typing import IO, Any, Self, TypeVar
 import msgspec
 
 from chalicelib.errors import ManifestLost
-from chalicelib.models import Affected, Batch, Communication, Selection, WorklistSelection
+from chalicelib.models.batches import Batch
+from chalicelib.models.communications import Communication
+from chalicelib.models.outages import Affected
+from chalicelib.models.selections import Selection, WorklistSelection
 
 # In bytes: a smaller manifest is written in memory, a larger one to a file in Lambda's /tmp.
 _IN_MEMORY = 10_000_000

@@ -5,7 +5,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.errors import NotificationFailed
-from chalicelib.models import Notification, Topic
+from chalicelib.models.notifications import Notification, Topic
 from chalicelib.names import Names
 
 

@@ -17,7 +17,7 @@ from chalicelib.lambda_invoker import CollectorInvoker
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.table import Table
 from chalicelib.manifests import Manifests
-from chalicelib.models import Notification
+from chalicelib.models.notifications import Notification
 from chalicelib.names import AwsLocation, Names
 from chalicelib.runs.bulk import Bulk
 from chalicelib.runs.collect import Collector

@@ -22,7 +22,8 @@ from chalicelib.errors import ConfigurationError, ListingFailed
 from chalicelib.ledger.claims import State
 from chalicelib.ledger.communications import Communications
 from chalicelib.ledger.table import Table
-from chalicelib.models import Communication, Selection, SkipReason
+from chalicelib.models.communications import Communication, SkipReason
+from chalicelib.models.selections import Selection
 from chalicelib.runs.eligibility import judge
 from chalicelib.settings import Settings
 from deployment import policies, request_preview

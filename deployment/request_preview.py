@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from chalicelib import times
 from chalicelib.application.client import rename_fields
 from chalicelib.application.config import Configuration, Reprocess
-from chalicelib.models import Communication
+from chalicelib.models.communications import Communication
 
 
 def show(configuration: Configuration, first: Communication | None, now: int) -> None:

@@ -9,7 +9,9 @@ from chalicelib import __version__, times
 from chalicelib.ledger.runs import Runs
 from chalicelib.ledger.schedule import Schedule
 from chalicelib.ledger.table import Table
-from chalicelib.models import CommunicationStatus, Outcome, Run, RunKind
+from chalicelib.models.communications import CommunicationStatus
+from chalicelib.models.outcomes import Outcome
+from chalicelib.models.runs import Run, RunKind
 from chalicelib.names import Names
 from deployment import alarms, api, chalice_names, state_machine, topics
 from deployment.clients import Clients

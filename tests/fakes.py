@@ -40,17 +40,10 @@ from chalicelib.ledger.worklist import (
     with_decision,
 )
 from chalicelib.manifests import ManifestWriter
-from chalicelib.models import (
-    Batch,
-    Communication,
-    CommunicationStatus,
-    Run,
-    RunStatus,
-    Selection,
-    Task,
-    Trigger,
-    WorklistSelection,
-)
+from chalicelib.models.batches import Batch, Task
+from chalicelib.models.communications import Communication, CommunicationStatus
+from chalicelib.models.runs import Run, RunStatus, Trigger
+from chalicelib.models.selections import Selection, WorklistSelection
 from chalicelib.settings import Settings
 
 # In milliseconds.

@@ -23,7 +23,9 @@ from chalicelib.api.selections import selectable_cause
 from chalicelib.api.serializers import communication_detail, communication_view
 from chalicelib.errors import InvalidRequest, NotFound
 from chalicelib.ledger.worklist import Refusal, page_key
-from chalicelib.models import CommunicationStatus, RunKind, Selection, WorklistSelection
+from chalicelib.models.communications import CommunicationStatus
+from chalicelib.models.runs import RunKind
+from chalicelib.models.selections import Selection, WorklistSelection
 from chalicelib.runs import situation, worklist
 from chalicelib.runs.worklist import Action, BulkOutcome
 from chalicelib.telemetry import logs

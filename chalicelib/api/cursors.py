@@ -4,7 +4,7 @@ import hashlib
 
 from chalicelib.api import ids
 from chalicelib.errors import InvalidRequest
-from chalicelib.models import PageKey
+from chalicelib.models.base import PageKey
 from chalicelib.runs.queries import OutcomeKey
 
 # The limits of the table's keys in bytes (Amazon DynamoDB Developer Guide, "Quotas"), and of our own numbers.

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from chalicelib.errors import NotFound
-from chalicelib.models import is_primary_id
+from chalicelib.models.base import is_primary_id
 
 # Base64 makes 4 characters of 3, and JSON up to 6 of 1: no id or cursor of ours is longer.
 _MAX_LENGTH = 8192

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from chalicelib.models import PageKey
+from chalicelib.models.base import PageKey
 
 T = TypeVar("T")
 V = TypeVar("V")

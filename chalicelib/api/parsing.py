@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from chalicelib.errors import InvalidRequest
-from chalicelib.models import MAX_ID, is_primary_id
+from chalicelib.models.base import MAX_ID, is_primary_id
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -6,7 +6,7 @@ import msgspec
 
 from chalicelib.api import schemas
 from chalicelib.ledger.tokens import Role
-from chalicelib.models import Selection
+from chalicelib.models.selections import Selection
 
 
 class Route(msgspec.Struct, frozen=True):

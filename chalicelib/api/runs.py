@@ -11,7 +11,8 @@ from chalicelib.api.schemas import OutcomesPage, RunsPage, RunView, StartedRun
 from chalicelib.api.selections import parse_selection
 from chalicelib.api.serializers import outcome_view, preview_view, run_view
 from chalicelib.errors import InvalidRequest
-from chalicelib.models import ApprovalDecision, Run, RunKind, RunStatus, Selection, WorklistSelection
+from chalicelib.models.runs import ApprovalDecision, Run, RunKind, RunStatus
+from chalicelib.models.selections import Selection, WorklistSelection
 from chalicelib.runs import approval, queries, situation
 from chalicelib.runs.start import request_run
 from chalicelib.runs.stop import stop_run as stop

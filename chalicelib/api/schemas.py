@@ -8,18 +8,10 @@ from msgspec import Meta
 from chalicelib import __version__
 from chalicelib.api.ids import OPERATION
 from chalicelib.ledger.worklist import Action
-from chalicelib.models import (
-    ApprovalDecision,
-    CauseId,
-    CauseKind,
-    CommunicationStatus,
-    Note,
-    Outcome,
-    PrimaryId,
-    RunKind,
-    RunStatus,
-    Trigger,
-)
+from chalicelib.models.base import CauseId, Note, PrimaryId
+from chalicelib.models.communications import CauseKind, CommunicationStatus
+from chalicelib.models.outcomes import Outcome
+from chalicelib.models.runs import ApprovalDecision, RunKind, RunStatus, Trigger
 
 Operation = Annotated[str, Meta(pattern=f"^{OPERATION}$", description="such as send.email")]
 Id = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+$", description="opaque; every listing contains it")]

@@ -9,7 +9,7 @@ from chalicelib.api.parsing import check_primary_id, parse_body
 from chalicelib.application.config import Configuration, Source
 from chalicelib.errors import InvalidRequest, NotFound
 from chalicelib.ledger.situations import KnownCause
-from chalicelib.models import Selection
+from chalicelib.models.selections import Selection
 from chalicelib.runs.collection import FILTER_FIELDS
 
 # Returns the cause with an id. NotFound if there is none.

@@ -31,16 +31,11 @@ from chalicelib.api.schemas import (
 )
 from chalicelib.ledger.situations import KnownCause, OperationCounts, Situation
 from chalicelib.ledger.worklist import WorklistEntry
-from chalicelib.models import (
-    CommunicationStatus,
-    Outage,
-    OutageCause,
-    Outcome,
-    OutcomeRecord,
-    Run,
-    RunKind,
-    run_of,
-)
+from chalicelib.models.batches import run_of
+from chalicelib.models.communications import CommunicationStatus
+from chalicelib.models.outages import Outage, OutageCause
+from chalicelib.models.outcomes import Outcome, OutcomeRecord
+from chalicelib.models.runs import Run, RunKind
 from chalicelib.runs.causes import Cause
 from chalicelib.runs.cost import Estimate
 from chalicelib.runs.dry_run import Preview

@@ -26,7 +26,8 @@ from chalicelib.errors import (
     TokenUnavailable,
     UnexpectedRedirect,
 )
-from chalicelib.models import OutcomeReason, Selection
+from chalicelib.models.outcomes import OutcomeReason
+from chalicelib.models.selections import Selection
 
 
 class ApplicationClient:

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from chalicelib import times
 from chalicelib.errors import ConfigurationError
-from chalicelib.models import Selection
+from chalicelib.models.selections import Selection
 
 # In seconds. Two POSTs (after a 401 the secret is read again) and two writes to the ledger fit into the Lambda's 30 s.
 PostSeconds = Annotated[float, Meta(gt=0, le=12)]

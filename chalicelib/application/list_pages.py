@@ -11,7 +11,7 @@ from chalicelib.application.excerpts import quote
 from chalicelib.application.expressions import evaluate
 from chalicelib.application.list_requests import PageRequest
 from chalicelib.errors import ListingFailed
-from chalicelib.models import Communication
+from chalicelib.models.communications import Communication
 
 # In characters: a URL that servers accept (RFC 9112, section 3), and a whole number that the ledger can keep.
 _LONGEST_URL, _LARGEST_TOTAL = 8_000, 10**12

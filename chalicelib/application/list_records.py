@@ -8,7 +8,8 @@ from chalicelib.application.excerpts import describe
 from chalicelib.application.expressions import evaluate
 from chalicelib.application.reason_codes import as_code
 from chalicelib.errors import ListingFailed
-from chalicelib.models import MAX_AUTHOR, MAX_ID, Communication, is_primary_id, json_size
+from chalicelib.models.base import MAX_AUTHOR, MAX_ID, is_primary_id, json_size
+from chalicelib.models.communications import Communication
 
 # A time outside of these years is a placeholder or a mistake. A number is then in another unit than `times` says: no
 # time is within them in both units.

@@ -7,7 +7,7 @@ import msgspec
 
 from chalicelib import times
 from chalicelib.application.config import Filter, Source, TimeFormat
-from chalicelib.models import Selection
+from chalicelib.models.selections import Selection
 
 
 class PageRequest(msgspec.Struct, frozen=True):

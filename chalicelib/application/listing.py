@@ -18,7 +18,7 @@ from chalicelib.application.excerpts import quote
 from chalicelib.application.list_pages import Page
 from chalicelib.application.list_requests import PageRequest
 from chalicelib.errors import ConfigurationError, ListingFailed, SecretUnavailable, TokenUnavailable
-from chalicelib.models import Selection
+from chalicelib.models.selections import Selection
 
 # Some applications filter after paging, so pages may be empty; this many in a row are a mistake.
 MAX_EMPTY = 1000

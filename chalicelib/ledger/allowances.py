@@ -2,7 +2,7 @@
 
 from chalicelib import times
 from chalicelib.ledger.table import Table
-from chalicelib.models import Run
+from chalicelib.models.runs import Run
 
 _HOUR = times.parse_duration("1h")
 

@@ -3,7 +3,7 @@
 from chalicelib import times
 from chalicelib.ledger.runs import run_key
 from chalicelib.ledger.table import ConditionFailed, Table
-from chalicelib.models import ApprovalDecision, RunStatus
+from chalicelib.models.runs import ApprovalDecision, RunStatus
 
 # The first decision stands, and nothing moves a run that has ended.
 _MAY_DECIDE = "#status = :awaiting AND attribute_not_exists(#decision)"

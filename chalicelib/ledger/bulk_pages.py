@@ -5,7 +5,7 @@ import msgspec
 from chalicelib import times
 from chalicelib.ledger.runs import run_key
 from chalicelib.ledger.table import Table
-from chalicelib.models import PageKey, Record
+from chalicelib.models.base import PageKey, Record
 
 
 class PinnedEntry(Record, frozen=True):

@@ -3,7 +3,7 @@
 import msgspec
 
 from chalicelib.ledger.table import Table
-from chalicelib.models import Checkpoint
+from chalicelib.models.selections import Checkpoint
 
 _PK, _SK = "SCHEDULE", "POSITION"
 

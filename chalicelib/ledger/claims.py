@@ -18,7 +18,9 @@ from chalicelib.errors import (
     OutcomeUnknown,
     UnexpectedRedirect,
 )
-from chalicelib.models import CommunicationStatus, Outcome, Record, SkipReason
+from chalicelib.models.base import Record
+from chalicelib.models.communications import CommunicationStatus, SkipReason
+from chalicelib.models.outcomes import Outcome
 
 # What an answer is called in the ledger: `accepted`, the name of a ReprocessError, or `sending` until it arrives.
 ACCEPTED = Outcome.ACCEPTED.value

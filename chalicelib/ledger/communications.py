@@ -11,7 +11,8 @@ from chalicelib.errors import OutcomeUnknown
 from chalicelib.ledger import claims
 from chalicelib.ledger.claims import AlreadySettled, ClaimRefused, HistoryEntry, Rules, State
 from chalicelib.ledger.table import ConditionFailed, Item, Table, change_of
-from chalicelib.models import Communication, CommunicationStatus, SkipReason, Task
+from chalicelib.models.batches import Task
+from chalicelib.models.communications import Communication, CommunicationStatus, SkipReason
 
 # Nobody else holds it now or held it after the list was read, and it is not for people to decide.
 _CLAIMABLE = (

@@ -3,7 +3,7 @@
 import msgspec
 
 from chalicelib.ledger.table import Table
-from chalicelib.models import Incident
+from chalicelib.models.notifications import Incident
 
 _PK, _SK = "ALERT", "schedule"
 

@@ -8,7 +8,7 @@ import msgspec
 from chalicelib import times
 from chalicelib.ledger.runs import MAIL_DUE, RUN, UNSETTLED
 from chalicelib.ledger.table import ConditionFailed, Item, Table
-from chalicelib.models import Notification
+from chalicelib.models.notifications import Notification
 
 # In milliseconds: longer than a call of SNS with all of its repetitions. Whoever took a mail earlier has died.
 _LONGEST_SENDING = 2 * 60_000

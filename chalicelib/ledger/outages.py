@@ -5,7 +5,8 @@ import msgspec
 from chalicelib import times
 from chalicelib.ledger.runs import MAIL_DUE
 from chalicelib.ledger.table import ConditionFailed, Item, Table, change_of
-from chalicelib.models import Notification, Outage
+from chalicelib.models.notifications import Notification
+from chalicelib.models.outages import Outage
 
 _PK = "OUTAGE"
 

@@ -10,7 +10,8 @@ import math
 from msgspec.structs import replace
 
 from chalicelib import times
-from chalicelib.models import Proof, Record
+from chalicelib.models.base import Record
+from chalicelib.models.runs import Proof
 
 # Rates are whole communications in 1,000 seconds: DynamoDB's numbers are whole here. The first is that of an
 # application that nobody knows. The lowest still sends some within a child workflow's window.

@@ -7,7 +7,7 @@ from chalicelib.ledger.claims import State
 from chalicelib.ledger.communications import key_of
 from chalicelib.ledger.runs import run_key
 from chalicelib.ledger.table import MAX_ACTIONS, Table, Update, change_of
-from chalicelib.models import run_of
+from chalicelib.models.batches import run_of
 
 # A state, and the owner whose try has relapsed: the first of `claims.uncounted_relapses`.
 Relapse = tuple[State, str]

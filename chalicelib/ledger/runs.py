@@ -9,7 +9,11 @@ from chalicelib import run_ids, times
 from chalicelib.errors import RunNotFound
 from chalicelib.ledger.pace import CANARY
 from chalicelib.ledger.table import ConditionFailed, Item, Table, change_of
-from chalicelib.models import CLOSED, BatchRecord, Notification, Outcome, PageKey, Proof, Record, Run
+from chalicelib.models.base import PageKey, Record
+from chalicelib.models.batches import BatchRecord
+from chalicelib.models.notifications import Notification
+from chalicelib.models.outcomes import Outcome
+from chalicelib.models.runs import CLOSED, Proof, Run
 
 # The sort key of a run's item.
 RUN = "RUN"

@@ -7,7 +7,7 @@ import msgspec
 
 from chalicelib import times
 from chalicelib.ledger.table import ConditionFailed, Table
-from chalicelib.models import Record
+from chalicelib.models.base import Record
 
 _PAUSE = ("SCHEDULE", "PAUSE")
 _LOCK = ("SCHEDULE", "TURN")

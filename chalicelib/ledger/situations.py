@@ -5,7 +5,8 @@ from collections.abc import Callable
 import msgspec
 
 from chalicelib.ledger.table import ConditionFailed, Item, Table, change_of
-from chalicelib.models import CauseKind, Record
+from chalicelib.models.base import Record
+from chalicelib.models.communications import CauseKind
 
 _KEY = ("SITUATION", "SITUATION")
 

@@ -10,7 +10,7 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-from chalicelib.models import PageKey
+from chalicelib.models.base import PageKey
 
 Item = dict[str, Any]
 

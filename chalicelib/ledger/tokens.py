@@ -8,7 +8,7 @@ import msgspec
 
 from chalicelib import times
 from chalicelib.ledger.table import ConditionFailed, Table
-from chalicelib.models import Record
+from chalicelib.models.base import Record
 
 Role = Literal["viewer", "operator", "approver"]
 

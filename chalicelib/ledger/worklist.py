@@ -12,7 +12,8 @@ from chalicelib import times
 from chalicelib.ledger.claims import State
 from chalicelib.ledger.communications import key_of
 from chalicelib.ledger.table import ConditionFailed, Item, Table, change_of
-from chalicelib.models import CommunicationStatus, PageKey, Record
+from chalicelib.models.base import PageKey, Record
+from chalicelib.models.communications import CommunicationStatus
 
 
 class Action(StrEnum):

@@ -1,7 +1,9 @@
 """The mail about a bulk run that has ended. It contains ids and reason codes, never personal data."""
 
 from chalicelib import times
-from chalicelib.models import Notification, Run, RunKind, RunStatus, Topic, WorklistSelection
+from chalicelib.models.notifications import Notification, Topic
+from chalicelib.models.runs import Run, RunKind, RunStatus
+from chalicelib.models.selections import WorklistSelection
 from chalicelib.notifications.phrases import details, mail, moment, started_by
 
 _CHANGED = {RunKind.RETRY: "retried", RunKind.DISMISS: "dismissed"}

@@ -4,7 +4,8 @@ They contain ids and reason codes, never personal data. The mail about a run's r
 """
 
 from chalicelib import times
-from chalicelib.models import Incident, Notification, Run, RunKind, Topic, Trigger
+from chalicelib.models.notifications import Incident, Notification, Topic
+from chalicelib.models.runs import Run, RunKind, Trigger
 from chalicelib.notifications import policy
 from chalicelib.notifications.phrases import details, list_errors, mail, misconfiguration, started_by
 

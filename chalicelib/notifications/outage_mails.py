@@ -1,7 +1,8 @@
 """The mails about outages: when one begins before any run has met it, and when what it left is settled."""
 
 from chalicelib import times
-from chalicelib.models import Notification, Outage, OutageCause, Topic
+from chalicelib.models.notifications import Notification, Topic
+from chalicelib.models.outages import Outage, OutageCause
 from chalicelib.notifications.phrases import mail, moment
 
 

@@ -1,7 +1,8 @@
 """What several mails have in common: their form, and some sentences."""
 
 from chalicelib import times
-from chalicelib.models import Notification, NotifyReason, Run, Topic, Trigger
+from chalicelib.models.notifications import Notification, NotifyReason, Topic
+from chalicelib.models.runs import Run, Trigger
 
 # Amazon SNS refuses subjects of 100 characters or more, with line breaks, or with anything but ASCII (API Reference,
 # Publish).

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from chalicelib.models import Incident, NotifyReason, RunStatus
+from chalicelib.models.notifications import Incident, NotifyReason
+from chalicelib.models.runs import RunStatus
 
 # The incident of a list that cannot be read, whatever the other lists gave a run to send. It ends when all can be read.
 LISTING = "listing"

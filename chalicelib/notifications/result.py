@@ -1,19 +1,10 @@
 """The mail about a run that has ended. It contains ids and reason codes, never personal data."""
 
 from chalicelib import times
-from chalicelib.models import (
-    SET_BY,
-    ApprovalDecision,
-    CauseKind,
-    Notification,
-    NotifyReason,
-    Outcome,
-    OutcomeReason,
-    Run,
-    RunStatus,
-    Topic,
-    WorseRun,
-)
+from chalicelib.models.communications import CauseKind
+from chalicelib.models.notifications import Notification, NotifyReason, Topic
+from chalicelib.models.outcomes import Outcome, OutcomeReason
+from chalicelib.models.runs import SET_BY, ApprovalDecision, Run, RunStatus, WorseRun
 from chalicelib.notifications.phrases import (
     answered,
     details,

@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from chalicelib.models import BatchRecord, Outcome, OutcomeRecord
+from chalicelib.models.batches import BatchRecord
+from chalicelib.models.outcomes import Outcome, OutcomeRecord
 
 # How many new entries of the worklist a mail shows.
 SHOWN = 10

@@ -9,7 +9,8 @@ from typing import IO
 import msgspec
 
 from chalicelib.ledger.claims import State
-from chalicelib.models import Affected, Communication, CommunicationStatus, Outage
+from chalicelib.models.communications import Communication, CommunicationStatus
+from chalicelib.models.outages import Affected, Outage
 from chalicelib.runs.causes import cause_of
 from chalicelib.runs.eligibility import Candidate
 

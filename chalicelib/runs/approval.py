@@ -5,7 +5,8 @@ from collections.abc import Callable
 from chalicelib.errors import Conflict, Forbidden
 from chalicelib.executions import Executions
 from chalicelib.ledger import Ledger
-from chalicelib.models import ApprovalDecision, Notification, Run, RunStatus, Trigger
+from chalicelib.models.notifications import Notification
+from chalicelib.models.runs import ApprovalDecision, Run, RunStatus, Trigger
 from chalicelib.notifications import messages
 
 

@@ -14,7 +14,9 @@ from chalicelib.ledger import Ledger
 from chalicelib.ledger.claims import ACCEPTED, HistoryEntry, State
 from chalicelib.ledger.pace import Pace
 from chalicelib.ledger.pace_feedback import distrusted
-from chalicelib.models import Outcome, OutcomeReason, OutcomeRecord, Proof, owner_of
+from chalicelib.models.batches import owner_of
+from chalicelib.models.outcomes import Outcome, OutcomeReason, OutcomeRecord
+from chalicelib.models.runs import Proof
 from chalicelib.runs.proof import UNPROVEN, failed_again
 from chalicelib.settings import Settings
 

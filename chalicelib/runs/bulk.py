@@ -19,7 +19,10 @@ from chalicelib.ledger.bulk_pages import BulkPage, PinnedEntry
 from chalicelib.ledger.runs import run_key
 from chalicelib.ledger.worklist import Refusal, Stay, WorklistEntry
 from chalicelib.manifests import Manifests
-from chalicelib.models import CommunicationStatus, PageKey, Run, RunKind, RunStatus, WorklistSelection
+from chalicelib.models.base import PageKey
+from chalicelib.models.communications import CommunicationStatus
+from chalicelib.models.runs import Run, RunKind, RunStatus
+from chalicelib.models.selections import WorklistSelection
 from chalicelib.notifications import bulk_result, policy
 from chalicelib.runs.causes import cause_on_worklist
 from chalicelib.runs.closing import Notify, as_it_is, close_failed, notification_fields, send_mail

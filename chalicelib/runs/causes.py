@@ -5,7 +5,9 @@ import hashlib
 import msgspec
 
 from chalicelib.ledger.claims import SENDING, State, outcome_of
-from chalicelib.models import CauseKind, Communication, CommunicationStatus, Outcome, OutcomeReason, Record, SkipReason
+from chalicelib.models.base import Record
+from chalicelib.models.communications import CauseKind, Communication, CommunicationStatus, SkipReason
+from chalicelib.models.outcomes import Outcome, OutcomeReason
 
 # Reasons for the worklist that are kinds themselves; the others are codes of the application's.
 _KINDS = {SkipReason.EXPIRED: CauseKind.EXPIRED, SkipReason.RELAPSED: CauseKind.RELAPSED}

@@ -7,7 +7,7 @@ import msgspec
 
 from chalicelib.application.config import Source
 from chalicelib.application.list_requests import PageRequest
-from chalicelib.models import Checkpoint
+from chalicelib.models.selections import Checkpoint
 
 
 def resume_order(

@@ -8,7 +8,9 @@ import msgspec
 
 from chalicelib.errors import NotificationFailed, RunNotFound
 from chalicelib.ledger import Ledger
-from chalicelib.models import Notification, NotifyReason, Outcome, Run, RunStatus, Trigger
+from chalicelib.models.notifications import Notification, NotifyReason
+from chalicelib.models.outcomes import Outcome
+from chalicelib.models.runs import Run, RunStatus, Trigger
 from chalicelib.notifications import policy
 from chalicelib.settings import Settings
 from chalicelib.telemetry import metrics

@@ -12,17 +12,11 @@ from chalicelib.ledger import Ledger
 from chalicelib.ledger.pace import CANARY, Limits, effective_rate
 from chalicelib.ledger.runs import run_key
 from chalicelib.manifests import Manifests, ManifestWriter
-from chalicelib.models import (
-    Checkpoint,
-    Outcome,
-    Run,
-    RunKind,
-    RunStatus,
-    Selection,
-    SkipReason,
-    Trigger,
-    as_json,
-)
+from chalicelib.models.base import as_json
+from chalicelib.models.communications import SkipReason
+from chalicelib.models.outcomes import Outcome
+from chalicelib.models.runs import Run, RunKind, RunStatus, Trigger
+from chalicelib.models.selections import Checkpoint, Selection
 from chalicelib.notifications import messages, policy
 from chalicelib.runs import checkpoint, start
 from chalicelib.runs.bulk import Bulk

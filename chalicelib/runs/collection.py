@@ -7,7 +7,8 @@ from chalicelib.application.config import Source
 from chalicelib.application.list_pages import Page
 from chalicelib.application.list_requests import PageRequest
 from chalicelib.errors import ListingFailed
-from chalicelib.models import Communication, Selection, SkipReason
+from chalicelib.models.communications import Communication, SkipReason
+from chalicelib.models.selections import Selection
 from chalicelib.runs.causes import Cause
 
 # A Selection's filters, and the field of a source (and of its records) that each is compared with.

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from chalicelib.ledger.pace import CANARY
-from chalicelib.models import Outcome, Run
+from chalicelib.models.outcomes import Outcome
+from chalicelib.models.runs import Run
 from chalicelib.runs.prices import ALARM_METRIC, CUSTOM_METRIC, PRICES, SECRET
 from chalicelib.settings import Settings
 

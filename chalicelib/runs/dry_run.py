@@ -6,7 +6,8 @@ import msgspec
 
 from chalicelib.application.config import Configuration, Source
 from chalicelib.ledger import Ledger
-from chalicelib.models import Selection, SkipReason
+from chalicelib.models.communications import SkipReason
+from chalicelib.models.selections import Selection
 from chalicelib.runs import cost
 from chalicelib.runs.collection import NOT_FOUND_KEPT, Collection
 from chalicelib.runs.cost import Estimate

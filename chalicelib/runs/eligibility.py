@@ -10,7 +10,7 @@ import msgspec
 from chalicelib.application.config import Source
 from chalicelib.ledger.claims import State, refusal_reason
 from chalicelib.ledger.worklist import retry_refusal
-from chalicelib.models import Communication, CommunicationStatus, SkipReason
+from chalicelib.models.communications import Communication, CommunicationStatus, SkipReason
 from chalicelib.runs.causes import Cause, cause_of
 
 # What only a person can help is handed over to the worklist by a run, so it has to enter the manifest once.

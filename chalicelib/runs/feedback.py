@@ -8,7 +8,7 @@ from chalicelib.ledger import Ledger
 from chalicelib.ledger.claims import State
 from chalicelib.ledger.pace import Limits, Pace, Turn
 from chalicelib.ledger.pace_feedback import ended, lower, unanswered
-from chalicelib.models import TaskResult
+from chalicelib.models.batches import TaskResult
 from chalicelib.runs import breaker
 
 # Several timeouts in a batch, and this part of it at least, say that the application is overloaded.

@@ -7,7 +7,8 @@ from typing import Any
 from chalicelib import times
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.pace import Pace
-from chalicelib.models import Outcome, Run, RunStatus, Trigger
+from chalicelib.models.outcomes import Outcome
+from chalicelib.models.runs import Run, RunStatus, Trigger
 from chalicelib.names import AwsLocation
 from chalicelib.runs.turn import OVERLOADED
 from chalicelib.settings import Settings

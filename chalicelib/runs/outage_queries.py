@@ -10,7 +10,10 @@ from chalicelib.errors import ManifestLost, NotFound, RunNotFound
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.claims import State
 from chalicelib.manifests import Manifests
-from chalicelib.models import Affected, Communication, Incident, Outage, RunStatus
+from chalicelib.models.communications import Communication
+from chalicelib.models.notifications import Incident
+from chalicelib.models.outages import Affected, Outage
+from chalicelib.models.runs import RunStatus
 from chalicelib.runs import cost
 from chalicelib.runs.affected import digest_of, state_of
 from chalicelib.runs.outages import is_trouble

@@ -9,7 +9,10 @@ from chalicelib.errors import ManifestLost
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.situations import KnownCause, ScanPoint
 from chalicelib.manifests import Manifests
-from chalicelib.models import Affected, Incident, Notification, Outage, OutageCause, Outcome, Run, RunStatus, Trigger
+from chalicelib.models.notifications import Incident, Notification
+from chalicelib.models.outages import Affected, Outage, OutageCause
+from chalicelib.models.outcomes import Outcome
+from chalicelib.models.runs import Run, RunStatus, Trigger
 from chalicelib.notifications import outage_mails, policy
 from chalicelib.runs import outages
 from chalicelib.runs.affected import AffectedWriter, digests_of

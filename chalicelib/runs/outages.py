@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from chalicelib import times
-from chalicelib.models import Incident, Outage, OutageCause, RunStatus
+from chalicelib.models.notifications import Incident
+from chalicelib.models.outages import Outage, OutageCause
+from chalicelib.models.runs import RunStatus
 from chalicelib.notifications import policy
 
 # Why an outage begins before any run has met it.

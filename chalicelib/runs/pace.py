@@ -6,7 +6,7 @@ from chalicelib.application.config import Configuration
 from chalicelib.errors import InvalidRequest
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.pace import HIGHEST, Limits, Pace, SetPace, as_of, effective_rate
-from chalicelib.models import SET_BY
+from chalicelib.models.runs import SET_BY
 from chalicelib.notifications.phrases import answered, moment
 from chalicelib.runs.turn import limits_of
 from chalicelib.settings import Settings

@@ -8,7 +8,10 @@ import msgspec
 
 from chalicelib.ledger.pace import CANARY, WINDOW_S, Turn
 from chalicelib.ledger.runs import Switch
-from chalicelib.models import SENT, CauseKind, Outcome, OutcomeRecord, Proof, Run, RunStatus, Selection
+from chalicelib.models.communications import CauseKind
+from chalicelib.models.outcomes import SENT, Outcome, OutcomeRecord
+from chalicelib.models.runs import Proof, Run, RunStatus
+from chalicelib.models.selections import Selection
 from chalicelib.runs.causes import Cause
 
 # Why a run is halted whose fix is not proved: the code of what failed again follows. Without one, it took too long.

@@ -7,7 +7,9 @@ import msgspec
 from chalicelib.application.config import Configuration
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.runs import run_key
-from chalicelib.models import Outcome, OutcomeRecord, PageKey, Run, RunKind, RunStatus
+from chalicelib.models.base import PageKey
+from chalicelib.models.outcomes import Outcome, OutcomeRecord
+from chalicelib.models.runs import Run, RunKind, RunStatus
 from chalicelib.runs import cost
 from chalicelib.runs.pace import PaceState, get_pace
 from chalicelib.settings import Settings

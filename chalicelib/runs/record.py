@@ -9,18 +9,10 @@ from chalicelib.errors import ApplicationOverloaded
 from chalicelib.ledger import Ledger, claims
 from chalicelib.ledger.claims import State
 from chalicelib.ledger.pace import Limits, Turn
-from chalicelib.models import (
-    Batch,
-    BatchRecord,
-    Communication,
-    Outcome,
-    OutcomeReason,
-    OutcomeRecord,
-    Proof,
-    SkipReason,
-    TaskResult,
-    owner_of,
-)
+from chalicelib.models.batches import Batch, BatchRecord, TaskResult, owner_of
+from chalicelib.models.communications import Communication, SkipReason
+from chalicelib.models.outcomes import Outcome, OutcomeReason, OutcomeRecord
+from chalicelib.models.runs import Proof
 from chalicelib.runs import breaker, feedback
 from chalicelib.runs.proof import failed_again
 from chalicelib.settings import Settings

@@ -7,7 +7,8 @@ from chalicelib.executions import RUNNING, Executions
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.runs import run_key
 from chalicelib.manifests import Manifests
-from chalicelib.models import Notification, Run, RunKind, RunStatus, Trigger
+from chalicelib.models.notifications import Notification
+from chalicelib.models.runs import Run, RunKind, RunStatus, Trigger
 from chalicelib.notifications import bulk_result, messages, policy
 from chalicelib.runs.approval import deliver_again
 from chalicelib.runs.closing import Notify, close_failed, send_mail

@@ -7,7 +7,8 @@ from chalicelib.application.config import Source
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.claims import uncounted_relapses
 from chalicelib.ledger.relapses import Relapse, Relapses
-from chalicelib.models import Outcome, Run, WorseRun
+from chalicelib.models.outcomes import Outcome
+from chalicelib.models.runs import Run, WorseRun
 from chalicelib.runs.eligibility import Candidate
 from chalicelib.telemetry import logs
 

@@ -11,7 +11,10 @@ from chalicelib.ledger import Ledger
 from chalicelib.ledger.pace import Limits, effective_rate, rate_by_hand
 from chalicelib.ledger.table import BATCH_GET
 from chalicelib.manifests import Manifests
-from chalicelib.models import SET_BY, Batch, BatchRecord, Notification, NotifyReason, Outcome, Run, RunStatus, Topic
+from chalicelib.models.batches import Batch, BatchRecord
+from chalicelib.models.notifications import Notification, NotifyReason, Topic
+from chalicelib.models.outcomes import Outcome
+from chalicelib.models.runs import SET_BY, Run, RunStatus
 from chalicelib.notifications import policy
 from chalicelib.notifications.result import result_notification
 from chalicelib.notifications.summary import Summary

@@ -7,7 +7,9 @@ from chalicelib.errors import ApplicationOverloaded, ReprocessError
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.claims import ACCEPTED, AlreadySettled, ClaimRefused, Rules, State
 from chalicelib.ledger.pace import is_void
-from chalicelib.models import Communication, Outcome, OutcomeReason, SkipReason, Task, TaskResult
+from chalicelib.models.batches import Task, TaskResult
+from chalicelib.models.communications import Communication, SkipReason
+from chalicelib.models.outcomes import Outcome, OutcomeReason
 from chalicelib.runs.eligibility import is_expired
 from chalicelib.settings import Settings
 from chalicelib.telemetry import logs

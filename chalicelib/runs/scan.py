@@ -10,7 +10,7 @@ from chalicelib.application.list_pages import Page
 from chalicelib.application.list_requests import PageRequest
 from chalicelib.errors import ListingFailed
 from chalicelib.ledger.communications import Communications
-from chalicelib.models import Selection
+from chalicelib.models.selections import Selection
 from chalicelib.runs.collection import Collection
 from chalicelib.runs.eligibility import Candidate, judge
 from chalicelib.settings import Settings

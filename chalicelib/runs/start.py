@@ -9,7 +9,8 @@ from chalicelib.executions import RUNNING, Executions
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.pace import WINDOW_S
 from chalicelib.manifests import Manifests
-from chalicelib.models import Run, RunKind, RunStatus, Selection, Trigger, WorklistSelection
+from chalicelib.models.runs import Run, RunKind, RunStatus, Trigger
+from chalicelib.models.selections import Selection, WorklistSelection
 from chalicelib.runs.closing import as_it_is, end_turn
 from chalicelib.runs.recovery import COLLECTOR_LIFETIME
 

@@ -3,7 +3,7 @@
 from chalicelib.errors import Conflict
 from chalicelib.executions import Executions
 from chalicelib.ledger import Ledger
-from chalicelib.models import Run, RunStatus
+from chalicelib.models.runs import Run, RunStatus
 from chalicelib.notifications import messages
 from chalicelib.runs.approval import end_wait
 from chalicelib.runs.closing import as_it_is, end_turn

@@ -7,7 +7,10 @@ import msgspec
 from chalicelib.application.config import Configuration
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.situations import ScanPoint, Situation
-from chalicelib.models import Incident, Outage, Outcome, Run, RunStatus, Trigger
+from chalicelib.models.notifications import Incident
+from chalicelib.models.outages import Outage
+from chalicelib.models.outcomes import Outcome
+from chalicelib.models.runs import Run, RunStatus, Trigger
 from chalicelib.runs.outage_queries import expected_end
 from chalicelib.runs.pace import PaceState, get_pace
 from chalicelib.runs.queries import Progress, progress_of

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from chalicelib.ledger.situations import KnownCause
-from chalicelib.models import CommunicationStatus, Record, json_size
+from chalicelib.models.base import Record, json_size
+from chalicelib.models.communications import CommunicationStatus
 from chalicelib.runs.causes import Cause
 from chalicelib.runs.collection import Collection
 from chalicelib.runs.eligibility import Candidate

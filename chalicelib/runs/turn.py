@@ -9,7 +9,8 @@ import msgspec
 from chalicelib.application.config import Configuration
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.pace import Limits, Turn, reserve
-from chalicelib.models import Record, owner_of
+from chalicelib.models.base import Record
+from chalicelib.models.batches import owner_of
 from chalicelib.runs import proof
 
 # Why a run is halted whose application wants to be left alone for longer than a batch can wait.

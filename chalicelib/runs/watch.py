@@ -7,7 +7,7 @@ from typing import Self
 from chalicelib.application.config import Source
 from chalicelib.ledger import Ledger
 from chalicelib.manifests import Manifests
-from chalicelib.models import Run, Trigger
+from chalicelib.models.runs import Run, Trigger
 from chalicelib.runs import situation
 from chalicelib.runs.collection import Collection
 from chalicelib.runs.eligibility import Candidate

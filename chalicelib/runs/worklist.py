@@ -8,7 +8,8 @@ from chalicelib.application.config import Configuration
 from chalicelib.errors import ConfigurationError, Conflict, NotFound
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.worklist import Refusal, Stay, WorklistEntry, page_key
-from chalicelib.models import CommunicationStatus, PageKey
+from chalicelib.models.base import PageKey
+from chalicelib.models.communications import CommunicationStatus
 from chalicelib.runs.causes import cause_on_worklist
 from chalicelib.telemetry import logs
 from chalicelib.times import Clock

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from chalicelib.models import OutcomeRecord, Run, RunKind, RunStatus
+from chalicelib.models.outcomes import OutcomeRecord
+from chalicelib.models.runs import Run, RunKind, RunStatus
 
 NAMESPACE = "CommsReprocess"
 

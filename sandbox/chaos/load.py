@@ -7,7 +7,7 @@ from collections import Counter
 from http import HTTPStatus
 from typing import Any
 
-from chalicelib.models import CLOSED, RunStatus
+from chalicelib.models.runs import CLOSED, RunStatus
 from sandbox.system import System
 
 _PAUSE_SECONDS = 3.0

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from chalicelib import times
 from chalicelib.ledger.runs import UNSETTLED
-from chalicelib.models import CLOSED
+from chalicelib.models.runs import CLOSED
 from sandbox.chaos.load import approve_waiting_runs, cause_ids
 from sandbox.chaos.records import open_run_ids, read_index, read_item, read_table
 from sandbox.deployed import PREFIX

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from chalicelib.models import RunKind
+from chalicelib.models.runs import RunKind
 from sandbox.chaos.records import Item, query_application, read_item, read_table
 from sandbox.system import System
 

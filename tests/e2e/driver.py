@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 
 from chalicelib import times
 from chalicelib.lambda_invoker import requested_event
-from chalicelib.models import CLOSED
+from chalicelib.models.runs import CLOSED
 from sandbox.application.database import timestamp
 from sandbox.aws import ACCOUNT, REGION
 

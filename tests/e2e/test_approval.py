@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from chalicelib.models import RunStatus
+from chalicelib.models.runs import RunStatus
 from tests.e2e.driver import (
     COOL_DOWN,
     PATIENCE,

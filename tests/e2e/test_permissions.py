@@ -13,7 +13,9 @@ from chalicelib.application.config import Auth
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.table import Table
 from chalicelib.manifests import Manifests, ManifestWriter
-from chalicelib.models import ApprovalDecision, Communication, Run, RunStatus, Selection, Trigger
+from chalicelib.models.communications import Communication
+from chalicelib.models.runs import ApprovalDecision, Run, RunStatus, Trigger
+from chalicelib.models.selections import Selection
 from chalicelib.names import AwsLocation, Names
 from chalicelib.runs.start import record_request
 from deployment import function_policies, state_machine

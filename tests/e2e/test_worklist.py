@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from chalicelib.models import CommunicationStatus
+from chalicelib.models.communications import CommunicationStatus
 from tests.e2e.driver import (
     PATIENCE,
     create_failed,

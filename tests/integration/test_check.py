@@ -6,7 +6,7 @@ from chalicelib import times
 from chalicelib.application import config_file
 from chalicelib.errors import ConfigurationError
 from chalicelib.ledger.claims import State
-from chalicelib.models import CommunicationStatus
+from chalicelib.models.communications import CommunicationStatus
 from chalicelib.names import AwsLocation
 from deployment import check
 from deployment.stage import Stage

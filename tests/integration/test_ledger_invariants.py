@@ -25,7 +25,8 @@ from chalicelib.errors import OutcomeUnknown, ReprocessError
 from chalicelib.ledger import Communications, Worklist
 from chalicelib.ledger.claims import ClaimRefused, Rules, State
 from chalicelib.ledger.worklist import Stay
-from chalicelib.models import Communication, Task
+from chalicelib.models.batches import Task
+from chalicelib.models.communications import Communication
 from chalicelib.runs import reprocess
 from tests.fakes import (
     BEHAVIOURS,

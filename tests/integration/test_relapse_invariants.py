@@ -13,7 +13,8 @@ from collections import Counter
 import boto3
 import pytest
 
-from chalicelib.models import Communication, CommunicationStatus, RunKind
+from chalicelib.models.communications import Communication, CommunicationStatus
+from chalicelib.models.runs import RunKind
 from chalicelib.runs.causes import cause_of
 from chalicelib.runs.outage_queries import list_affected
 from tests.integration.collector.fakes import MINUTE, FakeDeployment, Killed

@@ -5,7 +5,7 @@ import pytest
 from chalicelib.application import config_file
 from chalicelib.application.config import Next
 from chalicelib.errors import ConfigurationError
-from chalicelib.models import Selection
+from chalicelib.models.selections import Selection
 
 ENVIRONMENT = {"APPLICATION_URL": "https://app.example.com", "APPLICATION_SECRET": "prod/app"}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from chalicelib.errors import Conflict, Forbidden
-from chalicelib.models import ApprovalDecision, RunStatus
+from chalicelib.models.runs import ApprovalDecision, RunStatus
 from chalicelib.notifications.result import result_notification
 from chalicelib.notifications.summary import Summary
 from chalicelib.runs import approval, report

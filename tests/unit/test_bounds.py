@@ -15,7 +15,10 @@ from chalicelib.application import list_records
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import InvalidRequest, ListingFailed, NotFound
 from chalicelib.ledger.communications import key_of
-from chalicelib.models import MAX_ID, Batch, BatchRecord, Communication, Outcome, OutcomeRecord, TaskResult, as_json
+from chalicelib.models.base import MAX_ID, as_json
+from chalicelib.models.batches import Batch, BatchRecord, TaskResult
+from chalicelib.models.communications import Communication
+from chalicelib.models.outcomes import Outcome, OutcomeRecord
 from tests.fakes import NOON, FakeCall, make_run
 
 # In bytes of UTF-8: the most that a state of Step Functions may get or return (AWS Step Functions API Reference,

@@ -11,7 +11,8 @@ from chalicelib.errors import (
 )
 from chalicelib.ledger.claims import ACCEPTED, Rules, State
 from chalicelib.ledger.communications import Communications
-from chalicelib.models import CauseKind, Communication, CommunicationStatus, Task
+from chalicelib.models.batches import Task
+from chalicelib.models.communications import CauseKind, Communication, CommunicationStatus
 from chalicelib.runs.causes import Cause, cause_of, cause_on_worklist
 from tests.fakes import HOUR, NOON
 

@@ -21,7 +21,9 @@ from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import InvalidRequest, NotFound
 from chalicelib.ledger.claims import Rules
 from chalicelib.ledger.situations import KnownCause, Situation
-from chalicelib.models import CauseKind, Communication, Selection, SkipReason, Task
+from chalicelib.models.batches import Task
+from chalicelib.models.communications import CauseKind, Communication, SkipReason
+from chalicelib.models.selections import Selection
 from chalicelib.runs import situation, worklist
 from chalicelib.runs.causes import Cause
 from chalicelib.runs.collect import Collector

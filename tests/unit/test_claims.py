@@ -7,7 +7,9 @@ from chalicelib import times
 from chalicelib.errors import OutcomeUnknown
 from chalicelib.ledger import Communications, claims
 from chalicelib.ledger.claims import AlreadySettled, ClaimRefused, Rules, State
-from chalicelib.models import Communication, Outcome, Task
+from chalicelib.models.batches import Task
+from chalicelib.models.communications import Communication
+from chalicelib.models.outcomes import Outcome
 from chalicelib.runs.reprocess import payload
 from tests.fakes import HOUR, NOON, InterruptedTable, attempt
 

@@ -6,7 +6,10 @@ import pytest
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.claims import Rules
-from chalicelib.models import CauseKind, Communication, Proof, RunStatus, Selection, Task, Trigger
+from chalicelib.models.batches import Task
+from chalicelib.models.communications import CauseKind, Communication
+from chalicelib.models.runs import Proof, RunStatus, Trigger
+from chalicelib.models.selections import Selection
 from chalicelib.runs.causes import Cause
 from chalicelib.runs.collect import Collector
 from chalicelib.runs.eligibility import is_expired

@@ -11,7 +11,8 @@ from chalicelib import __version__
 from chalicelib.ledger.pace import CANARY
 from chalicelib.ledger.situations import KnownCause, ScanPoint, Situation
 from chalicelib.manifests import ManifestWriter
-from chalicelib.models import CauseKind, Communication, Outcome, OutcomeRecord
+from chalicelib.models.communications import CauseKind, Communication
+from chalicelib.models.outcomes import Outcome, OutcomeRecord
 from chalicelib.names import AwsLocation, Names
 from chalicelib.runs import cost
 from chalicelib.runs.prices import PRICES

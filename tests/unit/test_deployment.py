@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from chalicelib.models import RunKind
+from chalicelib.models.runs import RunKind
 from chalicelib.names import AwsLocation, Names
 from chalicelib.settings import Settings
 from deployment import alarms, aws_errors, status, topics

@@ -6,7 +6,9 @@ from chalicelib.api.serializers import preview_view
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.ledger.claims import Rules
 from chalicelib.ledger.pace import Pace
-from chalicelib.models import Communication, Selection, Task
+from chalicelib.models.batches import Task
+from chalicelib.models.communications import Communication
+from chalicelib.models.selections import Selection
 from chalicelib.runs import cost
 from chalicelib.runs.dry_run import LISTING_MS, PAGE_TIMEOUT, DryRun
 from chalicelib.settings import Settings

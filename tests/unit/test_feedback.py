@@ -8,7 +8,9 @@ import pytest
 from chalicelib.ledger.claims import Rules
 from chalicelib.ledger.pace import START, Lease, Limits, Pace, Turn
 from chalicelib.ledger.pacing import PaceContended, Pacing
-from chalicelib.models import Batch, Communication, Outcome, Task, TaskResult
+from chalicelib.models.batches import Batch, Task, TaskResult
+from chalicelib.models.communications import Communication
+from chalicelib.models.outcomes import Outcome
 from chalicelib.runs.record import finish_batch
 from chalicelib.settings import Settings
 from tests.fakes import HOUR, NOON, attempt, make_run

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from chalicelib.api import cursors, ids
 from chalicelib.errors import InvalidRequest, NotFound
-from chalicelib.models import is_primary_id
+from chalicelib.models.base import is_primary_id
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=512)
 

@@ -9,17 +9,12 @@ from chalicelib.errors import RunNotFound
 from chalicelib.ledger.bulk_pages import BulkPage, PinnedEntry
 from chalicelib.ledger.runs import switch_key
 from chalicelib.ledger.table import BATCH_GET, PAUSES, ConditionFailed, ReadsThrottled, Table
-from chalicelib.models import (
-    MAX_ID,
-    BatchRecord,
-    Checkpoint,
-    Incident,
-    NotifyReason,
-    Outcome,
-    OutcomeRecord,
-    RunKind,
-    RunStatus,
-)
+from chalicelib.models.base import MAX_ID
+from chalicelib.models.batches import BatchRecord
+from chalicelib.models.notifications import Incident, NotifyReason
+from chalicelib.models.outcomes import Outcome, OutcomeRecord
+from chalicelib.models.runs import RunKind, RunStatus
+from chalicelib.models.selections import Checkpoint
 from chalicelib.runs import start
 from chalicelib.runs.bulk import PAGE_SIZE
 from tests.conftest import RETENTION

@@ -12,7 +12,7 @@ from chalicelib.application import list_pages
 from chalicelib.application.config import Next, Source
 from chalicelib.application.list_requests import PageRequest
 from chalicelib.errors import ListingFailed
-from chalicelib.models import Communication
+from chalicelib.models.communications import Communication
 
 SOURCE = Source(
     operation="send.email",

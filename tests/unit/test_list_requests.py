@@ -4,7 +4,7 @@ import pytest
 
 from chalicelib.application.config import Filter, Next, Source
 from chalicelib.application.list_requests import first_requests
-from chalicelib.models import Selection
+from chalicelib.models.selections import Selection
 
 AFTER, BEFORE = "2026-11-19T00:00:00.250Z", "2026-11-20T00:00:00.250Z"
 

@@ -5,17 +5,10 @@ import itertools
 import pytest
 
 from chalicelib.ledger.runs import run_key
-from chalicelib.models import (
-    BatchRecord,
-    Incident,
-    Notification,
-    NotifyReason,
-    Outcome,
-    OutcomeRecord,
-    RunStatus,
-    Topic,
-    Trigger,
-)
+from chalicelib.models.batches import BatchRecord
+from chalicelib.models.notifications import Incident, Notification, NotifyReason, Topic
+from chalicelib.models.outcomes import Outcome, OutcomeRecord
+from chalicelib.models.runs import RunStatus, Trigger
 from chalicelib.notifications import policy
 from chalicelib.runs.report import report
 from chalicelib.settings import Settings

@@ -11,7 +11,7 @@ from botocore.exceptions import IncompleteReadError
 from botocore.response import StreamingBody
 
 from chalicelib.manifests import CHUNK, Manifests, ManifestWriter
-from chalicelib.models import Communication
+from chalicelib.models.communications import Communication
 
 DATA = Path(__file__).parents[1] / "data"
 VERSIONS = sorted(folder.name for folder in DATA.iterdir())

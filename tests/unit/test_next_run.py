@@ -5,7 +5,7 @@ import pytest
 
 from chalicelib import run_ids, times
 from chalicelib.ledger.pace import Pace, SetPace
-from chalicelib.models import RunStatus, Trigger
+from chalicelib.models.runs import RunStatus, Trigger
 from chalicelib.names import AwsLocation
 from chalicelib.runs.next_run import following, next_run_at
 from chalicelib.runs.start import begin_scheduled

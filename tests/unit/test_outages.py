@@ -10,14 +10,9 @@ from hypothesis import strategies as st
 
 from chalicelib.ledger.claims import HistoryEntry, State
 from chalicelib.manifests import Manifests
-from chalicelib.models import (
-    CauseKind,
-    Communication,
-    CommunicationStatus,
-    Incident,
-    Outage,
-    OutageCause,
-)
+from chalicelib.models.communications import CauseKind, Communication, CommunicationStatus
+from chalicelib.models.notifications import Incident
+from chalicelib.models.outages import Outage, OutageCause
 from chalicelib.notifications import outage_mails
 from chalicelib.runs import outages
 from chalicelib.runs.affected import AffectedWriter, digest_of, digests_of

@@ -15,7 +15,10 @@ from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import InvalidRequest, NotFound
 from chalicelib.ledger.claims import ACCEPTED, Rules
 from chalicelib.manifests import Manifests
-from chalicelib.models import CauseKind, Communication, Incident, Outage, OutageCause, Task
+from chalicelib.models.batches import Task
+from chalicelib.models.communications import CauseKind, Communication
+from chalicelib.models.notifications import Incident
+from chalicelib.models.outages import Outage, OutageCause
 from chalicelib.runs.affected import AffectedWriter, digest_of
 from chalicelib.runs.eligibility import Candidate
 from tests.fakes import HOUR, NOON, FakeCall, make_run

@@ -8,7 +8,7 @@ from chalicelib.api.schemas import NewPace, PaceView, RunPace, RunsQuery
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import InvalidRequest
 from chalicelib.ledger.pace import Pace
-from chalicelib.models import RunStatus
+from chalicelib.models.runs import RunStatus
 from tests.fakes import HOUR, NOON, FakeCall, make_run
 
 CONFIGURATION = Configuration(

@@ -7,16 +7,10 @@ import pytest
 
 from chalicelib.ledger.pace import SetPace
 from chalicelib.ledger.pace_feedback import lower
-from chalicelib.models import (
-    BatchRecord,
-    Incident,
-    NotifyReason,
-    Outcome,
-    OutcomeReason,
-    OutcomeRecord,
-    Topic,
-    Trigger,
-)
+from chalicelib.models.batches import BatchRecord
+from chalicelib.models.notifications import Incident, NotifyReason, Topic
+from chalicelib.models.outcomes import Outcome, OutcomeReason, OutcomeRecord
+from chalicelib.models.runs import Trigger
 from chalicelib.notifications import messages
 from chalicelib.runs.report import report
 from chalicelib.settings import Settings

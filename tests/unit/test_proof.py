@@ -11,18 +11,11 @@ from chalicelib.ledger import Ledger
 from chalicelib.ledger.claims import Rules
 from chalicelib.ledger.pace import CANARY, WINDOW_S, Turn
 from chalicelib.manifests import ManifestWriter
-from chalicelib.models import (
-    Batch,
-    CauseKind,
-    Communication,
-    Outcome,
-    Proof,
-    Run,
-    RunStatus,
-    Selection,
-    Task,
-    TaskResult,
-)
+from chalicelib.models.batches import Batch, Task, TaskResult
+from chalicelib.models.communications import CauseKind, Communication
+from chalicelib.models.outcomes import Outcome
+from chalicelib.models.runs import Proof, Run, RunStatus
+from chalicelib.models.selections import Selection
 from chalicelib.runs import proof
 from chalicelib.runs.causes import Cause
 from chalicelib.runs.record import finish_batch, record_batch

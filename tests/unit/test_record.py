@@ -5,15 +5,9 @@ import pytest
 from chalicelib.errors import REPROCESS_ERRORS
 from chalicelib.ledger.claims import Rules
 from chalicelib.ledger.pace import Pace
-from chalicelib.models import (
-    Batch,
-    BatchRecord,
-    Communication,
-    Outcome,
-    OutcomeRecord,
-    Task,
-    TaskResult,
-)
+from chalicelib.models.batches import Batch, BatchRecord, Task, TaskResult
+from chalicelib.models.communications import Communication
+from chalicelib.models.outcomes import Outcome, OutcomeRecord
 from chalicelib.runs.record import count, record_batch
 from chalicelib.settings import Settings
 from tests.fakes import HOUR, NOON, attempt, make_run

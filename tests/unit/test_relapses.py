@@ -6,7 +6,9 @@ from botocore.exceptions import ClientError
 from chalicelib.ledger import Ledger, claims
 from chalicelib.ledger.claims import Rules
 from chalicelib.ledger.table import MAX_ACTIONS, Table
-from chalicelib.models import Communication, RunStatus, Task
+from chalicelib.models.batches import Task
+from chalicelib.models.communications import Communication
+from chalicelib.models.runs import RunStatus
 from tests.fakes import HOUR, NOON, InterruptedTable, attempt, make_run
 
 RULES = Rules(cool_down=HOUR, honours_key=True, max_attempts=5, retention=90 * 24 * HOUR)

@@ -6,20 +6,11 @@ import pytest
 
 from chalicelib.errors import ListingFailed
 from chalicelib.ledger.claims import Rules
-from chalicelib.models import (
-    ApprovalDecision,
-    Batch,
-    BatchRecord,
-    Communication,
-    Incident,
-    Outcome,
-    OutcomeRecord,
-    RunStatus,
-    Task,
-    TaskResult,
-    Trigger,
-    WorseRun,
-)
+from chalicelib.models.batches import Batch, BatchRecord, Task, TaskResult
+from chalicelib.models.communications import Communication
+from chalicelib.models.notifications import Incident
+from chalicelib.models.outcomes import Outcome, OutcomeRecord
+from chalicelib.models.runs import ApprovalDecision, RunStatus, Trigger, WorseRun
 from chalicelib.notifications import messages
 from chalicelib.notifications.result import result_notification
 from chalicelib.notifications.summary import MAX_REASONS, OTHER, Summary

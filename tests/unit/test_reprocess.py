@@ -9,7 +9,9 @@ from chalicelib import times
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import ApplicationOverloaded, OutcomeUnknown, ReprocessError
 from chalicelib.ledger.pace import Pace
-from chalicelib.models import Communication, Outcome, Task, TaskResult
+from chalicelib.models.batches import Task, TaskResult
+from chalicelib.models.communications import Communication
+from chalicelib.models.outcomes import Outcome
 from chalicelib.runs.reprocess import reprocess_communication, rules_for
 from chalicelib.settings import Settings
 from tests.fakes import (

@@ -11,7 +11,7 @@ import app
 from chalicelib.api import openapi, routes, schemas
 from chalicelib.api.parsing import parse_body, parse_query
 from chalicelib.errors import InvalidRequest
-from chalicelib.models import Outcome
+from chalicelib.models.outcomes import Outcome
 
 ROOT = Path(__file__).parents[2]
 

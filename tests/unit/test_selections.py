@@ -11,7 +11,8 @@ from chalicelib.api import selections
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import InvalidRequest, NotFound
 from chalicelib.ledger.situations import KnownCause
-from chalicelib.models import CauseKind, Selection
+from chalicelib.models.communications import CauseKind
+from chalicelib.models.selections import Selection
 
 EMAILS = Source(
     operation="send.email",

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from chalicelib.application.config import Source
 from chalicelib.ledger.claims import State
 from chalicelib.ledger.situations import Situation
-from chalicelib.models import MAX_ID, CauseKind, Communication, CommunicationStatus, Selection
+from chalicelib.models.base import MAX_ID
+from chalicelib.models.communications import CauseKind, Communication, CommunicationStatus
+from chalicelib.models.selections import Selection
 from chalicelib.runs.causes import Cause
 from chalicelib.runs.collection import Collection
 from chalicelib.runs.eligibility import Candidate

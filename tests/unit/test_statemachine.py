@@ -12,7 +12,10 @@ from chalicelib.application import config_file
 from chalicelib.errors import REPROCESS_ERRORS, ApprovalDeclined, ConfigurationError
 from chalicelib.executions import Executions
 from chalicelib.ledger.pace import Turn
-from chalicelib.models import Outcome, OutcomeReason, RunStatus, TaskResult, as_json
+from chalicelib.models.base import as_json
+from chalicelib.models.batches import TaskResult
+from chalicelib.models.outcomes import Outcome, OutcomeReason
+from chalicelib.models.runs import RunStatus
 from chalicelib.names import AwsLocation, Names
 from chalicelib.runs.recovery import COLLECTOR_LIFETIME
 from chalicelib.settings import Settings

@@ -7,7 +7,11 @@ from chalicelib.api import service
 from chalicelib.api.schemas import IncidentView, OperationView
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.ledger.situations import KnownCause, OperationCounts, ScanPoint, Situation
-from chalicelib.models import CauseKind, Incident, Outage, Outcome, RunStatus, Trigger
+from chalicelib.models.communications import CauseKind
+from chalicelib.models.notifications import Incident
+from chalicelib.models.outages import Outage
+from chalicelib.models.outcomes import Outcome
+from chalicelib.models.runs import RunStatus, Trigger
 from tests.fakes import HOUR, NOON, FakeCall, make_run
 
 CONFIGURATION = Configuration(

@@ -8,7 +8,8 @@ from chalice.app import LambdaFunctionEvent, Request
 
 from chalicelib import run_ids
 from chalicelib.errors import CommunicationRejected
-from chalicelib.models import Outcome, OutcomeRecord, RunKind, RunStatus, Trigger
+from chalicelib.models.outcomes import Outcome, OutcomeRecord
+from chalicelib.models.runs import RunKind, RunStatus, Trigger
 from chalicelib.telemetry import logs, metrics
 from tests.fakes import make_run
 

@@ -14,7 +14,10 @@ from chalicelib.errors import Conflict, InvalidRequest, NotFound
 from chalicelib.ledger import Worklist
 from chalicelib.ledger.claims import ACCEPTED, ClaimRefused, Rules, State
 from chalicelib.ledger.worklist import Stay
-from chalicelib.models import Communication, RunKind, Selection, Task, WorklistSelection
+from chalicelib.models.batches import Task
+from chalicelib.models.communications import Communication
+from chalicelib.models.runs import RunKind
+from chalicelib.models.selections import Selection, WorklistSelection
 from chalicelib.runs import worklist
 from tests.conftest import RETENTION
 from tests.fakes import DAY, HOUR, NOON, FakeCall, FakeManifests, InterruptedTable, attempt, make_run

@@ -10,7 +10,8 @@ from chalicelib import times
 from chalicelib.application import http_exchange
 from chalicelib.application.config import Next
 from chalicelib.errors import ListingFailed
-from chalicelib.models import Communication, Selection
+from chalicelib.models.communications import Communication
+from chalicelib.models.selections import Selection
 from tests.fakes import FakeClock
 from tests.integration.application_client.helpers import (
     AT_MOST,

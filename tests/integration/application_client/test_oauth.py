@@ -10,7 +10,7 @@ from chalicelib.application.client import ApplicationClient
 from chalicelib.application.config import Auth, Configuration, Reprocess, Source
 from chalicelib.application.credentials import Credentials
 from chalicelib.errors import ApplicationMisconfigured, ApplicationUnavailable, ListingFailed
-from chalicelib.models import Selection
+from chalicelib.models.selections import Selection
 from tests.fakes import FakeClock
 from tests.servers import answering, cut_after_request, reply, serving
 

@@ -9,7 +9,7 @@ from chalicelib.application.client import ApplicationClient
 from chalicelib.application.config import Auth, Configuration, Filter, Next, Reprocess, Source
 from chalicelib.application.credentials import Credentials
 from chalicelib.errors import CommunicationRejected, ListingFailed, OutcomeUnknown, ReprocessError
-from chalicelib.models import Selection
+from chalicelib.models.selections import Selection
 from tests.fakes import FakeClock
 from tests.integration.application_client.helpers import ids_of
 from tests.servers import always, answering, in_order, reply, serving

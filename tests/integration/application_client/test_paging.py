@@ -4,7 +4,7 @@ import pytest
 
 from chalicelib.application.config import Next
 from chalicelib.errors import ListingFailed
-from chalicelib.models import Selection
+from chalicelib.models.selections import Selection
 from tests.integration.application_client.helpers import (
     IDS,
     FakeSecret,

@@ -17,19 +17,12 @@ from chalicelib.ledger import Ledger
 from chalicelib.ledger.claims import State
 from chalicelib.ledger.table import Table
 from chalicelib.manifests import Manifests
-from chalicelib.models import (
-    BatchRecord,
-    Communication,
-    Notification,
-    Outcome,
-    OutcomeRecord,
-    Run,
-    RunKind,
-    Selection,
-    Task,
-    TaskResult,
-    WorklistSelection,
-)
+from chalicelib.models.batches import BatchRecord, Task, TaskResult
+from chalicelib.models.communications import Communication
+from chalicelib.models.notifications import Notification
+from chalicelib.models.outcomes import Outcome, OutcomeRecord
+from chalicelib.models.runs import Run, RunKind
+from chalicelib.models.selections import Selection, WorklistSelection
 from chalicelib.runs import collect, record, report, start
 from chalicelib.runs.bulk import Bulk
 from chalicelib.runs.collect import Collector

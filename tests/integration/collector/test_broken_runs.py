@@ -8,7 +8,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from chalicelib.errors import NotificationFailed
-from chalicelib.models import ApprovalDecision, BatchRecord, Outcome, OutcomeRecord, RunStatus, Selection
+from chalicelib.models.batches import BatchRecord
+from chalicelib.models.outcomes import Outcome, OutcomeRecord
+from chalicelib.models.runs import ApprovalDecision, RunStatus
+from chalicelib.models.selections import Selection
 from chalicelib.runs import start, stop
 from chalicelib.runs.recovery import COLLECTOR_LIFETIME, MAX_COLLECTIONS
 from tests.fakes import make_run

@@ -10,7 +10,10 @@ import pytest
 from chalicelib.errors import Conflict
 from chalicelib.ledger.claims import Rules
 from chalicelib.ledger.worklist import Refusal
-from chalicelib.models import Communication, RunKind, RunStatus, Task, WorklistSelection
+from chalicelib.models.batches import Task
+from chalicelib.models.communications import Communication
+from chalicelib.models.runs import RunKind, RunStatus
+from chalicelib.models.selections import WorklistSelection
 from chalicelib.notifications import bulk_result
 from chalicelib.runs.bulk import RESERVED_MS
 from chalicelib.runs.causes import cause_on_worklist

@@ -2,7 +2,8 @@
 
 import pytest
 
-from chalicelib.models import Communication, Selection
+from chalicelib.models.communications import Communication
+from chalicelib.models.selections import Selection
 from chalicelib.notifications import messages
 from chalicelib.runs import start, stop
 from tests.fakes import make_run

@@ -8,7 +8,10 @@ import pytest
 from chalicelib.application.client import ApplicationClient
 from chalicelib.application.config import Auth, Configuration, Next, Reprocess, Source
 from chalicelib.application.credentials import Credentials
-from chalicelib.models import Batch, CauseKind, Run, RunStatus, Selection, Trigger
+from chalicelib.models.batches import Batch
+from chalicelib.models.communications import CauseKind
+from chalicelib.models.runs import Run, RunStatus, Trigger
+from chalicelib.models.selections import Selection
 from chalicelib.runs.causes import Cause
 from chalicelib.runs.collect import RESERVED_MS, Collector, collect_run
 from chalicelib.settings import Settings

@@ -7,7 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chalicelib.models import Communication, Incident, RunStatus
+from chalicelib.models.communications import Communication
+from chalicelib.models.notifications import Incident
+from chalicelib.models.runs import RunStatus
 from chalicelib.runs.outage_queries import list_affected
 from chalicelib.runs.watch import Watch
 from tests.fakes import HOUR, make_run

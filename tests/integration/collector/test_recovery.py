@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from chalicelib.errors import ConfigurationError, NotificationFailed
-from chalicelib.models import Selection
+from chalicelib.models.selections import Selection
 from chalicelib.runs import start
 from chalicelib.runs.recovery import COLLECTOR_LIFETIME, MAX_COLLECTIONS
 from tests.integration.collector.fakes import MINUTE, Killed

@@ -6,7 +6,8 @@ import itertools
 import pytest
 from botocore.exceptions import ClientError
 
-from chalicelib.models import NotifyReason, Selection
+from chalicelib.models.notifications import NotifyReason
+from chalicelib.models.selections import Selection
 from chalicelib.runs.dry_run import DryRun
 from tests.integration.collector.fakes import MINUTE, Killed
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.models import RunKind
+from chalicelib.models.runs import RunKind
 from chalicelib.runs import cost
 from sandbox.project import ROOT
 from tests.integration.collector.fakes import MINUTE, FakeDeployment

@@ -6,7 +6,8 @@ import pytest
 
 from chalicelib.errors import NotificationFailed
 from chalicelib.ledger.claims import Rules
-from chalicelib.models import CauseKind, Communication, SkipReason, Task
+from chalicelib.models.batches import Task
+from chalicelib.models.communications import CauseKind, Communication, SkipReason
 from chalicelib.runs.causes import Cause
 from chalicelib.runs.recovery import COLLECTOR_LIFETIME
 from tests.fakes import HOUR, attempt
