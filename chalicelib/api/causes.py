@@ -2,7 +2,7 @@
 
 from chalicelib.api import routes
 from chalicelib.api.blueprint import Call, handles
-from chalicelib.api.schemas import CausesView, CauseView
+from chalicelib.api.schemas.causes import CausesView, CauseView
 from chalicelib.api.serializers import cause_view, causes_view
 from chalicelib.runs import situation
 

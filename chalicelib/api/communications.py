@@ -9,11 +9,8 @@ from chalicelib.api.blueprint import Call, handles
 from chalicelib.api.csv_files import csv_response, worklist_csv
 from chalicelib.api.parsing import check_primary_id
 from chalicelib.api.runs import idempotency_key, start, started
-from chalicelib.api.schemas import (
-    BulkDismissal,
-    BulkResult,
-    BulkRetry,
-    BulkSelection,
+from chalicelib.api.schemas.bulk import BulkDismissal, BulkResult, BulkRetry, BulkSelection
+from chalicelib.api.schemas.communications import (
     CommunicationDetail,
     CommunicationsPage,
     CommunicationView,

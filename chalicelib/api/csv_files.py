@@ -9,7 +9,7 @@ from chalice.app import Response
 
 from chalicelib import times
 from chalicelib.api import ids
-from chalicelib.api.schemas import CommunicationView
+from chalicelib.api.schemas.communications import CommunicationView
 from chalicelib.runs.outage_queries import AffectedRow
 
 # Where a cell begins that a spreadsheet might take for a formula: with a tab or a line break; or before a sign, also a

@@ -6,9 +6,11 @@ from typing import Any
 import msgspec
 
 from chalicelib import __version__
-from chalicelib.api import routes, schemas
+from chalicelib.api import routes
 from chalicelib.api.routes import Route
-from chalicelib.api.schemas import ONE_SELECTION, BulkSelection, Problem
+from chalicelib.api.schemas.base import Problem
+from chalicelib.api.schemas.bulk import ONE_SELECTION, BulkSelection
+from chalicelib.api.schemas.runs import StartedRun
 
 Json = dict[str, Any]
 
@@ -127,7 +129,7 @@ def _without_null(schema: Json) -> Json:
 
 
 def _header_parameters(route: Route) -> list[Json]:
-    if schemas.StartedRun not in (route.answer, *route.also.values()):
+    if StartedRun not in (route.answer, *route.also.values()):
         return []
     text = "For a run: repeating the key returns the same run; with a different body the call is refused."
     schema = {"type": "string", "minLength": 1, "maxLength": 255}

@@ -5,7 +5,7 @@ from chalice.app import Response
 from chalicelib.api import cursors, routes
 from chalicelib.api.blueprint import Call, handles
 from chalicelib.api.csv_files import affected_csv, csv_response
-from chalicelib.api.schemas import OutagesPage, OutageView
+from chalicelib.api.schemas.outages import OutagesPage, OutageView
 from chalicelib.api.serializers import outage_view
 from chalicelib.models.outages import Outage
 from chalicelib.runs import outage_queries

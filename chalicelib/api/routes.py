@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from chalicelib.api import schemas
+from chalicelib.api.schemas import bulk, causes, communications, outages, runs, service, summary
 from chalicelib.ledger.tokens import Role
 from chalicelib.models.selections import Selection
 
@@ -36,8 +36,8 @@ class Route(msgspec.Struct, frozen=True):
         return [part[1:-1] for part in self.path.split("/") if part.startswith("{")]
 
 
-HEALTH = Route("getHealth", "GET", "/health", None, "Check that the API answers", schemas.Health)
-OPENAPI = Route("getOpenapi", "GET", "/openapi.json", "viewer", "Get this document", schemas.Document)
+HEALTH = Route("getHealth", "GET", "/health", None, "Check that the API answers", service.Health)
+OPENAPI = Route("getOpenapi", "GET", "/openapi.json", "viewer", "Get this document", service.Document)
 
 _LOCATION = {"Location": "the path of the run that was started"}
 
@@ -47,23 +47,23 @@ REPROCESS = Route(
     "/reprocess",
     "operator",
     "Start a run, or with dryRun preview it",
-    schemas.StartedRun,
+    runs.StartedRun,
     body=Selection,
     status=202,
     conflicts=True,
-    also={200: schemas.PreviewView},
+    also={200: runs.PreviewView},
     headers={202: _LOCATION},
 )
-RUNS = Route("listRuns", "GET", "/runs", "viewer", "List runs, newest first", schemas.RunsPage, query=schemas.RunsQuery)
-RUN = Route("getRun", "GET", "/runs/{run_id}", "viewer", "Get a run", schemas.RunView)
+RUNS = Route("listRuns", "GET", "/runs", "viewer", "List runs, newest first", runs.RunsPage, query=runs.RunsQuery)
+RUN = Route("getRun", "GET", "/runs/{run_id}", "viewer", "Get a run", runs.RunView)
 OUTCOMES = Route(
     "listOutcomes",
     "GET",
     "/runs/{run_id}/communications",
     "viewer",
     "List a run's communications and their outcomes",
-    schemas.OutcomesPage,
-    query=schemas.OutcomesQuery,
+    runs.OutcomesPage,
+    query=runs.OutcomesQuery,
 )
 STOP = Route(
     "stopRun",
@@ -71,7 +71,7 @@ STOP = Route(
     "/runs/{run_id}/stop",
     "operator",
     "Stop a run after what is in flight",
-    schemas.RunView,
+    runs.RunView,
     conflicts=True,
 )
 APPROVE = Route(
@@ -80,7 +80,7 @@ APPROVE = Route(
     "/runs/{run_id}/approve",
     "approver",
     "Approve a run that somebody else requested",
-    schemas.RunView,
+    runs.RunView,
     conflicts=True,
 )
 REJECT = Route(
@@ -89,7 +89,7 @@ REJECT = Route(
     "/runs/{run_id}/reject",
     "approver",
     "Reject a run",
-    schemas.RunView,
+    runs.RunView,
     conflicts=True,
 )
 
@@ -99,8 +99,8 @@ COMMUNICATIONS = Route(
     "/communications",
     "viewer",
     "List the worklist, longest there first",
-    schemas.CommunicationsPage,
-    query=schemas.CommunicationsQuery,
+    communications.CommunicationsPage,
+    query=communications.CommunicationsQuery,
 )
 EXPORT = Route(
     "exportCommunications",
@@ -109,7 +109,7 @@ EXPORT = Route(
     "viewer",
     "Export the worklist as a CSV file",
     None,
-    query=schemas.ExportQuery,
+    query=communications.ExportQuery,
     headers={200: {"X-Next-Cursor": "the cursor of the next rows, if there are more"}},
 )
 COMMUNICATION = Route(
@@ -118,7 +118,7 @@ COMMUNICATION = Route(
     "/communications/{communication_id}",
     "viewer",
     "Get a communication with its history across runs",
-    schemas.CommunicationDetail,
+    communications.CommunicationDetail,
 )
 RETRY = Route(
     "retryCommunication",
@@ -126,8 +126,8 @@ RETRY = Route(
     "/communications/{communication_id}/retry",
     "operator",
     "Retry a communication, with fresh attempts",
-    schemas.RetryResult,
-    body=schemas.Retry,
+    communications.RetryResult,
+    body=communications.Retry,
     conflicts=True,
 )
 DISMISS = Route(
@@ -136,8 +136,8 @@ DISMISS = Route(
     "/communications/{communication_id}/dismiss",
     "operator",
     "Dismiss a communication: it is never sent again",
-    schemas.CommunicationDetail,
-    body=schemas.Dismissal,
+    communications.CommunicationDetail,
+    body=communications.Dismissal,
     conflicts=True,
 )
 RESTORE = Route(
@@ -146,7 +146,7 @@ RESTORE = Route(
     "/communications/{communication_id}/restore",
     "operator",
     "Undo a dismissal: the communication is what it was before",
-    schemas.CommunicationDetail,
+    communications.CommunicationDetail,
     conflicts=True,
 )
 BULK_RETRY = Route(
@@ -155,10 +155,10 @@ BULK_RETRY = Route(
     "/communications/retry",
     "operator",
     "Retry many communications, or start a run that retries all that match",
-    schemas.BulkResult,
-    body=schemas.BulkRetry,
+    bulk.BulkResult,
+    body=bulk.BulkRetry,
     conflicts=True,
-    also={202: schemas.StartedRun},
+    also={202: runs.StartedRun},
     headers={202: _LOCATION},
 )
 BULK_DISMISS = Route(
@@ -167,10 +167,10 @@ BULK_DISMISS = Route(
     "/communications/dismiss",
     "operator",
     "Dismiss many communications, or start a run that dismisses all that match",
-    schemas.BulkResult,
-    body=schemas.BulkDismissal,
+    bulk.BulkResult,
+    body=bulk.BulkDismissal,
     conflicts=True,
-    also={202: schemas.StartedRun},
+    also={202: runs.StartedRun},
     headers={202: _LOCATION},
 )
 
@@ -180,10 +180,10 @@ OUTAGES = Route(
     "/outages",
     "viewer",
     "List outages, newest first",
-    schemas.OutagesPage,
-    query=schemas.OutagesQuery,
+    outages.OutagesPage,
+    query=outages.OutagesQuery,
 )
-OUTAGE = Route("getOutage", "GET", "/outages/{outage_id}", "viewer", "Get an outage", schemas.OutageView)
+OUTAGE = Route("getOutage", "GET", "/outages/{outage_id}", "viewer", "Get an outage", outages.OutageView)
 AFFECTED = Route(
     "exportAffected",
     "GET",
@@ -191,7 +191,7 @@ AFFECTED = Route(
     "viewer",
     "Export the communications that an outage has hit as a CSV file",
     None,
-    query=schemas.AffectedQuery,
+    query=outages.AffectedQuery,
     headers={200: {"X-Next-Cursor": "the cursor of the next rows, if there are more"}},
 )
 CAUSES = Route(
@@ -200,26 +200,26 @@ CAUSES = Route(
     "/causes",
     "viewer",
     "List why communications are failing, most frequent first",
-    schemas.CausesView,
-    query=schemas.CausesQuery,
+    causes.CausesView,
+    query=causes.CausesQuery,
 )
-CAUSE = Route("getCause", "GET", "/causes/{cause_id}", "viewer", "Get a cause", schemas.CauseView)
+CAUSE = Route("getCause", "GET", "/causes/{cause_id}", "viewer", "Get a cause", causes.CauseView)
 
-SUMMARY = Route("getSummary", "GET", "/summary", "viewer", "Get what goes on now, at one look", schemas.SummaryView)
+SUMMARY = Route("getSummary", "GET", "/summary", "viewer", "Get what goes on now, at one look", summary.SummaryView)
 
-SCHEDULE = Route("getSchedule", "GET", "/schedule", "viewer", "Get the schedule", schemas.ScheduleView)
-PAUSE = Route("pauseSchedule", "POST", "/schedule/pause", "operator", "Pause the schedule", schemas.ScheduleView)
-RESUME = Route("resumeSchedule", "POST", "/schedule/resume", "operator", "Resume the schedule", schemas.ScheduleView)
+SCHEDULE = Route("getSchedule", "GET", "/schedule", "viewer", "Get the schedule", service.ScheduleView)
+PAUSE = Route("pauseSchedule", "POST", "/schedule/pause", "operator", "Pause the schedule", service.ScheduleView)
+RESUME = Route("resumeSchedule", "POST", "/schedule/resume", "operator", "Resume the schedule", service.ScheduleView)
 
-PACE = Route("getPace", "GET", "/pace", "viewer", "Get the pace: how fast the application is called", schemas.PaceView)
+PACE = Route("getPace", "GET", "/pace", "viewer", "Get the pace: how fast the application is called", service.PaceView)
 SET_PACE = Route(
     "setPace",
     "PUT",
     "/pace",
     "operator",
     "Set the pace by hand, for a while",
-    schemas.PaceView,
-    body=schemas.NewPace,
+    service.PaceView,
+    body=service.NewPace,
 )
 RELEASE_PACE = Route(
     "releasePace",
@@ -227,7 +227,7 @@ RELEASE_PACE = Route(
     "/pace",
     "operator",
     "Let the pace find out again what the application can take",
-    schemas.PaceView,
+    service.PaceView,
 )
 
 ALL = tuple(each for each in list(globals().values()) if isinstance(each, Route))

@@ -7,7 +7,7 @@ from chalice.app import Response
 
 from chalicelib.api import cursors, pages, routes
 from chalicelib.api.blueprint import Call, handles, respond
-from chalicelib.api.schemas import OutcomesPage, RunsPage, RunView, StartedRun
+from chalicelib.api.schemas.runs import OutcomesPage, RunsPage, RunView, StartedRun
 from chalicelib.api.selections import parse_selection
 from chalicelib.api.serializers import outcome_view, preview_view, run_view
 from chalicelib.errors import InvalidRequest

@@ -6,29 +6,18 @@ import msgspec
 
 from chalicelib import times
 from chalicelib.api import ids
-from chalicelib.api.schemas import (
+from chalicelib.api.schemas.causes import CausesView, CauseView
+from chalicelib.api.schemas.communications import (
     AttemptView,
-    CausesView,
-    CauseView,
     CommunicationDetail,
     CommunicationView,
-    Cost,
     DecisionView,
-    IncidentView,
-    OperationView,
-    OutageCauseView,
-    OutageView,
-    OutcomeView,
-    PaceView,
-    PreviewView,
-    ProofView,
-    RunPace,
-    RunView,
     SampleItem,
-    ScanView,
-    ScheduleView,
-    SummaryView,
 )
+from chalicelib.api.schemas.outages import OutageCauseView, OutageView
+from chalicelib.api.schemas.runs import Cost, OutcomeView, PreviewView, ProofView, RunPace, RunView
+from chalicelib.api.schemas.service import PaceView, ScheduleView
+from chalicelib.api.schemas.summary import IncidentView, OperationView, ScanView, SummaryView
 from chalicelib.ledger.situations import KnownCause, OperationCounts, Situation
 from chalicelib.ledger.worklist import WorklistEntry
 from chalicelib.models.batches import run_of

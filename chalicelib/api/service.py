@@ -4,7 +4,8 @@ from typing import Any
 
 from chalicelib.api import openapi, routes
 from chalicelib.api.blueprint import Call, handles
-from chalicelib.api.schemas import Health, PaceView, ScheduleView, SummaryView
+from chalicelib.api.schemas.service import Health, PaceView, ScheduleView
+from chalicelib.api.schemas.summary import SummaryView
 from chalicelib.api.serializers import pace_view, schedule_view, summary_view
 from chalicelib.runs import pace, schedule, summary
 

@@ -10,7 +10,8 @@ import pytest
 from chalicelib.api import ids, runs, selections
 from chalicelib.api.communications import export_communications, list_communications
 from chalicelib.api.parsing import parse_query
-from chalicelib.api.schemas import CommunicationsQuery, ExportQuery, OutcomesQuery, RunsQuery
+from chalicelib.api.schemas.communications import CommunicationsQuery, ExportQuery
+from chalicelib.api.schemas.runs import OutcomesQuery, RunsQuery
 from chalicelib.application import list_records
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import InvalidRequest, ListingFailed, NotFound

@@ -9,14 +9,9 @@ import pytest
 from chalicelib.api import causes, communications
 from chalicelib.api.ids import encode_id
 from chalicelib.api.parsing import parse_query
-from chalicelib.api.schemas import (
-    BulkDismissal,
-    BulkRetry,
-    CausesQuery,
-    CausesView,
-    CommunicationsQuery,
-    ExportQuery,
-)
+from chalicelib.api.schemas.bulk import BulkDismissal, BulkRetry
+from chalicelib.api.schemas.causes import CausesQuery, CausesView
+from chalicelib.api.schemas.communications import CommunicationsQuery, ExportQuery
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import InvalidRequest, NotFound
 from chalicelib.ledger.claims import Rules

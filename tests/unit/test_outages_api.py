@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib.api import outages
 from chalicelib.api.parsing import parse_query
-from chalicelib.api.schemas import AffectedQuery, OutageCauseView, OutagesQuery, OutageView
+from chalicelib.api.schemas.outages import AffectedQuery, OutageCauseView, OutagesQuery, OutageView
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import InvalidRequest, NotFound
 from chalicelib.ledger.claims import ACCEPTED, Rules

@@ -4,7 +4,8 @@ import pytest
 
 from chalicelib.api import runs, service
 from chalicelib.api.parsing import parse_body, parse_query
-from chalicelib.api.schemas import NewPace, PaceView, RunPace, RunsQuery
+from chalicelib.api.schemas.runs import RunPace, RunsQuery
+from chalicelib.api.schemas.service import NewPace, PaceView
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import InvalidRequest
 from chalicelib.ledger.pace import Pace

@@ -8,8 +8,9 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 import app
-from chalicelib.api import openapi, routes, schemas
+from chalicelib.api import openapi, routes
 from chalicelib.api.parsing import parse_body, parse_query
+from chalicelib.api.schemas.bulk import BulkDismissal, BulkRetry
 from chalicelib.errors import InvalidRequest
 from chalicelib.models.outcomes import Outcome
 
@@ -118,10 +119,10 @@ def test_the_documents_give_the_limit_of_a_body_that_lambda_has():
     ],
     ids=str,
 )
-@pytest.mark.parametrize("kind", [schemas.BulkRetry, schemas.BulkDismissal])
+@pytest.mark.parametrize("kind", [BulkRetry, BulkDismissal])
 def test_the_openapi_document_accepts_exactly_the_bulk_bodies_that_the_api_accepts(kind, body):
     """Either ids, or a reason, or all that match; not several."""
-    body = body | ({"note": "gone"} if kind is schemas.BulkDismissal else {})
+    body = body | ({"note": "gone"} if kind is BulkDismissal else {})
     described = openapi.document()["components"]["schemas"][kind.__name__]
     try:
         parse_body(json.dumps(body).encode(), kind)

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from chalicelib.api import service
-from chalicelib.api.schemas import IncidentView, OperationView
+from chalicelib.api.schemas.summary import IncidentView, OperationView
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.ledger.situations import KnownCause, OperationCounts, ScanPoint, Situation
 from chalicelib.models.communications import CauseKind

@@ -8,7 +8,9 @@ import pytest
 from chalicelib.api import communications, runs
 from chalicelib.api.ids import encode_id
 from chalicelib.api.parsing import parse_body
-from chalicelib.api.schemas import BulkDismissal, BulkRetry, BulkSelection, OutcomesQuery, Retry, RunsQuery
+from chalicelib.api.schemas.bulk import BulkDismissal, BulkRetry, BulkSelection
+from chalicelib.api.schemas.communications import Retry
+from chalicelib.api.schemas.runs import OutcomesQuery, RunsQuery
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.errors import Conflict, InvalidRequest, NotFound
 from chalicelib.ledger import Worklist
