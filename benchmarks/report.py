@@ -14,7 +14,7 @@ from benchmarks.aws import BATCH_SIZE, NOON, OPERATION, listed
 from benchmarks.processes import measured, print_measurement, server
 from chalicelib import aws_clients
 from chalicelib.api.csv_files import worklist_csv
-from chalicelib.api.serializers import communication_view
+from chalicelib.api.serializers.communications import communication_view
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.application.list_pages import Page
 from chalicelib.application.list_requests import PageRequest

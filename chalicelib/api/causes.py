@@ -3,7 +3,7 @@
 from chalicelib.api import routes
 from chalicelib.api.blueprint import Call, handles
 from chalicelib.api.schemas.causes import CausesView, CauseView
-from chalicelib.api.serializers import cause_view, causes_view
+from chalicelib.api.serializers.causes import cause_view, causes_view
 from chalicelib.runs import situation
 
 

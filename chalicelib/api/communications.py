@@ -17,7 +17,7 @@ from chalicelib.api.schemas.communications import (
     RetryResult,
 )
 from chalicelib.api.selections import selectable_cause
-from chalicelib.api.serializers import communication_detail, communication_view
+from chalicelib.api.serializers.communications import communication_detail, communication_view
 from chalicelib.errors import InvalidRequest, NotFound
 from chalicelib.ledger.worklist import Refusal, page_key
 from chalicelib.models.communications import CommunicationStatus

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from chalice.app import Response
 
-from chalicelib import times
 from chalicelib.api import ids
 from chalicelib.api.schemas.communications import CommunicationView
+from chalicelib.api.serializers.moments import moment
 from chalicelib.runs.outage_queries import AffectedRow
 
 # Where a cell begins that a spreadsheet might take for a formula: with a tab or a line break; or before a sign, also a
@@ -40,8 +40,8 @@ def affected_csv(rows: Iterable[AffectedRow]) -> str:
                 ids.encode_id(row.operation, row.primary_id),
                 row.operation,
                 row.primary_id,
-                _iso(row.since),
-                _iso(row.sent_at),
+                moment(row.since),
+                moment(row.sent_at),
                 row.state,
             )
             for row in rows
@@ -73,7 +73,3 @@ def csv_response(content: str, name: str, next_cursor: str | None) -> Response:
 def _escape_formula(cell: object) -> object:
     """Keep spreadsheets from treating a part of one of the application's ids as a formula (OWASP, "CSV Injection")."""
     return _CELL_START.sub("'", cell) if isinstance(cell, str) else cell
-
-
-def _iso(at: int | None) -> str | None:
-    return None if at is None else times.format_iso(at)

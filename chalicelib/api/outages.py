@@ -6,7 +6,7 @@ from chalicelib.api import cursors, routes
 from chalicelib.api.blueprint import Call, handles
 from chalicelib.api.csv_files import affected_csv, csv_response
 from chalicelib.api.schemas.outages import OutagesPage, OutageView
-from chalicelib.api.serializers import outage_view
+from chalicelib.api.serializers.outages import outage_view
 from chalicelib.models.outages import Outage
 from chalicelib.runs import outage_queries
 from chalicelib.runs.pace import get_pace

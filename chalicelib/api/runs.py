@@ -9,7 +9,7 @@ from chalicelib.api import cursors, pages, routes
 from chalicelib.api.blueprint import Call, handles, respond
 from chalicelib.api.schemas.runs import OutcomesPage, RunsPage, RunView, StartedRun
 from chalicelib.api.selections import parse_selection
-from chalicelib.api.serializers import outcome_view, preview_view, run_view
+from chalicelib.api.serializers.runs import outcome_view, preview_view, run_view
 from chalicelib.errors import InvalidRequest
 from chalicelib.models.runs import ApprovalDecision, Run, RunKind, RunStatus
 from chalicelib.models.selections import Selection, WorklistSelection

@@ -6,7 +6,8 @@ from chalicelib.api import openapi, routes
 from chalicelib.api.blueprint import Call, handles
 from chalicelib.api.schemas.service import Health, PaceView, ScheduleView
 from chalicelib.api.schemas.summary import SummaryView
-from chalicelib.api.serializers import pace_view, schedule_view, summary_view
+from chalicelib.api.serializers.service import pace_view, schedule_view
+from chalicelib.api.serializers.summary import summary_view
 from chalicelib.runs import pace, schedule, summary
 
 _MINUTE = 60_000

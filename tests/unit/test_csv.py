@@ -7,7 +7,7 @@ import re
 import pytest
 
 from chalicelib.api.csv_files import worklist_csv
-from chalicelib.api.serializers import communication_view
+from chalicelib.api.serializers.communications import communication_view
 from chalicelib.ledger.worklist import WorklistEntry
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(1)", "\uff1d1+1", "\uff0b1", "\uff0d1", "\uff20SUM(1)"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chalicelib.api.serializers import preview_view
+from chalicelib.api.serializers.runs import preview_view
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.ledger.claims import Rules
 from chalicelib.ledger.pace import Pace

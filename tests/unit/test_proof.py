@@ -5,7 +5,7 @@ import random
 import msgspec
 import pytest
 
-from chalicelib.api.serializers import run_view
+from chalicelib.api.serializers.runs import run_view
 from chalicelib.application.config import Configuration, Reprocess, Source
 from chalicelib.ledger import Ledger
 from chalicelib.ledger.claims import Rules
