@@ -12,29 +12,10 @@ _EVERYTHING = "GetItem PutItem UpdateItem DeleteItem BatchGetItem Query"
 def documents(names: Names, auth: Auth) -> dict[str, Json]:
     """Return the policy of each function, by its name in app.py (`api_handler`: the HTTP API)."""
     secret = secret_policy.statements(auth)
-    collector = allow("lambda:InvokeFunction", names.function_arn("collector"))
-    decide = allow("states:SendTaskSuccess SendTaskFailure", names.state_machine_arn)
     statements = {
-        "api_handler": [
-            *_ledger(names, _EVERYTHING, "runs", "open", "worklist", reads_tokens=True),
-            _objects(names, "PutObject", "runs"),
-            _objects(names, "GetObject", "outages"),
-            _told_what_is_gone(names),
-            collector,
-            *secret,
-            decide,
-        ],
+        "api_handler": _api_handler(names, secret),
         "authorizer": _ledger(names, "GetItem", reads_tokens=True),
-        "collector": [
-            *_ledger(names, _EVERYTHING, "runs", "open", "worklist"),
-            _objects(names, "GetObject PutObject", "runs", "outages"),
-            _told_what_is_gone(names),
-            allow("states:StartExecution SendTaskSuccess SendTaskFailure", names.state_machine_arn),
-            allow("states:DescribeExecution", names.execution_arn("*")),
-            allow("sns:Publish", names.succeeded_topic_arn, names.failed_topic_arn),
-            collector,
-            *secret,
-        ],
+        "collector": _collector(names, secret),
         "begin": _ledger(names, "GetItem UpdateItem"),
         "record": _ledger(names, "GetItem PutItem UpdateItem BatchGetItem"),
         "report": [
@@ -46,10 +27,43 @@ def documents(names: Names, auth: Auth) -> dict[str, Json]:
         "request_approval": [
             *_ledger(names, "GetItem UpdateItem"),
             allow("sns:Publish", names.failed_topic_arn),
-            decide,
+            _ends_waits_for_approval(names),
         ],
     }
     return {name: document(_logs(names, name), x_ray(), *own) for name, own in statements.items()}
+
+
+def _api_handler(names: Names, secret: list[Json]) -> list[Json]:
+    return [
+        *_ledger(names, _EVERYTHING, "runs", "open", "worklist", reads_tokens=True),
+        _objects(names, "PutObject", "runs"),
+        _objects(names, "GetObject", "outages"),
+        _told_what_is_gone(names),
+        _starts_collectors(names),
+        *secret,
+        _ends_waits_for_approval(names),
+    ]
+
+
+def _collector(names: Names, secret: list[Json]) -> list[Json]:
+    return [
+        *_ledger(names, _EVERYTHING, "runs", "open", "worklist"),
+        _objects(names, "GetObject PutObject", "runs", "outages"),
+        _told_what_is_gone(names),
+        allow("states:StartExecution SendTaskSuccess SendTaskFailure", names.state_machine_arn),
+        allow("states:DescribeExecution", names.execution_arn("*")),
+        allow("sns:Publish", names.succeeded_topic_arn, names.failed_topic_arn),
+        _starts_collectors(names),
+        *secret,
+    ]
+
+
+def _starts_collectors(names: Names) -> Json:
+    return allow("lambda:InvokeFunction", names.function_arn("collector"))
+
+
+def _ends_waits_for_approval(names: Names) -> Json:
+    return allow("states:SendTaskSuccess SendTaskFailure", names.state_machine_arn)
 
 
 def _logs(names: Names, function: str) -> Json:
