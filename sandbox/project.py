@@ -29,9 +29,7 @@ def copy(folder: Path, environment: Mapping[str, str], application_toml: str) ->
     for name in _DEPLOYABLE:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(
-                source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "deployed", "deployments")
-            )
+            shutil.copytree(source, folder / name, ignore=_NOT_COPIED)
         else:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, folder / name)
