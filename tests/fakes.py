@@ -374,7 +374,7 @@ class FakeCall:
     def __init__(self, ledger: Ledger, configuration: Configuration | None = None, **request: Any) -> None:
         settings = Settings(resource_prefix="comms-test")
         self.deps = SimpleNamespace(ledger=ledger, configuration=configuration, settings=settings)
-        self.caller = "Jo"
+        self.caller, self.role = "Jo", "operator"
         self.query = request.get("query")
         self.body = request.get("body")
         self.request = SimpleNamespace(headers=request.get("headers", {}))

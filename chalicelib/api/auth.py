@@ -32,8 +32,8 @@ def find_token(header: str, tokens: Tokens) -> Token | None:
     return tokens.find(secret.strip()) if scheme.lower() == "bearer" and secret.isascii() else None
 
 
-def check_caller(role: Role, request_context: dict[str, Any], header: str, tokens: Tokens) -> str:
-    """Return the caller's name if its token is still valid, is the one of API Gateway's policy, and has the role.
+def check_caller(role: Role, request_context: dict[str, Any], header: str, tokens: Tokens) -> Token:
+    """Return the caller's token if it is still valid, is the one of API Gateway's policy, and has the role.
 
     API Gateway caches policies for minutes. So name and role are those of the token itself; a policy of another token
     may belong to a revoked one.
@@ -46,7 +46,7 @@ def check_caller(role: Role, request_context: dict[str, Any], header: str, token
         raise UnauthorizedError("this is not the token that API Gateway checked; send one Authorization header only")
     if not token.may(role):
         raise ForbiddenError(f"this needs the role {role}; the token has the role {token.role}")
-    return token.name
+    return token
 
 
 def _allowed_routes(token: Token) -> list[str | AuthRoute]:

@@ -42,16 +42,17 @@ def authorizer(request: AuthRequest) -> AuthResponse:
 
 
 class Call:
-    """One call of a route: the request, its `caller` (the name of the token), and the deployment's dependencies."""
+    """One call of a route: the request, the name and the `role` of its `caller`, and the deployment's dependencies."""
 
     def __init__(self, route: Route) -> None:
         self._route = route
         self.request = blueprint.current_request
         self.deps = wiring.of(blueprint.lambda_context.invoked_function_arn)
-        self.caller = ""
+        self.caller, self.role = "", route.role
         if route.role:
             header = self.request.headers.get("authorization", "")
-            self.caller = auth.check_caller(route.role, self.request.context, header, self.deps.ledger.tokens)
+            token = auth.check_caller(route.role, self.request.context, header, self.deps.ledger.tokens)
+            self.caller, self.role = token.name, token.role
         self.query: Any = parse_query(self.request.query_params or {}, route.query) if route.query else None
 
     @property
@@ -70,9 +71,13 @@ class Call:
 
     def path_to(self, path: str) -> str:
         """Return the path of another route under this stage of API Gateway."""
-        context = self.request.context
-        base = str(context.get("path", "")).removesuffix(context.get("resourcePath", "")).rstrip("/")
-        return base + path
+        return base_path() + path
+
+
+def base_path() -> str:
+    """Return what comes before the path of every route: the stage of API Gateway, or the base path of a domain."""
+    context = blueprint.current_request.context
+    return str(context.get("path", "")).removesuffix(context.get("resourcePath", "")).rstrip("/")
 
 
 def handles(route: Route) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

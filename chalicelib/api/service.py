@@ -5,7 +5,7 @@ from typing import Any
 from chalicelib.api import openapi, routes
 from chalicelib.api.blueprint import Call, handles
 from chalicelib.api.schemas.service import Health, PaceView, ScheduleView
-from chalicelib.api.schemas.summary import SummaryView
+from chalicelib.api.schemas.summary import CallerView, SummaryView
 from chalicelib.api.serializers.service import pace_view, schedule_view
 from chalicelib.api.serializers.summary import summary_view
 from chalicelib.runs import pace, schedule, summary
@@ -28,7 +28,8 @@ def get_openapi(_: Call) -> dict[str, Any]:
 @handles(routes.SUMMARY)
 def get_summary(call: Call) -> SummaryView:
     """Return what goes on now."""
-    return summary_view(summary.get_summary(call.deps.ledger, call.deps.configuration, call.deps.settings))
+    found = summary.get_summary(call.deps.ledger, call.deps.configuration, call.deps.settings)
+    return summary_view(found, CallerView(name=call.caller, role=call.role))
 
 
 @handles(routes.SCHEDULE)

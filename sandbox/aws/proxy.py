@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from werkzeug import Request, Response
 
@@ -97,7 +97,8 @@ def _context(call: Call, authorizer: Json | None) -> Json:
         "domainName": call.request.host,
         "httpMethod": call.route.method,
         "identity": {"sourceIp": call.request.remote_addr, "userAgent": call.request.headers.get("User-Agent")},
-        "path": f"/{call.stage}{call.path}",
+        # With all that comes before the route, as under a custom domain with a base path.
+        "path": urlsplit(call.request.environ["RAW_URI"]).path,
         "protocol": call.request.environ["SERVER_PROTOCOL"],
         "requestId": str(uuid.uuid4()),
         "requestTime": now.strftime("%d/%b/%Y:%H:%M:%S +0000"),

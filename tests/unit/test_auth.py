@@ -135,7 +135,7 @@ def check(ledger):
     def check(required, role="operator", name="Jo", policy=None, lifetime=HOUR):
         header = f"Bearer {ledger.tokens.add(name, role, lifetime)}"
         policy = {"principalId": name, "role": role} if policy is None else policy
-        return auth.check_caller(required, {"authorizer": policy}, header, ledger.tokens)
+        return auth.check_caller(required, {"authorizer": policy}, header, ledger.tokens).name
 
     return check
 

@@ -5,6 +5,14 @@ from chalicelib.api.schemas.causes import CauseView
 from chalicelib.api.schemas.outages import OutageView
 from chalicelib.api.schemas.runs import RunView
 from chalicelib.api.schemas.service import PaceView, ScheduleView
+from chalicelib.ledger.tokens import Role
+
+
+class CallerView(ResponseModel, frozen=True):
+    """Whose token this is, and the role that it has."""
+
+    name: str
+    role: Role
 
 
 class OperationView(ResponseModel, frozen=True):
@@ -53,6 +61,7 @@ class SummaryView(ResponseModel, frozen=True):
     these wait for an approval. `causes` are the ten most frequent. `outage` is the one that is not settled yet.
     """
 
+    caller: CallerView
     as_of: Moment | None
     complete: bool
     last_complete: Moment | None

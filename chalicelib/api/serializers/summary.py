@@ -1,7 +1,7 @@
 """Turns what goes on now into what the API returns."""
 
 from chalicelib import times
-from chalicelib.api.schemas.summary import IncidentView, OperationView, ScanView, SummaryView
+from chalicelib.api.schemas.summary import CallerView, IncidentView, OperationView, ScanView, SummaryView
 from chalicelib.api.serializers.causes import cause_view
 from chalicelib.api.serializers.moments import moment
 from chalicelib.api.serializers.outages import outage_view
@@ -14,11 +14,12 @@ from chalicelib.runs.summary import ScanResult, Summary
 _CAUSES = 10
 
 
-def summary_view(summary: Summary) -> SummaryView:
+def summary_view(summary: Summary, caller: CallerView) -> SummaryView:
     """Return what goes on now."""
     situation = summary.situation or Situation(run_id="", at=0)
     incident = summary.incident
     return SummaryView(
+        caller=caller,
         as_of=moment(situation.at or None),
         complete=situation.complete,
         last_complete=moment(situation.last_complete),

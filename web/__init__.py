@@ -1,0 +1,1 @@
+"""The page for the person on call: TypeScript and Preact, built into `chalicelib/page`."""

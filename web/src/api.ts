@@ -1,0 +1,62 @@
+/** The calls of the API, typed by docs/openapi.json. */
+
+import createClient, { type Middleware } from "openapi-fetch";
+
+import type { components, paths } from "./schema";
+import { session, signOut } from "./session";
+
+export type Schemas = components["schemas"];
+
+/** The API's address, with the path of its stage: this script is one folder below it. */
+export const BASE = new URL("..", import.meta.url).href.replace(/\/$/, "");
+
+/** Why a call did not do what it was to do. `status` is that of the answer, 0 if none came. */
+export class CallFailed extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+const authorization: Middleware = {
+  onRequest({ request }) {
+    request.headers.set("Authorization", `Bearer ${session.get().token ?? ""}`);
+    return request;
+  },
+};
+
+const client = createClient<paths>({
+  baseUrl: BASE,
+  credentials: "omit",
+  cache: "no-store",
+  redirect: "error",
+});
+client.use(authorization);
+
+export const { GET, POST, PUT, DELETE } = client;
+
+/** Returns what a call answers. CallFailed says why it did not, in the API's words if it has any. */
+export async function call<T>(answer: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
+  const token = session.get().token;
+  const { data, error, response } = await answer.catch((problem: unknown) => {
+    if (problem instanceof DOMException && problem.name === "AbortError") throw problem;
+    throw new CallFailed(0, "The service cannot be reached.");
+  });
+  if (response.ok) return data as T;
+  // A call that was still under way when somebody signed in again says nothing about the new token.
+  if (response.status === 401 && session.get().token === token) {
+    signOut("The token is not valid: it may have been revoked, or have expired. Ask for a new one.");
+  }
+  throw new CallFailed(response.status, messageOf(error, response));
+}
+
+function messageOf(problem: unknown, response: Response): string {
+  if (problem && typeof problem === "object") {
+    const { Message, message } = problem as { Message?: unknown; message?: unknown };
+    const said = Message ?? message;
+    if (typeof said === "string") return said;
+  }
+  return `The service answered ${response.status} ${response.statusText}.`;
+}

@@ -1,0 +1,8 @@
+import type { JSX } from "preact";
+
+import { Heading } from "../ui/basics";
+import type { Screen } from "../ui/screen";
+
+export function CommunicationScreen(_: Screen & { id: string }): JSX.Element {
+  return <Heading title="Communication">Communication</Heading>;
+}

@@ -1,0 +1,122 @@
+/** The codes of the API in words: the same ones as in the mails and documents. */
+
+import type { Schemas } from "./api";
+
+type Words<Code extends string> = Record<Code, string>;
+
+export const RUN_STATUS: Words<Schemas["RunStatus"]> = {
+  requested: "requested",
+  collecting: "collecting",
+  empty: "nothing to send",
+  awaiting_approval: "waits for approval",
+  running: "running",
+  succeeded: "succeeded",
+  partial: "partial",
+  stopped: "stopped",
+  declined: "declined",
+  failed: "failed",
+};
+
+export const OUTCOME: Words<Schemas["Outcome"]> = {
+  accepted: "accepted",
+  failed: "failed",
+  rejected: "rejected",
+  unknown: "unknown",
+  deferred: "deferred",
+  skipped: "skipped",
+  not_attempted: "not attempted",
+};
+
+/** What each outcome means for the person on call. */
+export const OUTCOME_MEANING: Words<Schemas["Outcome"]> = {
+  accepted: "the application accepted them",
+  failed: "the application could not take them; a later run tries again",
+  rejected: "the application never accepts them; they are on the worklist",
+  unknown: "no answer came, so they may have been sent; a run looks again after the cool-down",
+  deferred: "not sent now; a later run tries again",
+  skipped: "left alone, for the reasons below",
+  not_attempted: "the run ended before their turn; a later run takes them",
+};
+
+export const CAUSE_KIND: Words<Schemas["CauseKind"]> = {
+  untried: "not sent again yet",
+  failed: "failed again",
+  rejected: "rejected",
+  unknown: "no answer",
+  deferred: "deferred",
+  expired: "too old to send",
+  relapsed: "accepted, but failed again later",
+};
+
+export const COMMUNICATION_STATUS: Words<Schemas["CommunicationStatus"]> = {
+  open: "open",
+  sending: "being sent",
+  accepted: "accepted",
+  unknown: "unknown",
+  manual: "on the worklist",
+  dismissed: "dismissed",
+};
+
+const SKIP_REASON: Record<string, string> = {
+  too_fresh: "failed only just now",
+  cool_down: "sent again, and may still arrive",
+  in_flight: "being sent by another run",
+  manual: "on the worklist",
+  dismissed: "dismissed",
+  relapsed: "accepted, but failed again later",
+  attempts_used_up: "all attempts used up",
+  expired: "too old to send",
+  duplicate: "listed twice",
+  unreadable: "unreadable in the list",
+};
+
+const REFUSAL: Record<string, string> = {
+  sending: "may be in the middle of being sent",
+  cool_down: "what was sent before may still arrive",
+  not_on_worklist: "not on the worklist any more",
+  not_dismissed: "not dismissed",
+  already_dismissed: "dismissed already",
+  no_source: "no source lists its operation any more",
+  unknown: "the ledger has forgotten it",
+  no_time: "no time was left",
+  error: "AWS did not answer",
+};
+
+const INCIDENT: Record<string, string> = {
+  failures_rose: "clearly more communications failed than usual",
+  listing: "the application's lists cannot be read",
+  nothing_accepted: "the application accepts nothing",
+  worklist: "communications went to the worklist",
+  never_started: "a run never started",
+  unreported: "a run could not be reported",
+  overloaded: "the application needs a pause",
+  partial: "runs end as partial",
+  failed: "runs fail",
+  declined: "a run was not approved",
+};
+
+export const skipReason = (code: string): string => SKIP_REASON[code] ?? code;
+export const refusal = (code: string): string => REFUSAL[code] ?? code;
+
+/** What kept runs from succeeding, or began an outage. */
+export function incident(kind: string): string {
+  const [code = "", detail] = kind.split(/:(.*)/s, 2);
+  if (code === "misconfigured") return `misconfigured: ${detail}`;
+  if (code === "hand") return `stopped by ${detail}`;
+  return INCIDENT[code] ?? kind;
+}
+
+/** Who or what started a run. */
+export function starter(run: Schemas["RunView"]): string {
+  return run.trigger === "schedule" ? "scheduled" : `requested by ${run.requestedBy}`;
+}
+
+export const RUN_KIND: Words<Schemas["RunKind"]> = {
+  reprocess: "send again",
+  retry: "retry from the worklist",
+  dismiss: "dismiss from the worklist",
+};
+
+export function causeName(cause: { kind: Schemas["CauseKind"]; reason: string | null }): string {
+  return cause.reason ? `${CAUSE_KIND[cause.kind]}: ${cause.reason}` : CAUSE_KIND[cause.kind];
+}
