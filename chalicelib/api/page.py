@@ -1,4 +1,4 @@
-"""Serves the page for the person on call: `web/` has its sources, `chalicelib/page/` what `make page` builds of them."""
+"""Serves the page for the person on call. Its sources are in `web/`; `make page` builds `chalicelib/page/` of them."""
 
 import base64
 import hashlib

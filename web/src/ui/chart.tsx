@@ -8,12 +8,16 @@ import { count, moment, number } from "../format";
 const HEIGHT = 120;
 const BAR = 8;
 
+/** So that a few scans do not become walls. */
+const LEAST_BARS = 48;
+
 type Scan = Schemas["ScanView"];
 
 /** Accepted and failed per scan, oldest on the left; and below it, for a screen reader and on request, the numbers. */
 export function ScanChart({ scans }: { scans: Scan[] }): JSX.Element {
   const most = Math.max(1, ...scans.map((scan) => (scan.accepted ?? 0) + (scan.failed ?? 0)));
-  const width = Math.max(1, scans.length) * (BAR + 2);
+  const bars = Math.max(LEAST_BARS, scans.length);
+  const first = bars - scans.length;
   const accepted = scans.reduce((sum, scan) => sum + (scan.accepted ?? 0), 0);
   const failed = scans.reduce((sum, scan) => sum + (scan.failed ?? 0), 0);
   const label = `In the last 24 hours: ${count(accepted, "communication")} accepted, ${number(failed)} failed again`;
@@ -23,9 +27,9 @@ export function ScanChart({ scans }: { scans: Scan[] }): JSX.Element {
         <span class="key good">accepted</span> and <span class="key bad">failed again</span>, each scan of the last 24
         hours, at most {number(most)}
       </figcaption>
-      <svg viewBox={`0 0 ${width} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={label}>
+      <svg viewBox={`0 0 ${bars * (BAR + 2)} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={label}>
         {scans.map((scan, place) => (
-          <Bar key={scan.runId} scan={scan} x={place * (BAR + 2)} scale={HEIGHT / most} />
+          <Bar key={scan.runId} scan={scan} x={(first + place) * (BAR + 2)} scale={HEIGHT / most} />
         ))}
       </svg>
       <details>
