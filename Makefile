@@ -19,12 +19,11 @@ help:  ## list the targets
 
 setup: $(VENV)/.installed  ## install everything into .venv
 
-$(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt package.json package-lock.json
+$(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt .npmrc package.json package-lock.json
 	$(if $(PYTHON),,$(error Python is missing: install one of $(TESTED_PYTHONS)))
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund; \
-	else echo "npm is not installed: the state machine is not checked with asl-validator, and no picture is drawn"; fi
+	$(BIN)/npm ci --loglevel=error >/dev/null
 	touch $@
 
 hooks: setup  ## run `make lint` before each commit (pre-commit)

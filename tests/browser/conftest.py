@@ -1,0 +1,50 @@
+"""A page in Chromium for each test. A test fails if its page has problems that it does not expect."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from sandbox.browser import launch
+from tests.browser.pages import PATIENCE, Pages
+
+_PAGES = pytest.StashKey[Pages]()
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Chromium, until the last of these tests: while it runs, `asyncio.run` would fail in other tests."""
+    expect.set_options(timeout=PATIENCE)
+    with launch() as running:
+        yield running
+
+
+@pytest.fixture
+def pages(browser, request) -> Iterator[Pages]:
+    """The pages of this test: for a second one, or one with other options, and to say which problems it expects."""
+    opened = request.node.stash[_PAGES] = Pages(browser)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(pages) -> Page:
+    """An empty page."""
+    return pages.open()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Look for problems when a test has passed."""
+    yield
+    if _PAGES in item.stash:
+        item.stash[_PAGES].check()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Keep what a failed test's pages show, and say where."""
+    report = yield
+    if report.failed and call.when != "teardown" and _PAGES in item.stash:
+        report.sections.append(("browser", item.stash[_PAGES].keep(item.nodeid)))
+    return report
