@@ -36,7 +36,7 @@ _FONTS_CONF = """<?xml version="1.0"?>
 def launch() -> Iterator[Browser]:
     """Run Chromium until the `with` ends. The first time, it is unpacked into .sandbox, which takes some seconds.
 
-    Until then, Playwright's event loop counts as running in this thread, so `asyncio.run` fails in it.
+    Inside the `with`, Playwright's event loop counts as running in this thread, so `asyncio.run` fails.
     """
     with sync_playwright() as playwright:
         # Chromium's own sandbox does not work for root, nor in most containers. It only opens pages of this project.
@@ -86,7 +86,7 @@ def _fill(folder: Path) -> None:
     folder.mkdir()
     for name in ("al2023", "fonts"):
         with tarfile.open(fileobj=io.BytesIO(_decompressed(f"{name}.tar"))) as archive:
-            # Python 3.11 knows this attribute from 3.11.4 on; the package is pinned by its hash anyway.
+            # Python knows such filters from 3.11.4 on. Before, the lock file's hash has to be enough.
             archive.extraction_filter = getattr(tarfile, "data_filter", None)
             archive.extractall(folder)  # noqa: S202
     (folder / "fonts.conf").write_text(_FONTS_CONF, encoding="utf-8")
