@@ -1,11 +1,13 @@
 """A page in Chromium for each test. A test fails if its page has problems that it does not expect."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from sandbox.browser import launch
+from sandbox.system import System
 from tests.browser.pages import PATIENCE, Pages
 
 _PAGES = pytest.StashKey[Pages]()
@@ -17,6 +19,21 @@ def browser() -> Iterator[Browser]:
     expect.set_options(timeout=PATIENCE)
     with launch() as running:
         yield running
+
+
+@pytest.fixture(scope="package")
+def system(tmp_path_factory) -> Iterator[System]:
+    """The system as deployed; the schedule fires only when a test does it."""
+    with System(tmp_path_factory.mktemp("system"), {"SCHEDULE": "rate(1 hour)"}) as running:
+        running.deploy()
+        yield running
+
+
+@pytest.fixture(scope="package")
+def token_of(system) -> Callable[[str], str]:
+    """Return a function that returns the token of a role: the viewer is vera, the operator olga, the approver anna."""
+    names = {"viewer": "vera", "operator": "olga", "approver": "anna"}
+    return cache(lambda role: system.token(role, names[role]))
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ export function Action(props: ActionProps): JSX.Element {
       {asking && props.confirm && (
         <Dialog title={props.confirm.title} close={() => setAsking(false)}>
           <div>{props.confirm.text}</div>
-          <footer>
+          <div class="buttons">
             <button type="button" onClick={() => setAsking(false)}>
               Cancel
             </button>
@@ -118,7 +118,7 @@ export function Action(props: ActionProps): JSX.Element {
             >
               {props.confirm.yes}
             </button>
-          </footer>
+          </div>
         </Dialog>
       )}
     </>

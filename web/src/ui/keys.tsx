@@ -25,12 +25,12 @@ const SEQUENCE = 1_500;
 
 export function useKeys(): void {
   useEffect(() => {
-    let wentAt = 0;
+    let wentAt = -Infinity;
     const onKey = (event: KeyboardEvent): void => {
       if (!enabled.get() || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
       if (document.querySelector("dialog[open]")) return;
       const goes = event.timeStamp - wentAt < SEQUENCE;
-      wentAt = 0;
+      wentAt = -Infinity;
       const screen = goes && SCREENS.find(({ key }) => key === event.key);
       if (screen) go([screen.path]);
       else if (event.key === "g") wentAt = event.timeStamp;
@@ -99,7 +99,7 @@ function Keys(): JSX.Element {
         ))}
       </dl>
       <p>Tab, Enter and Space work everywhere, as usual.</p>
-      <footer>
+      <div class="buttons">
         <label>
           <input
             type="checkbox"
@@ -114,7 +114,7 @@ function Keys(): JSX.Element {
         <button type="button" class="primary" onClick={close}>
           Close
         </button>
-      </footer>
+      </div>
     </Dialog>
   );
 }
