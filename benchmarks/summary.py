@@ -31,7 +31,7 @@ COMMUNICATIONS, RUNS, CALLS, TABLE = 100_000, 1_000, 50, "comms-reprocess-dev"
 MAX_RATIO = 30.0
 
 _DAY = 24 * 3_600_000
-_TOML = """
+APPLICATION_TOML = """
 [[sources]]
 operation = "send.email"
 list = "https://a.example/failed"
@@ -43,23 +43,24 @@ url = "https://a.example/communications"
 _serialize = TypeSerializer().serialize
 
 
-def _communications() -> Iterator[dict[str, Any]]:
+def _communications(count: int) -> Iterator[dict[str, Any]]:
     """Yield the items of communications, of which each fifth is on the worklist."""
-    for number in range(COMMUNICATIONS):
+    for number in range(count):
         pk, sk = key_of(OPERATION, str(number))
         item = {"pk": pk, "sk": sk, "operation": OPERATION, "primaryId": str(number), "status": "accepted"}
         manual = {"status": "manual", "worklist": "manual", "manualSince": number, "manualReason": "http_422"}
         yield item | (manual if number % 5 == 0 else {})
 
 
-def _put_communications(client: Any, name: str) -> None:
-    items = [{key: _serialize(value) for key, value in item.items()} for item in _communications()]
+def put_communications(client: Any, name: str, count: int) -> None:
+    """Put communications into the ledger, each fifth of them on the worklist."""
+    items = [{key: _serialize(value) for key, value in item.items()} for item in _communications(count)]
     for first in range(0, len(items), 25):
         puts = [{"PutRequest": {"Item": item}} for item in items[first : first + 25]]
         client.batch_write_item(RequestItems={name: puts})
 
 
-def _put_runs(client: Any, name: str) -> None:
+def fill_ledger(client: Any, name: str) -> None:
     """Put runs and the last scan into the ledger."""
     ledger, at = Ledger(Table(client, name), now, 90 * _DAY), now() - _DAY
     for number in range(RUNS):
@@ -113,12 +114,12 @@ def _median(service: Deployed, path: str, token: str) -> float:
 def main() -> int:
     """Measure both, print them, and return 1 if the summary takes too long."""
     with tempfile.TemporaryDirectory() as folder, Deployed(Path(folder)) as service:
-        service.configure({"SCHEDULE": "rate(1 hour)"}, _TOML)
+        service.configure({"SCHEDULE": "rate(1 hour)"}, APPLICATION_TOML)
         service.deploy()
         token, dynamodb = service.token("viewer"), service.client("dynamodb")
-        _put_runs(dynamodb, TABLE)
+        fill_ledger(dynamodb, TABLE)
         health, summary = _median(service, "/health", token), _median(service, "/summary", token)
-        _put_communications(dynamodb, TABLE)
+        put_communications(dynamodb, TABLE, COMMUNICATIONS)
         full, size = _median(service, "/summary", token), len(service.call("GET", "/summary", token).content)
     print(f"GET /health                            {health:6.1f} ms")
     print(
