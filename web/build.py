@@ -37,7 +37,8 @@ def types() -> str:
     """Return the types of the API, made of docs/openapi.json: with them, the page cannot call what is not there."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "schema.d.ts"
-        _run(_OPENAPI, "docs/openapi.json", "--output", str(file))
+        # What has a default may be left out of a request.
+        _run(_OPENAPI, "docs/openapi.json", "--default-non-nullable=false", "--output", str(file))
         return file.read_text(encoding="utf-8")
 
 

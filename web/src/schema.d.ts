@@ -574,9 +574,9 @@ export interface components {
              * @default ok
              * @enum {unknown}
              */
-            status: "ok";
+            status?: "ok";
             /** @default 0.1.0 */
-            version: string;
+            version?: string;
         };
         /**
          * StartedRun
@@ -603,27 +603,27 @@ export interface components {
          */
         Selection: {
             /** @default null */
-            operation: string | null;
+            operation?: string | null;
             /** @default null */
-            createdAfter: string | null;
+            createdAfter?: string | null;
             /** @default null */
-            createdBefore: string | null;
+            createdBefore?: string | null;
             /** @default null */
-            createdBy: string | null;
+            createdBy?: string | null;
             /** @default null */
-            primaryIds: string[] | null;
+            primaryIds?: string[] | null;
             /** @default null */
-            limit: number | null;
+            limit?: number | null;
             /** @default false */
-            includeManual: boolean;
+            includeManual?: boolean;
             /** @default null */
-            cause: string | null;
+            cause?: string | null;
             /** @default false */
-            prove: boolean;
+            prove?: boolean;
             /** @default null */
-            note: string | null;
+            note?: string | null;
             /** @default false */
-            dryRun: boolean;
+            dryRun?: boolean;
         };
         /**
          * PreviewView
@@ -638,7 +638,7 @@ export interface components {
              * @default true
              * @enum {unknown}
              */
-            dryRun: true;
+            dryRun?: true;
             matched: number;
             eligible: number;
             skipped: {
@@ -793,9 +793,9 @@ export interface components {
          */
         RunsQuery: {
             /** @default 50 */
-            limit: number;
+            limit?: number;
             /** @default null */
-            cursor: string | null;
+            cursor?: string | null;
         };
         /**
          * OutcomesPage
@@ -832,9 +832,9 @@ export interface components {
         OutcomesQuery: {
             outcome?: components["schemas"]["Outcome"];
             /** @default 100 */
-            limit: number;
+            limit?: number;
             /** @default null */
-            cursor: string | null;
+            cursor?: string | null;
         };
         /**
          * CommunicationsPage
@@ -876,19 +876,19 @@ export interface components {
              * @default manual
              * @enum {unknown}
              */
-            status: "dismissed" | "manual";
+            status?: "dismissed" | "manual";
             /** @default null */
-            operation: string | null;
+            operation?: string | null;
             /** @default null */
-            reason: string | null;
+            reason?: string | null;
             /** @default null */
-            cause: string | null;
+            cause?: string | null;
             /** @default null */
-            primaryId: string | null;
+            primaryId?: string | null;
             /** @default 50 */
-            limit: number;
+            limit?: number;
             /** @default null */
-            cursor: string | null;
+            cursor?: string | null;
         };
         /**
          * ExportQuery
@@ -899,17 +899,17 @@ export interface components {
              * @default manual
              * @enum {unknown}
              */
-            status: "dismissed" | "manual";
+            status?: "dismissed" | "manual";
             /** @default null */
-            operation: string | null;
+            operation?: string | null;
             /** @default null */
-            reason: string | null;
+            reason?: string | null;
             /** @default null */
-            cause: string | null;
+            cause?: string | null;
             /** @default 2000 */
-            limit: number;
+            limit?: number;
             /** @default null */
-            cursor: string | null;
+            cursor?: string | null;
         };
         /**
          * CommunicationDetail
@@ -974,7 +974,7 @@ export interface components {
          */
         Retry: {
             /** @default false */
-            startRun: boolean;
+            startRun?: boolean;
         };
         /**
          * Dismissal
@@ -1005,19 +1005,19 @@ export interface components {
          */
         BulkRetry: {
             /** @default null */
-            ids: string[] | null;
+            ids?: string[] | null;
             /** @default null */
-            reason: string | null;
+            reason?: string | null;
             /** @default null */
-            operation: string | null;
+            operation?: string | null;
             /** @default null */
-            cursor: string | null;
+            cursor?: string | null;
             /** @default false */
-            all: boolean;
+            all?: boolean;
             /** @default null */
-            cause: string | null;
+            cause?: string | null;
             /** @default false */
-            startRun: boolean;
+            startRun?: boolean;
         } & ({
             ids: unknown[];
             reason?: null;
@@ -1052,17 +1052,17 @@ export interface components {
          */
         BulkDismissal: {
             /** @default null */
-            ids: string[] | null;
+            ids?: string[] | null;
             /** @default null */
-            reason: string | null;
+            reason?: string | null;
             /** @default null */
-            operation: string | null;
+            operation?: string | null;
             /** @default null */
-            cursor: string | null;
+            cursor?: string | null;
             /** @default false */
-            all: boolean;
+            all?: boolean;
             /** @default null */
-            cause: string | null;
+            cause?: string | null;
             note: string;
         } & ({
             ids: unknown[];
@@ -1161,9 +1161,9 @@ export interface components {
          */
         OutagesQuery: {
             /** @default 20 */
-            limit: number;
+            limit?: number;
             /** @default null */
-            cursor: string | null;
+            cursor?: string | null;
         };
         /**
          * AffectedQuery
@@ -1171,9 +1171,9 @@ export interface components {
          */
         AffectedQuery: {
             /** @default 2000 */
-            limit: number;
+            limit?: number;
             /** @default null */
-            cursor: string | null;
+            cursor?: string | null;
         };
         /**
          * CausesView
@@ -1220,7 +1220,7 @@ export interface components {
          */
         CausesQuery: {
             /** @default null */
-            operation: string | null;
+            operation?: string | null;
         };
         /**
          * SummaryView
@@ -1347,7 +1347,7 @@ export interface components {
         NewPace: {
             perSecond: number;
             /** @default 60 */
-            minutes: number;
+            minutes?: number;
         };
     };
     responses: never;
