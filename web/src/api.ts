@@ -37,19 +37,52 @@ client.use(authorization);
 
 export const { GET, POST, PUT, DELETE } = client;
 
+interface Answer<T> {
+  data?: T;
+  error?: unknown;
+  response: Response;
+}
+
 /** Returns what a call answers. CallFailed says why it did not, in the API's words if it has any. */
-export async function call<T>(answer: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
+export async function call<T>(answer: Promise<Answer<T>>): Promise<T> {
+  return (await answered(answer)).data;
+}
+
+/** The same, with the headers of the answer. */
+export async function answered<T>(answer: Promise<Answer<T>>): Promise<{ data: T; headers: Headers }> {
   const token = session.get().token;
   const { data, error, response } = await answer.catch((problem: unknown) => {
     if (problem instanceof DOMException && problem.name === "AbortError") throw problem;
     throw new CallFailed(0, "The service cannot be reached.");
   });
-  if (response.ok) return data as T;
+  if (response.ok) return { data: data as T, headers: response.headers };
   // A call that was still under way when somebody signed in again says nothing about the new token.
   if (response.status === 401 && session.get().token === token) {
     signOut("The token is not valid: it may have been revoked, or have expired. Ask for a new one.");
   }
   throw new CallFailed(response.status, messageOf(error, response));
+}
+
+/** In milliseconds: for so long, asking for the same again is a repetition, and not meant as a second run. */
+const REPETITION = 600_000;
+
+const keys = new Map<string, { key: string; at: number }>();
+
+/**
+ * Calls what starts a run, with an Idempotency-Key. If no answer came, the run may have been started all the same:
+ * then the next call for the same `what` has the same key, so that there is never a second run.
+ */
+export async function once<T>(
+  what: unknown,
+  start: (headers: { "Idempotency-Key": string }) => Promise<T>,
+): Promise<T> {
+  const name = JSON.stringify(what);
+  const before = keys.get(name);
+  const key = before && Date.now() - before.at < REPETITION ? before : { key: crypto.randomUUID(), at: Date.now() };
+  keys.set(name, key);
+  const result = await start({ "Idempotency-Key": key.key });
+  keys.delete(name);
+  return result;
 }
 
 function messageOf(problem: unknown, response: Response): string {

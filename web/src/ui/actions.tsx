@@ -20,6 +20,11 @@ export function announce(text: string, undo?: () => Promise<unknown>): void {
   message.set({ text, undo });
 }
 
+/** Says what went wrong. */
+export function complain(problem: unknown): void {
+  message.set({ text: problem instanceof Error ? problem.message : String(problem), failed: true });
+}
+
 /** Does something, says how it went, and brings every screen up to date. Returns whether it succeeded. */
 export async function perform(what: () => Promise<Message | string>): Promise<boolean> {
   try {
@@ -27,7 +32,7 @@ export async function perform(what: () => Promise<Message | string>): Promise<bo
     message.set(typeof said === "string" ? { text: said } : said);
     return true;
   } catch (problem) {
-    message.set({ text: problem instanceof Error ? problem.message : String(problem), failed: true });
+    complain(problem);
     return false;
   } finally {
     reloadAll();
@@ -57,13 +62,22 @@ export function Messages(): JSX.Element {
   );
 }
 
+/** What a person is asked before something is done: what will happen, and to how many. */
+export interface Question {
+  title: string;
+  text: ComponentChildren;
+  yes: string;
+  /** Whether the person has to say why, in a note. */
+  note?: boolean;
+}
+
 interface ActionProps {
   children: ComponentChildren;
   /** The role that it needs. */
   role: Role;
-  run: () => Promise<Message | string>;
-  /** A question to answer first, with what will happen and to how many. */
-  confirm?: { title: string; text: ComponentChildren; yes: string } | undefined;
+  run: (note: string) => Promise<Message | string>;
+  /** The question to answer first; a function if something has to be looked up for it. */
+  confirm?: Question | (() => Promise<Question>) | undefined;
   /** Why it cannot be done now, whoever asks. */
   refused?: string | undefined;
   primary?: boolean;
@@ -74,20 +88,22 @@ interface ActionProps {
 export function Action(props: ActionProps): JSX.Element {
   useStore(caller);
   const refused = props.refused ?? refusedFor(props.role);
-  const [asking, setAsking] = useState(false);
+  const [asked, setAsked] = useState<Question | "as given">();
   const [busy, setBusy] = useState(false);
+  const question = asked === "as given" ? (props.confirm as Question) : asked;
 
-  async function act(): Promise<void> {
+  async function during(work: Promise<unknown>): Promise<void> {
     setBusy(true);
-    await perform(props.run);
+    await work;
     setBusy(false);
   }
 
   function click(): void {
     if (refused) announce(refused);
     else if (busy) return;
-    else if (props.confirm) setAsking(true);
-    else void act();
+    else if (typeof props.confirm === "function") void during(props.confirm().then(setAsked, complain));
+    else if (props.confirm) setAsked("as given");
+    else void during(perform(() => props.run("")));
   }
 
   return (
@@ -101,27 +117,68 @@ export function Action(props: ActionProps): JSX.Element {
       >
         {props.children}
       </button>
-      {asking && props.confirm && (
-        <Dialog title={props.confirm.title} close={() => setAsking(false)}>
-          <div>{props.confirm.text}</div>
-          <div class="buttons">
-            <button type="button" onClick={() => setAsking(false)}>
-              Cancel
-            </button>
-            <button
-              type="button"
-              class={props.danger ? "danger" : "primary"}
-              onClick={() => {
-                setAsking(false);
-                void act();
-              }}
-            >
-              {props.confirm.yes}
-            </button>
-          </div>
-        </Dialog>
+      {question && (
+        <Confirmation
+          question={question}
+          tone={props.danger ? "danger" : "primary"}
+          close={() => setAsked(undefined)}
+          yes={(note) => void during(perform(() => props.run(note)))}
+        />
       )}
     </>
+  );
+}
+
+function Confirmation({
+  question,
+  tone,
+  close,
+  yes,
+}: {
+  question: Question;
+  tone: string;
+  close: () => void;
+  yes: (note: string) => void;
+}): JSX.Element {
+  const [note, setNote] = useState("");
+
+  function submit(event: Event): void {
+    event.preventDefault();
+    close();
+    yes(note.trim());
+  }
+
+  return (
+    <Dialog title={question.title} close={close}>
+      <form onSubmit={submit}>
+        <div>{question.text}</div>
+        {question.note && <Note value={note} change={setNote} />}
+        <div class="buttons">
+          <button type="button" onClick={close}>
+            Cancel
+          </button>
+          <button type="submit" class={tone}>
+            {question.yes}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+function Note({ value, change }: { value: string; change: (note: string) => void }): JSX.Element {
+  return (
+    <p class="field">
+      <label for="note">Why? Your note is kept with the decision.</label>
+      <textarea
+        id="note"
+        required
+        maxLength={300}
+        rows={3}
+        value={value}
+        onInput={(event) => change(event.currentTarget.value)}
+      />
+    </p>
   );
 }
 

@@ -10,7 +10,7 @@ import { ago, moment, number, utc } from "../format";
 export function Heading({ children, title }: { children: ComponentChildren; title: string }): JSX.Element {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
-    document.title = `${title} · comms-reprocess`;
+    document.title = `${title.slice(0, 100)} · comms-reprocess`;
   }, [title]);
   useEffect(() => heading.current?.focus({ preventScroll: true }), []);
   return (
@@ -47,10 +47,10 @@ export function Count({ value }: { value: number | null }): JSX.Element {
 }
 
 /** A text of the application's, of whatever length and direction. It is data: shown as it is, and kept apart. */
-export function Foreign({ text }: { text: string }): JSX.Element {
+export function Foreign({ text, most = 200 }: { text: string; most?: number }): JSX.Element {
   return (
     <bdi class="foreign" title={text.length > 80 ? `${text.slice(0, 1000)}` : undefined}>
-      {text.length > 200 ? `${text.slice(0, 200)}…` : text}
+      {text.length > most ? `${text.slice(0, most)}…` : text}
     </bdi>
   );
 }

@@ -47,8 +47,11 @@ export function useKeys(): void {
   }, []);
 }
 
+/** Where letters belong to what is focused. A box to tick takes none. */
+const TYPING = "input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]";
+
 function isTyping(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && target.matches("input, textarea, select, [contenteditable]");
+  return target instanceof HTMLElement && target.matches(TYPING);
 }
 
 function focusOn(selector: string): void {
