@@ -57,6 +57,34 @@ export const COMMUNICATION_STATUS: Words<Schemas["CommunicationStatus"]> = {
   dismissed: "dismissed",
 };
 
+/** What a status means for the person on call. */
+export const COMMUNICATION_MEANING: Words<Schemas["CommunicationStatus"]> = {
+  open: "A run may send it.",
+  sending: "A run sends it just now, or died while it did.",
+  accepted: "The application accepted it. If it is listed as failed again after the cool-down, a run sends it again.",
+  unknown: "No definite answer came, so it may have been sent. A run looks again after the cool-down.",
+  manual: "No run sends it until you decide: retry it, or dismiss it.",
+  dismissed: "No run ever sends it, unless somebody restores it.",
+};
+
+const ANSWER: Record<string, string> = {
+  accepted: "accepted",
+  sending: "no answer yet, or none ever",
+  ApplicationUnavailable: "the application could not be reached",
+  ApplicationOverloaded: "the application asked for a pause",
+  ApplicationError: "failed",
+  CommunicationRejected: "rejected",
+  ApplicationMisconfigured: "the application refused the call itself: misconfigured",
+  UnexpectedRedirect: "unknown: the application redirected",
+  OutcomeUnknown: "unknown: no definite answer came",
+};
+
+export const DECISION: Words<Schemas["Action"]> = {
+  retry: "retried it",
+  dismiss: "dismissed it",
+  restore: "restored it",
+};
+
 const SKIP_REASON: Record<string, string> = {
   too_fresh: "failed only just now",
   cool_down: "sent again, and may still arrive",
@@ -96,6 +124,7 @@ const INCIDENT: Record<string, string> = {
 };
 
 export const skipReason = (code: string): string => SKIP_REASON[code] ?? code;
+export const answer = (code: string): string => ANSWER[code] ?? code;
 export const refusal = (code: string): string => REFUSAL[code] ?? code;
 
 /** What kept runs from succeeding, or began an outage. */
