@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 TEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hooks lint test test-pythons check demo serve fire chaos record docs bench-collect bench-send bench-run bench-report bench-pace bench-summary bench-cost clean
+.PHONY: help setup hooks lint test test-pythons check demo serve fire chaos record page docs bench-collect bench-send bench-run bench-report bench-pace bench-summary bench-cost clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -34,6 +34,7 @@ lint: setup  ## check style, types, and that imports point one way
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/node node_modules/prettier/bin/prettier.cjs --check --log-level=warn web
 
 test: setup  ## run all tests, several at once
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
@@ -73,6 +74,9 @@ chaos: setup  ## break everything at once for a minute, then check that nothing 
 
 record: setup  ## record what this version stores and sends, for the upgrade tests of later versions
 	@$(BIN)/python -m tests.e2e.record
+
+page: setup  ## build the page: web/ into chalicelib/page/
+	@$(BIN)/python -m web.build
 
 docs: setup  ## regenerate what the documents take from the code
 	@$(BIN)/python -m docs.generate
