@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 TEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hooks lint test test-pythons check demo serve fire chaos record docs bench-collect bench-send bench-run bench-report bench-pace bench-summary bench-cost clean
+.PHONY: help setup hooks lint test test-pythons check demo serve fire chaos record page docs bench-collect bench-send bench-run bench-report bench-pace bench-summary bench-page bench-cost clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -34,6 +34,7 @@ lint: setup  ## check style, types, and that imports point one way
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/node node_modules/prettier/bin/prettier.cjs --check --log-level=warn web
 
 test: setup  ## run all tests, several at once
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
@@ -74,6 +75,9 @@ chaos: setup  ## break everything at once for a minute, then check that nothing 
 record: setup  ## record what this version stores and sends, for the upgrade tests of later versions
 	@$(BIN)/python -m tests.e2e.record
 
+page: setup  ## build the page: web/ into chalicelib/page/
+	@$(BIN)/python -m web.build
+
 docs: setup  ## regenerate what the documents take from the code
 	@$(BIN)/python -m docs.generate
 
@@ -94,6 +98,9 @@ bench-pace: setup  ## simulate what the pace does for applications of many kinds
 
 bench-summary: setup  ## measure GET /summary with 100,000 communications and 1,000 runs (two minutes)
 	@$(BIN)/python -m benchmarks.summary
+
+bench-page: setup  ## measure how fast the page opens, also over a slow connection (some minutes)
+	@$(BIN)/python -m benchmarks.page
 
 bench-cost: setup  ## print the time and the bill of a run: N=1000000 CONCURRENCY=100
 	@$(BIN)/python -m benchmarks.cost $(or $(N),1000000) --concurrency $(or $(CONCURRENCY),100)

@@ -25,6 +25,7 @@ from chalicelib.application import config_file
 from chalicelib.errors import ConfigurationError
 from chalicelib.ledger.tokens import ROLES
 from deployment import (
+    api,
     check,
     concurrency,
     definition,
@@ -153,6 +154,7 @@ def _deploy(stage: Stage, options: argparse.Namespace) -> None:
     steps = resources.steps(stage, clients, options.notify, options.child_execution_type, chalice)
     print(f"Done: {summary(take(steps))}.")
     print(f"API: {status.api_url(clients('apigateway'), stage)}")
+    print(f"Page: {api.page_address(clients('apigateway'), stage)}/")
 
 
 def _plan(stage: Stage, options: argparse.Namespace) -> None:

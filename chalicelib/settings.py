@@ -23,6 +23,9 @@ _MAX_WAIT = 80 * 86_400
 # An inline Map runs at most 40 iterations at once (AWS Step Functions Developer Guide, "Inline map state").
 _MAX_INLINE = 40
 
+# Other screens than the first are behind its #. Short enough for an alarm's description.
+_PAGE_URL = re.compile(r"(?=.{1,500}\Z)https?://[\w.-]+(:\d+)?(/[!$->@-~]*)?", re.ASCII)
+
 _DURATIONS = ("remind_after", "alarm_oldest_failure", "retention", "approval_timeout")
 
 
@@ -41,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     approval_threshold: Annotated[int, Meta(ge=0)] = 10_000
     approval_timeout: str = "24h"
     schedule: str = "rate(15 minutes)"
+    page_url: str = ""
 
     @property
     def communications_per_batch(self) -> int:
@@ -72,6 +76,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """How long the ledger keeps what needs nobody's attention, in milliseconds."""
         return times.parse_duration(self.retention)
 
+    @property
+    def page_address(self) -> str:
+        """The page's address where a custom domain has it, without a slash at its end; otherwise empty."""
+        return self.page_url.rstrip("/")
+
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Settings":
         """Return the settings in an environment. ConfigurationError names the first one that is missing or wrong."""
@@ -83,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for name in _DURATIONS:
             _check_duration(name.upper(), getattr(settings, name))
         _check_retention(settings)
+        _check_page_url(settings.page_url)
         return settings
 
 
@@ -96,6 +106,14 @@ def _check_retention(settings: Settings) -> None:
         raise ConfigurationError(
             f"setting RETENTION: must exceed APPROVAL_TIMEOUT ({settings.approval_timeout}) by 1d or more: "
             "otherwise a run is forgotten while it waits for approval, or is sent"
+        )
+
+
+def _check_page_url(url: str) -> None:
+    if url and not _PAGE_URL.fullmatch(url):
+        raise ConfigurationError(
+            "setting PAGE_URL: must be where a browser finds the page, such as https://reprocess.example.com/api, "
+            "without ? and #, and with at most 500 characters"
         )
 
 

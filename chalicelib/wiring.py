@@ -19,6 +19,7 @@ from chalicelib.ledger.table import Table
 from chalicelib.manifests import Manifests
 from chalicelib.models.notifications import Notification
 from chalicelib.names import AwsLocation, Names
+from chalicelib.runs import closing
 from chalicelib.runs.bulk import Bulk
 from chalicelib.runs.collect import Collector
 from chalicelib.runs.dry_run import DryRun
@@ -113,7 +114,7 @@ class Dependencies:
 
     def notify(self, notification: Notification) -> None:
         """Send a notification."""
-        Topics(client("sns"), self.names).publish(notification)
+        Topics(client("sns"), self.names).publish(closing.addressed(notification, self.ledger, self.settings))
 
 
 def of(arn: str) -> Dependencies:

@@ -35,7 +35,8 @@ MISSED = 3
 class Alarm:
     """One alarm. `metric` is `Namespace/Name`. It goes off if `periods` periods of `period` seconds pass `threshold`.
 
-    `missing` says how a period without a value counts. With `growth` the increase of the value counts.
+    `missing` says how a period without a value counts. With `growth` the increase of the value counts. `screen` is the
+    page's screen to look at first.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Alarm:
     statistic: str = "Maximum"
     missing: str = "notBreaching"
     growth: bool = False
+    screen: str = ""
 
 
 def alarms(names: Names, settings: Settings) -> list[Alarm]:
@@ -58,8 +60,14 @@ def alarms(names: Names, settings: Settings) -> list[Alarm]:
     collector = {"FunctionName": names.function("collector")}
     gap = longest_gap(settings.schedule)
     return [
-        _once("run-failed", "A run failed.", f"{NAMESPACE}/RunsFailed", ours),
-        _once("execution-failed", "An execution failed outside its report.", "AWS/States/ExecutionsFailed", machine),
+        _once("run-failed", "A run failed.", f"{NAMESPACE}/RunsFailed", ours, "runs"),
+        _once(
+            "execution-failed",
+            "An execution failed outside its report.",
+            "AWS/States/ExecutionsFailed",
+            machine,
+            "runs",
+        ),
         _collector_missing(ours, gap),
         _oldest_failure(ours, settings.alarm_oldest_failure_s),
         _worklist_growing(ours, gap),
@@ -89,6 +97,7 @@ def _collector_missing(dimensions: Mapping[str, str], longest_gap: int) -> Alarm
         comparison="LessThanThreshold",
         statistic="Sum",
         missing=missing,
+        screen="schedule",
     )
 
 
@@ -103,6 +112,7 @@ def _oldest_failure(dimensions: Mapping[str, str], age: int) -> Alarm:
         threshold=age,
         # Between two schedules nobody knows whether it got better.
         missing="ignore",
+        screen="causes",
     )
 
 
@@ -115,12 +125,13 @@ def _worklist_growing(dimensions: Mapping[str, str], longest_gap: int) -> Alarm:
         period=min(max(_HOUR, longest_gap), 2 * _DAY),
         periods=3,
         growth=True,
+        screen="worklist",
     )
 
 
-def _once(name: str, meaning: str, metric: str, dimensions: Mapping[str, str]) -> Alarm:
+def _once(name: str, meaning: str, metric: str, dimensions: Mapping[str, str], screen: str = "") -> Alarm:
     """Return an alarm for something that must not happen even once in five minutes."""
-    return Alarm(name, meaning, metric, dimensions, period=300, periods=1, statistic="Sum")
+    return Alarm(name, meaning, metric, dimensions, period=300, periods=1, statistic="Sum", screen=screen)
 
 
 def longest_gap(expression: str) -> int:
@@ -147,11 +158,12 @@ def full_name(alarm: Alarm, names: Names) -> str:
     return f"{names.prefix}-{alarm.name}"
 
 
-def request(alarm: Alarm, names: Names) -> dict[str, Any]:
-    """Return an alarm as PutMetricAlarm accepts it."""
+def request(alarm: Alarm, names: Names, page: str | None) -> dict[str, Any]:
+    """Return an alarm as PutMetricAlarm accepts it. Its mail has the description, and so the page's address in it."""
+    where = f"\n{page}/#/{alarm.screen}" if page else ""
     common = {
         "AlarmName": full_name(alarm, names),
-        "AlarmDescription": f"{alarm.meaning} What to do: docs/operate.md, {alarm.name}.",
+        "AlarmDescription": f"{alarm.meaning} What to do: docs/operate.md, {alarm.name}.{where}",
         "AlarmActions": [names.alarms_topic_arn],
         "OKActions": [names.alarms_topic_arn],
         "EvaluationPeriods": alarm.periods,
@@ -177,9 +189,9 @@ def request(alarm: Alarm, names: Names) -> dict[str, Any]:
     }
 
 
-def ensure(client: Any, alarm: Alarm, names: Names) -> StepResult:
-    """Create or update an alarm."""
-    wanted = request(alarm, names)
+def ensure(client: Any, alarm: Alarm, names: Names, page: str | None) -> StepResult:
+    """Create or update an alarm. `page` is the page's address, if that is known."""
+    wanted = request(alarm, names, page)
     found = client.describe_alarms(AlarmNames=[wanted["AlarmName"]])["MetricAlarms"]
     if found and all(_plain(found[0].get(key)) == _plain(value) for key, value in wanted.items()):
         return StepResult.UNCHANGED

@@ -1,8 +1,11 @@
 """All resources of a stage as steps, in an order in which each finds what it needs."""
 
+import functools
 from collections.abc import Callable
 from functools import partial
 
+from chalicelib.ledger.page import PageAddress
+from chalicelib.ledger.table import Table
 from deployment import alarms, api, bucket, definition, functions, logs, roles, state_machine, table, topics
 from deployment.clients import Clients
 from deployment.stage import Stage
@@ -18,7 +21,7 @@ def steps(
         *_topics(stage, clients),
         *_subscriptions(stage, clients, addresses),
         *_functions(stage, clients, chalice),
-        *_alarms(stage, clients),
+        *_page(stage, clients),
         *_state_machine(stage, clients, child_execution_type),
     ]
 
@@ -79,13 +82,28 @@ def _functions(stage: Stage, clients: Clients, chalice: Callable[[], StepResult]
     ]
 
 
-def _alarms(stage: Stage, clients: Clients) -> list[Step]:
+def _page(stage: Stage, clients: Clients) -> list[Step]:
+    """Return the steps of what leads people to the page: its address, and the alarms, which name it."""
+    page = PageAddress(Table(clients("dynamodb"), stage.names.table))
+    # Looked up once, and only when Chalice has created the API.
+    address = functools.cache(lambda: api.page_address(clients("apigateway"), stage))
+    return [
+        Step("address", "of the page", lambda: api.ensure_page_address(page, address())),
+        *_alarms(stage, clients, address),
+    ]
+
+
+def _alarms(stage: Stage, clients: Clients, address: Callable[[], str | None]) -> list[Step]:
     names, cloudwatch = stage.names, clients("cloudwatch")
+
+    def ensure(each: alarms.Alarm) -> StepResult:
+        return alarms.ensure(cloudwatch, each, names, address())
+
     return [
         Step(
             "alarm",
             alarms.full_name(each, names),
-            partial(alarms.ensure, cloudwatch, each, names),
+            partial(ensure, each),
             partial(alarms.remove, cloudwatch, names, each),
         )
         for each in alarms.alarms(names, stage.settings)

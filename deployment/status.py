@@ -56,6 +56,7 @@ def show(stage: Stage, clients: Clients) -> None:
         ("functions", _functions(clients("lambda"), stage)),
         ("version", _version(clients("lambda"), stage.names)),
         ("API", api_url(clients("apigateway"), stage)),
+        ("page", api.page_address(clients("apigateway"), stage) or _MISSING),
         ("machine", _state_machine(clients("stepfunctions"), stage.names)),
         ("schedule", _schedule(clients, stage.names)),
         *(("mail", line) for line in _mails(clients("sns"), stage.names)),

@@ -15,18 +15,23 @@ from deployment.stage import Stage
 
 _LOCATION = AwsLocation("${AWS::Partition}", "${AWS::Region}", "${AWS::AccountId}")
 
+# The functions that send mails, or return one. None of them serves the API, so they can know its id.
+_MAIL_SENDERS = ("collector", "report", "request_approval")
+_PAGE = "https://${RestAPI}.execute-api.${AWS::Region}.${AWS::URLSuffix}/"
+
 Json = dict[str, Any]
 
 
 def template(stage: Stage, addresses: list[str], location: AwsLocation = _LOCATION) -> Json:
     """Return the template of a stage. Table and bucket outlive the stack, just as they outlive `destroy`."""
     names = Names(stage.names.prefix, location)
+    page = stage.settings.page_address or _PAGE + stage.api_stage
     resources = (
         _storage(names)
         | _topics(names, addresses)
         | _logs(names)
-        | _chalice_resources(names, traced=stage.traced)
-        | _alarms(names, stage.settings)
+        | _chalice_resources(names, page, traced=stage.traced)
+        | _alarms(names, stage.settings, page)
         | _state_machine(names, stage)
     )
     return {"Resources": _substituted(resources)}
@@ -87,8 +92,11 @@ def _logs(names: Names) -> Json:
     }
 
 
-def _chalice_resources(names: Names, *, traced: bool) -> Json:
-    """Return what is added to Chalice's resources: names, the collector's retries, the API's limits and tracing."""
+def _chalice_resources(names: Names, page: str, *, traced: bool) -> Json:
+    """Return what is added to Chalice's resources: names, the collector's retries, the API's limits and tracing.
+
+    And the page's address, for those who send mails.
+    """
     found: Json = {
         chalice_names.logical_id(function): {"Properties": {"FunctionName": name}}
         for name, function in chalice_names.functions(names).items()
@@ -96,15 +104,18 @@ def _chalice_resources(names: Names, *, traced: bool) -> Json:
     collector = found[chalice_names.logical_id("collector")]["Properties"]
     collector["EventInvokeConfig"] = {"MaximumRetryAttempts": 0}
     collector["Events"] = {"CollectorEvent": {"Properties": {"Name": chalice_names.schedule_rule(names)}}}
+    for sender in _MAIL_SENDERS:
+        variables = {"Variables": {"PAGE_URL": page}}
+        found[chalice_names.logical_id(sender)]["Properties"]["Environment"] = variables
     limits = {"ThrottlingRateLimit": api.RATE, "ThrottlingBurstLimit": api.BURST}
     method = {"ResourcePath": "/*", "HttpMethod": "*"} | limits
     return found | {"RestAPI": {"Properties": {"MethodSettings": [method], "TracingEnabled": traced}}}
 
 
-def _alarms(names: Names, settings: Settings) -> Json:
+def _alarms(names: Names, settings: Settings, page: str) -> Json:
     return {
         "".join(part.capitalize() for part in each.name.split("-")) + "Alarm": _resource(
-            "CloudWatch::Alarm", alarms.request(each, names)
+            "CloudWatch::Alarm", alarms.request(each, names, page)
         )
         for each in alarms.alarms(names, settings)
     }
@@ -135,7 +146,7 @@ def _capitalized(value: Any) -> Any:
 
 
 def _substituted(value: Any) -> Any:
-    """Let CloudFormation fill in account and region wherever a text names them."""
+    """Let CloudFormation fill in account, region and the API's id wherever a text names them."""
     if isinstance(value, dict):
         return {key: _substituted(each) for key, each in value.items()}
     if isinstance(value, list):

@@ -23,7 +23,7 @@ FLOW = ROOT / "docs" / "flow.dot"
 PICTURE = ROOT / "docs" / "images" / "flow.svg"
 
 # The parts of the map, in the order in which a newcomer meets them.
-_TOP = ("app.py", "deploy.py", "chalicelib", "deployment", "sandbox", "benchmarks", "docs", "tests")
+_TOP = ("app.py", "deploy.py", "chalicelib", "deployment", "sandbox", "benchmarks", "web", "docs", "tests")
 
 # What docs/operate.md shows estimates for: communications, and CONCURRENCY.
 _ESTIMATES = ((10_000, 20), (100_000, 20), (100_000, 100), (1_000_000, 20), (1_000_000, 100))

@@ -91,7 +91,7 @@ def _accepted(system: System, token: str) -> int:
 def _check(system: System, failed: int, mail: str, console: Console) -> bool:
     """Print the mail, and what arrived compared with what was expected; return whether they are equal."""
     console.rule("4. The mail that the person on duty gets", align="left")
-    console.print(mail or "No mail arrived.", style="cyan", markup=False)
+    console.print(mail or "No mail arrived.", style="cyan", markup=False, soft_wrap=True)
     console.rule("5. Check: did everything arrive, and only once?", align="left")
     stats = system.application.stats()
     emails = {str(each["X-Communication-Id"]) for each in system.email.messages()}

@@ -29,7 +29,7 @@ def _run(tool: str, *arguments: str) -> str:
     command = [str(_PACKAGES / tool), *arguments]
     finished = node(command, return_completed_process=True, cwd=ROOT, text=True, stdout=PIPE, stderr=PIPE, check=False)
     if finished.returncode:
-        raise BuildFailed(f"{tool}:\n{finished.stdout}{finished.stderr}")
+        raise BuildFailed(f"{tool}:\n{str(finished.stdout) + str(finished.stderr)}")
     return str(finished.stdout)
 
 

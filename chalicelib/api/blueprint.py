@@ -27,12 +27,25 @@ from chalicelib.ledger.tokens import ROLES
 # is the module that never moves, and app.py imports the authorizer.
 blueprint = Blueprint("app")
 
+# Answers have data in them, errors too, so nobody may keep them; and a browser must take them for nothing but what they
+# are. The page and its script have a Cache-Control of their own.
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
 _STATUS_ERRORS: dict[type[Exception], type[Exception]] = {
     InvalidRequest: BadRequestError,
     Forbidden: ForbiddenError,
     NotFound: NotFoundError,
     Conflict: ConflictError,
 }
+
+
+@blueprint.middleware("http")
+def add_headers(event: Any, get_response: Callable[[Any], Response]) -> Response:
+    """Add the headers that all answers have, also the errors that Chalice makes. This is a Chalice middleware."""
+    response = get_response(event)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
 
 
 @blueprint.authorizer(name="authorizer")

@@ -14,6 +14,7 @@ from chalicelib.ledger.incidents import Incidents
 from chalicelib.ledger.mails import Mails
 from chalicelib.ledger.outages import Outages
 from chalicelib.ledger.pacing import Pacing
+from chalicelib.ledger.page import PageAddress
 from chalicelib.ledger.relapses import Relapses
 from chalicelib.ledger.runs import Runs
 from chalicelib.ledger.schedule import Schedule
@@ -41,6 +42,7 @@ class Ledger:
         self.approvals = Approvals(table, clock, retention)
         self.schedule = Schedule(table, clock)
         self.pacing = Pacing(table, clock)
+        self.page = PageAddress(table)
         self.outages = Outages(table, clock, retention)
         self.situations = Situations(table)
         self.worklist = Worklist(table, clock, retention)

@@ -45,9 +45,24 @@ class Incident(Record, frozen=True):
     returned: bool = False
 
 
+class Link(Record, frozen=True):
+    """Where to read more: a screen of the page, such as `runs/<id>` (empty: its first one), and what it shows.
+
+    `instead` is what a mail says if nobody knows the page's address: the call of the API.
+    """
+
+    text: str
+    screen: str
+    instead: str
+
+
 class Notification(Record, frozen=True):
-    """One mail, and the topic that it goes to. The state machine sends what Report returns."""
+    """One mail, and the topic that it goes to. The state machine sends what Report returns.
+
+    Its `links` become part of the message when it leaves: see `phrases.with_addresses`.
+    """
 
     topic: Topic
     subject: str
     message: str
+    links: list[Link] = []

@@ -4,10 +4,10 @@ They contain ids and reason codes, never personal data. The mail about a run's r
 """
 
 from chalicelib import times
-from chalicelib.models.notifications import Incident, Notification, Topic
+from chalicelib.models.notifications import Incident, Link, Notification, Topic
 from chalicelib.models.runs import Run, RunKind, Trigger
 from chalicelib.notifications import policy
-from chalicelib.notifications.phrases import details, list_errors, mail, misconfiguration, started_by
+from chalicelib.notifications.phrases import details, list_errors, mail, misconfiguration, returned, started_by
 
 
 def listing_failed(run: Run) -> Notification:
@@ -19,6 +19,7 @@ def listing_failed(run: Run) -> Notification:
         f"What happened: {run.error}",
         "What to do: check that the application answers, and check sources and auth in application.toml. "
         "The next scheduled run will try again.",
+        returned(run),
         details(run),
     )
 
@@ -30,6 +31,7 @@ def recovered(known: Incident, now: int) -> Notification:
         "recovered, nothing to send",
         f"The incident that began {times.format_duration(now - known.since)} ago ({_incident(known.kind)}) is over: "
         "the application's lists can be read, and they contain nothing to send.",
+        Link(text="What goes on now", screen="", instead=""),
     )
 
 
@@ -56,6 +58,7 @@ def never_started(run: Run) -> Notification:
         "a run never started",
         f"Run {run.run_id} never started, so nothing was sent: {run.error}.",
         "What to do: look at the collector's log. What failed is still listed, and the next scheduled run takes it.",
+        returned(run),
         details(run),
     )
 
@@ -68,6 +71,7 @@ def unreported(run: Run) -> Notification:
         f"Run {run.run_id} ({started_by(run)}) has ended, but could not be reported: {run.error}.",
         "What to do: look at the collector's log. What was sent is in the ledger, so nothing is sent twice; what still "
         "failed is still listed, and the next scheduled run takes it. What could not be added up counts as unknown.",
+        returned(run),
         details(run),
     )
 
@@ -88,7 +92,7 @@ def stopped_early(run: Run, stopped_by: str) -> Notification:
 def approval_request(run: Run, timeout: int) -> Notification:
     """Return the mail that asks for approval; `timeout` in milliseconds. Its topic is the one whose readers act."""
     subject = f"approve or reject a run of {run.eligible}"
-    return mail(Topic.FAILED, subject, _approval_question(run, timeout), list_errors(run))
+    return mail(Topic.FAILED, subject, _approval_question(run, timeout), list_errors(run), _decision(run))
 
 
 def _approval_question(run: Run, timeout: int) -> str:
@@ -97,11 +101,14 @@ def _approval_question(run: Run, timeout: int) -> str:
     waits = " No other scheduled run begins until then." if scheduled else ""
     return (
         f"Run {run.run_id} ({started_by(run)}) would send {run.eligible} communications. {_why_approval(run)}\n\n"
-        f"It sends nothing until {who} decides.{waits}\n\n"
-        f"  POST /runs/{run.run_id}/approve   sends them\n"
-        f"  POST /runs/{run.run_id}/reject    sends nothing\n\n"
+        f"It sends nothing until {who} decides.{waits} "
         f"Without a decision within {times.format_duration(timeout)}, the run ends as declined and sends nothing."
     )
+
+
+def _decision(run: Run) -> Link:
+    calls = f"  POST /runs/{run.run_id}/approve   sends them\n  POST /runs/{run.run_id}/reject    sends nothing"
+    return Link(text="To approve or reject it", screen=f"runs/{run.run_id}", instead=calls)
 
 
 def _why_approval(run: Run) -> str:

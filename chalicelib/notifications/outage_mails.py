@@ -1,9 +1,9 @@
 """The mails about outages: when one begins before any run has met it, and when what it left is settled."""
 
 from chalicelib import times
-from chalicelib.models.notifications import Notification, Topic
+from chalicelib.models.notifications import Link, Notification, Topic
 from chalicelib.models.outages import Outage, OutageCause
-from chalicelib.notifications.phrases import mail, moment
+from chalicelib.notifications.phrases import mail, moment, worklist
 
 
 def began(outage: Outage) -> Notification:
@@ -18,6 +18,7 @@ def began(outage: Outage) -> Notification:
         "What happens now: scheduled runs send them again, a few first, and the others only if those are accepted. "
         "What to do: find out whether the application, or what it sends with, is down.",
         _details(outage),
+        Link(text="Why they fail", screen="causes", instead="Why they fail: GET /causes"),
     )
 
 
@@ -34,7 +35,7 @@ def settled(outage: Outage) -> Notification:
             [
                 f"{outage.hit} communications were hit{', and more that were not kept' if outage.overfull else ''}:",
                 f"  {outage.recovered:>7}  recovered: the application does not list them as failed any more",
-                *_row(outage.on_worklist, "on the worklist, for a person to decide: GET /communications?status=manual"),
+                *_row(outage.on_worklist, "on the worklist, for a person to decide"),
                 *_row(outage.dismissed, "dismissed"),
             ]
         ),
@@ -42,6 +43,7 @@ def settled(outage: Outage) -> Notification:
         f"At most {outage.most} failed at once. Runs in that time: {outage.run_count}.",
         _causes(outage),
         _details(outage),
+        *([worklist()] if outage.on_worklist else []),
     )
 
 
@@ -63,5 +65,6 @@ def _why(cause: OutageCause) -> str:
     return f"{cause.kind}, {cause.reason}" if cause.reason else cause.kind
 
 
-def _details(outage: Outage) -> str:
-    return f"Details: GET /outages/{outage.outage_id}\nWhom it hit: GET /outages/{outage.outage_id}/affected.csv"
+def _details(outage: Outage) -> Link:
+    calls = f"Details: GET /outages/{outage.outage_id}\nWhom it hit: GET /outages/{outage.outage_id}/affected.csv"
+    return Link(text="Details, and whom it hit", screen=f"outages/{outage.outage_id}", instead=calls)

@@ -1,7 +1,9 @@
 """What several mails have in common: their form, and some sentences."""
 
+import msgspec
+
 from chalicelib import times
-from chalicelib.models.notifications import Notification, NotifyReason, Topic
+from chalicelib.models.notifications import Link, Notification, NotifyReason, Topic
 from chalicelib.models.runs import Run, Trigger
 
 # Amazon SNS refuses subjects of 100 characters or more, with line breaks, or with anything but ASCII (API Reference,
@@ -14,13 +16,24 @@ _RETURNED = (
 )
 
 
-def mail(topic: Topic, subject: str, *paragraphs: str) -> Notification:
-    """Return a mail with a subject that Amazon SNS accepts. Empty paragraphs are left out."""
+def mail(topic: Topic, subject: str, *parts: str | Link) -> Notification:
+    """Return a mail of paragraphs and links, with a subject that Amazon SNS accepts. Empty paragraphs are left out."""
     return Notification(
         topic=topic,
         subject=f"comms-reprocess: {subject}".encode("ascii", "replace").decode()[:MAX_SUBJECT],
-        message="\n\n".join(paragraph for paragraph in paragraphs if paragraph),
+        message="\n\n".join(part for part in parts if part and isinstance(part, str)),
+        links=[part for part in parts if isinstance(part, Link)],
     )
+
+
+def with_addresses(notification: Notification, page: str | None) -> Notification:
+    """Return a mail as it leaves: its links at the end, each address on a line by itself, so that it can be clicked.
+
+    `page` is the page's address. If that is not known, the calls of the API stand there instead.
+    """
+    links = [f"{each.text}:\n{page}/#/{each.screen}" if page else each.instead for each in notification.links]
+    message = "\n\n".join(part for part in (notification.message, *links) if part)
+    return msgspec.structs.replace(notification, message=message, links=[])
 
 
 def started_by(run: Run) -> str:
@@ -61,7 +74,16 @@ def list_errors(run: Run) -> str:
     return "\n".join([f"These lists could not be read to their end, so the run lacks what they hold. {advice}", *rows])
 
 
-def details(run: Run) -> str:
+def returned(run: Run) -> str:
+    """Return what an incident means that is back soon; empty if this is none."""
+    return _RETURNED if run.notify_reason == NotifyReason.RETURNED else ""
+
+
+def details(run: Run) -> Link:
     """Return where to read more about a run."""
-    where = f"Details: GET /runs/{run.run_id}"
-    return f"{_RETURNED}\n\n{where}" if run.notify_reason == NotifyReason.RETURNED else where
+    return Link(text="Details", screen=f"runs/{run.run_id}", instead=f"Details: GET /runs/{run.run_id}")
+
+
+def worklist() -> Link:
+    """Return where the communications are that need a person."""
+    return Link(text="The worklist", screen="worklist", instead="The worklist: GET /communications?status=manual")

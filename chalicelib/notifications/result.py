@@ -2,7 +2,7 @@
 
 from chalicelib import times
 from chalicelib.models.communications import CauseKind
-from chalicelib.models.notifications import Notification, NotifyReason, Topic
+from chalicelib.models.notifications import Link, Notification, NotifyReason, Topic
 from chalicelib.models.outcomes import Outcome, OutcomeReason
 from chalicelib.models.runs import SET_BY, ApprovalDecision, Run, RunStatus, WorseRun
 from chalicelib.notifications.phrases import (
@@ -13,7 +13,9 @@ from chalicelib.notifications.phrases import (
     misconfiguration,
     moment,
     per_second,
+    returned,
     started_by,
+    worklist,
 )
 from chalicelib.notifications.summary import Summary
 
@@ -62,7 +64,9 @@ def result_notification(run: Run, summary: Summary, halt_reason: str | None) -> 
         _worklist(run, summary),
         _remarks(run, summary),
         _worse_runs(run),
+        returned(run),
         details(run),
+        *_where_worklist(run, summary),
     )
 
 
@@ -215,8 +219,11 @@ def _paced(run: Run, rate: int) -> str:
 
 def _worklist(run: Run, summary: Summary) -> str:
     earlier = f"New on the worklist since the last mail, from earlier runs: {run.untold}" if run.untold else ""
-    parts = [part for part in (earlier, _new_on_worklist(summary)) if part]
-    return "\n".join([*parts, "To see them: GET /communications?status=manual"] if parts else [])
+    return "\n".join(part for part in (earlier, _new_on_worklist(summary)) if part)
+
+
+def _where_worklist(run: Run, summary: Summary) -> list[Link]:
+    return [worklist()] if run.untold or summary.manual else []
 
 
 def _new_on_worklist(summary: Summary) -> str:

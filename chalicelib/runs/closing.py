@@ -8,10 +8,11 @@ import msgspec
 
 from chalicelib.errors import NotificationFailed, RunNotFound
 from chalicelib.ledger import Ledger
-from chalicelib.models.notifications import Notification, NotifyReason
+from chalicelib.models.notifications import Notification, NotifyReason, Topic
 from chalicelib.models.outcomes import Outcome
 from chalicelib.models.runs import Run, RunStatus, Trigger
 from chalicelib.notifications import policy
+from chalicelib.notifications.phrases import with_addresses
 from chalicelib.settings import Settings
 from chalicelib.telemetry import metrics
 
@@ -104,6 +105,13 @@ def _note_incident(run: Run, reason: NotifyReason, ledger: Ledger) -> None:
     after = policy.after_run(reason, run.incident, run.untold, known, now)
     if after and after != known:
         ledger.incidents.write(after)
+
+
+def addressed(notification: Notification, ledger: Ledger, settings: Settings) -> Notification:
+    """Return a mail as it leaves, with the addresses of what it is about."""
+    if notification.topic == Topic.NONE or not notification.links:
+        return notification
+    return with_addresses(notification, settings.page_address or ledger.page.read())
 
 
 def send_mail(key: tuple[str, str], ledger: Ledger, notify: Notify) -> None:

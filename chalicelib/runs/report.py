@@ -19,7 +19,7 @@ from chalicelib.notifications import policy
 from chalicelib.notifications.result import result_notification
 from chalicelib.notifications.summary import Summary
 from chalicelib.runs.approval import closing_status
-from chalicelib.runs.closing import end_turn, notification_fields
+from chalicelib.runs.closing import addressed, end_turn, notification_fields
 from chalicelib.runs.next_run import next_run_at, was_slowed_down
 from chalicelib.runs.proof import is_same_cause
 from chalicelib.runs.record import complete_batch, settle_batches
@@ -45,7 +45,7 @@ def finish_run(
     notification = report(run_id, failure, ledger, manifests, settings)
     rate = effective_rate(ledger.pacing.read(), Limits(), ledger.clock())
     metrics.run_ended(settings.resource_prefix, ledger.runs.read(run_id), rate)
-    return notification
+    return addressed(notification, ledger, settings)
 
 
 def report(

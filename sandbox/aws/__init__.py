@@ -109,7 +109,7 @@ class EmbeddedAws(CompositeService):
         self.lambdas = Lambdas(servers, self._concurrency, self._logs, self._timings)
         gateway = Gateway(apis, self.lambdas, self._timings)
         self._schedule = Schedule(self.lambdas, self._timings)
-        self._email = stack.enter_context(EmailDelivery(self._smtp, confirmed=self._confirm))
+        self._email = stack.enter_context(EmailDelivery(self._smtp, self.endpoint + PREFIX, confirmed=self._confirm))
         invocations = Invocations(self.lambdas)
         self.dispatcher = Dispatcher(self.dynamodb, invocations, gateway, apis, self._schedule, self._email)
         self._requests = RequestRecorder(self.dispatcher)

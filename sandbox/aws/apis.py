@@ -54,9 +54,10 @@ class Route:
 
 
 class Api:
-    """A REST API as it was when it was deployed."""
+    """A REST API as it was when it was deployed. It compresses answers of `minimum_compression` bytes; None: none."""
 
-    def __init__(self, swagger: Json) -> None:
+    def __init__(self, swagger: Json, minimum_compression: int | None) -> None:
+        self.minimum_compression = minimum_compression
         self.binary_types: list[str] = swagger.get("x-amazon-apigateway-binary-media-types", [])
         authorizers = _authorizers(swagger.get("securityDefinitions", {}))
         routes = [
@@ -81,6 +82,7 @@ class Apis:
 
     def __init__(self) -> None:
         self._imported: dict[str, Json] = {}
+        self._minimum_compression: dict[str, int | None] = {}
         self._live: dict[tuple[str, str], Api] = {}
 
     def live(self, api_id: str, stage: str) -> Api | None:
@@ -105,9 +107,18 @@ class Apis:
         if "swagger" in document:
             self._imported[api_id or response.get_json(force=True)["id"]] = document
         elif api_id and is_deployment and "stageName" in document and api_id in self._imported:
-            self._live[api_id, document["stageName"]] = Api(self._imported[api_id])
+            api = Api(self._imported[api_id], self._minimum_compression.get(api_id))
+            self._live[api_id, document["stageName"]] = api
+        elif api_id and not is_deployment and request.method == "PATCH":
+            self._patch(api_id, document["patchOperations"])
         elif api_id and not is_deployment and request.method == "DELETE":
             self._live = {key: api for key, api in self._live.items() if key[0] != api_id}
+
+    def _patch(self, api_id: str, operations: list[Json]) -> None:
+        """Note the one property of an API that moto does not know. Chalice sets it to an empty text for none."""
+        for operation in operations:
+            if operation["path"] == "/minimumCompressionSize":
+                self._minimum_compression[api_id] = int(operation["value"]) if operation["value"] else None
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from werkzeug import Request, Response
 
 from sandbox.aws.apis import Api, Apis
 from sandbox.aws.authorizers import Authorizers, GatewayError
+from sandbox.aws.compression import UnsupportedEncoding, compress, decompress
 from sandbox.aws.functions import Lambdas, find_function
 from sandbox.aws.model import InvocationResult, LambdaError, Timings
 from sandbox.aws.proxy import Call, MalformedResponse, to_event, to_response
@@ -48,7 +49,7 @@ class Gateway:
         result = self._invoke_integration(call.route.function, to_event(call, api.binary_types, context))
         try:
             if not result.failed:
-                return to_response(result, call, api.binary_types)
+                return compress(to_response(result, call, api.binary_types), request, api.minimum_compression)
         except MalformedResponse:
             pass
         raise GatewayError(502, "InternalServerErrorException", {"message": "Internal server error"})
@@ -94,7 +95,11 @@ class Gateway:
 def _body(request: Request) -> bytes:
     if (request.content_length or 0) > BODY_LIMIT:
         raise _too_long()
-    body = request.stream.read(BODY_LIMIT + 1)
+    encoding = request.headers.get("Content-Encoding", "").lower()
+    try:
+        body = decompress(request.stream.read(BODY_LIMIT + 1), encoding, BODY_LIMIT)
+    except UnsupportedEncoding:
+        raise GatewayError(415, "UnsupportedMediaTypeException", {"message": "Unsupported Media Type"}) from None
     if len(body) > BODY_LIMIT:
         raise _too_long()
     return body

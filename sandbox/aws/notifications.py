@@ -21,6 +21,7 @@ RETRY_SECONDS = 0.5  # between two attempts to deliver a mail
 # ASCII, one line, no longer than 100: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 SUBJECT = re.compile(r"[!-~][ -~]{0,99}")
 SUBSCRIPTION = re.compile(r"<member>.*?</member>", re.DOTALL)
+_EXECUTE_API = re.compile(r"https://(\w+)\.execute-api\.[\w-]+\.amazonaws\.com(?=/)")
 MESSAGE_ID = re.compile(r"<MessageId>([^<]+)</MessageId>")
 
 
@@ -40,10 +41,14 @@ def refusal(request: Request) -> Response | None:
 
 
 class EmailDelivery(BackgroundService):
-    """Delivers mails to an SMTP server in a background thread, and retries while the server refuses them."""
+    """Delivers mails to an SMTP server in a background thread, and retries while the server refuses them.
 
-    def __init__(self, smtp: tuple[str, int] | None, *, confirmed: bool) -> None:
+    What Amazon's DNS would lead to an API leads to `apis` here, so that people can follow a mail's links.
+    """
+
+    def __init__(self, smtp: tuple[str, int] | None, apis: str, *, confirmed: bool) -> None:
         self._smtp = smtp
+        self._apis = apis
         self.confirmed = confirmed
         self._mails: queue.SimpleQueue[EmailMessage | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -66,6 +71,7 @@ class EmailDelivery(BackgroundService):
             return
         for message_id in MESSAGE_ID.findall(response.get_data(as_text=True)):
             for mail in _mails(message_id, request.form.get("MessageStructure")):
+                mail.set_content(_EXECUTE_API.sub(rf"{self._apis}\1", mail.get_content()))
                 self._mails.put(mail)
 
     def mark_unconfirmed(self, request: Request, response: Response) -> Response:

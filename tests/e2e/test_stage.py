@@ -14,6 +14,7 @@ from werkzeug import Response
 from werkzeug.serving import make_server
 
 from chalicelib import __version__
+from chalicelib.ledger.page import PageAddress
 from chalicelib.ledger.schedule import Schedule
 from chalicelib.ledger.table import Table
 from chalicelib.names import AwsLocation, Names
@@ -38,6 +39,22 @@ UNUSED_HERE = {
     ),
 }
 
+# What PutMetricAlarm accepts of what DescribeAlarms returns of an alarm.
+_ALARM_ARGUMENTS = (
+    "AlarmName",
+    "AlarmActions",
+    "OKActions",
+    "MetricName",
+    "Namespace",
+    "Statistic",
+    "Dimensions",
+    "Period",
+    "EvaluationPeriods",
+    "Threshold",
+    "ComparisonOperator",
+    "TreatMissingData",
+)
+
 
 @pytest.fixture
 def stage(system, tmp_path):
@@ -51,7 +68,7 @@ def test_a_stage_can_be_planned_deployed_changed_and_destroyed_without_a_trace(s
     """plan changes nothing and predicts deploy, deploy can be repeated, and destroy removes what deploy has created."""
     before = snapshot(system)
     printed = stage.plan()
-    assert "Plan: 20 created." in printed
+    assert "Plan: 21 created." in printed
     assert "Warning" not in printed
     stage.change(lambda config: config["environment_variables"].update(CONCURRENCY="1000"))
     assert "this account runs 200 functions at once, but a run needs up to 1005" in stage.plan()
@@ -59,7 +76,7 @@ def test_a_stage_can_be_planned_deployed_changed_and_destroyed_without_a_trace(s
     assert "is not deployed here: run .venv/bin/python deploy.py deploy --stage other" in stage.run("status", status=1)
     assert snapshot(system) == before
 
-    assert "Done: 20 created." in stage.deploy()
+    assert "Done: 21 created." in stage.deploy()
     assert "Done: nothing to change." in stage.deploy()
     assert "Plan: nothing to change." in stage.plan()
 
@@ -75,6 +92,7 @@ def test_a_stage_can_be_planned_deployed_changed_and_destroyed_without_a_trace(s
     assert "1 would be sent" in stage.run("check")
 
     _correct_what_an_earlier_version_left(system, stage)
+    _move_to_a_domain(system, stage)
     _use_tokens(stage)
     _leave_data(system)
     policy = stage.policy("deployer")
@@ -90,10 +108,18 @@ def test_a_stage_can_be_planned_deployed_changed_and_destroyed_without_a_trace(s
 
 
 def _correct_what_an_earlier_version_left(system, stage) -> None:
-    """An index, the table's protection, what topics need, and a role's condition and policy are missing."""
+    """An index, the table's protection, what topics need, a role's condition and policy, and the page's address are
+    missing. The alarms do not name the page either.
+    """
     table = system.client("dynamodb")
     table.update_table(TableName=OTHER_PREFIX, GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "open"}}])
     table.update_table(TableName=OTHER_PREFIX, DeletionProtectionEnabled=False)
+    table.delete_item(TableName=OTHER_PREFIX, Key={"pk": {"S": "PAGE"}, "sk": {"S": "address"}})
+    cloudwatch = system.client("cloudwatch")
+    (alarm,) = cloudwatch.describe_alarms(AlarmNames=[f"{OTHER_PREFIX}-run-failed"])["MetricAlarms"]
+    assert re.search(r"run-failed\.\nhttps://\S+/api/#/runs$", alarm["AlarmDescription"])
+    kept = {name: value for name, value in alarm.items() if name in _ALARM_ARGUMENTS}
+    cloudwatch.put_metric_alarm(**kept | {"AlarmDescription": alarm["AlarmDescription"].partition("\n")[0]})
     for topic, attribute in (("succeeded", "KmsMasterKeyId"), ("failed", "KmsMasterKeyId"), ("alarms", "Policy")):
         system.client("sns").set_topic_attributes(
             TopicArn=f"arn:aws:sns:{REGION}:{ACCOUNT}:{OTHER_PREFIX}-{topic}",
@@ -105,9 +131,23 @@ def _correct_what_an_earlier_version_left(system, stage) -> None:
     role = f"{OTHER_PREFIX}-state-machine"
     system.client("iam").update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(trust))
     system.client("iam").delete_role_policy(RoleName=role, PolicyName="state-machine")
-    assert "Plan: 5 changed." in stage.plan()
-    assert "Done: 5 changed." in stage.deploy()
+    assert "Plan: 1 created, 6 changed." in stage.plan()
+    assert "Done: 1 created, 6 changed." in stage.deploy()
     assert "Plan: nothing to change." in stage.plan()
+
+
+def _move_to_a_domain(system, stage) -> None:
+    """The address that mails and alarms name is that of the setting; the functions have another environment, too."""
+    noted = PageAddress(Table(system.client("dynamodb"), OTHER_PREFIX))
+    assert re.fullmatch(r"https://\w+\.execute-api\.eu-west-1\.amazonaws\.com/api", noted.read())
+    own = "https://reprocess.example.com"
+    stage.change(lambda config: config["environment_variables"].update(PAGE_URL=f"{own}/"))
+    assert "Plan: 8 changed." in stage.plan()
+    assert "Done: 8 changed." in stage.deploy()
+    assert noted.read() == own
+    found = system.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{OTHER_PREFIX}-")["MetricAlarms"]
+    screens = sorted(each["AlarmDescription"].partition(f"\n{own}/#/")[2] for each in found)
+    assert screens == ["", "causes", "runs", "runs", "schedule", "worklist"]
 
 
 def _use_tokens(stage) -> None:
@@ -226,6 +266,7 @@ def _check_the_status(system, stage) -> None:
     assert f"version    {__version__}\n" in printed
     # A URL to which a route's path can be added.
     assert re.search(r"^API +https://\S+/api$", printed, re.MULTILINE)
+    assert re.search(r"^page +https://\S+/api$", printed, re.MULTILINE)
     assert f"machine    {OTHER_PREFIX}, executions under way: 0\n" in printed
     assert "rate(1 hour), enabled" in printed
     assert "6, none in alarm" in printed
@@ -324,7 +365,7 @@ def _is_interrupted(stage: Stage, make) -> bool:
 def _own_steps(stage: Stage, clients: Clients) -> list:
     """All steps but those of Chalice's part, which another test covers."""
     steps = resources.steps(stage, clients, ["someone@example.com"], "STANDARD", lambda: StepResult.UNCHANGED)
-    return [step for step in steps if step.kind not in ("chalice deploy", "retries off", "limits")]
+    return [step for step in steps if step.kind not in ("chalice deploy", "retries off", "limits", "address")]
 
 
 def test_deploy_without_access_to_aws_fails_with_one_sentence_that_says_what_to_do(system):

@@ -57,11 +57,16 @@ def test_cfn_lint_accepts_the_merged_template(system, package, tmp_path):
     """cfn-lint checks the template as it is deployed, and again with the definition rendered, so that it sees it."""
     merged = package(template.template(system_stage(system), ["someone@example.com"]))
     assert lint(merged, tmp_path) == ""
-    assert merged["Resources"]["Collector"]["Properties"]["FunctionName"] == "comms-reprocess-dev-collector"
+    collector = merged["Resources"]["Collector"]["Properties"]
+    assert collector["FunctionName"] == "comms-reprocess-dev-collector"
+    assert collector["Environment"]["Variables"]["PAGE_URL"]["Fn::Sub"].startswith("https://${RestAPI}.execute-api.")
+    assert collector["Environment"]["Variables"]["RESOURCE_PREFIX"] == "comms-reprocess-dev"
+    assert merged["Resources"]["RestAPI"]["Properties"]["MinimumCompressionSize"] == 1000
     rendered = template.template(system_stage(system), [], LOCATION)
     assert lint(package(rendered), tmp_path) == ""
     # With SAM's transform, cfn-lint does not check the definition. So check it once more without Chalice's resources.
     own_resources = {"Resources": {name: each for name, each in rendered["Resources"].items() if "Type" in each}}
+    own_resources["Resources"]["RestAPI"] = {"Type": "AWS::ApiGateway::RestApi", "Properties": {"Name": "api"}}
     assert lint(own_resources, tmp_path) == ""
     machine = own_resources["Resources"]["StateMachine"]["Properties"]
     machine["DefinitionString"] = machine["DefinitionString"].replace('"StartAt": "When', '"StartAt": "Nowhere')

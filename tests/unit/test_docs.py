@@ -22,7 +22,7 @@ def test_the_readme_lists_every_setting_with_its_default():
     rows = dict(re.findall(r"^\| `([A-Z_]+)` \| `?([^`|]+?)`? \|", README, re.MULTILINE))
     settings = Settings(resource_prefix="mail-dev")
     defaults = {name.upper(): str(getattr(settings, name)) for name in Settings.__struct_fields__}
-    assert rows == defaults | {"RESOURCE_PREFIX": "required"}
+    assert rows == defaults | {"RESOURCE_PREFIX": "required", "PAGE_URL": "the API's own"}
 
 
 def test_every_make_target_is_documented():
@@ -43,7 +43,7 @@ def test_the_map_in_design_md_names_every_package_and_module():
     """`make docs` regenerates it from the modules' docstrings."""
     text = generate.map_of_the_code()
     assert generate.section(read("docs/design.md"), "map") == text
-    folders = ("chalicelib", "deployment", "sandbox", "benchmarks", "docs")
+    folders = ("chalicelib", "deployment", "sandbox", "benchmarks", "web", "docs")
     modules = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     assert len([path for path in modules if path.name != "__init__.py"]) > 100
     for path in modules:

@@ -14,6 +14,7 @@ from chalicelib.models.communications import CauseKind, Communication, Communica
 from chalicelib.models.notifications import Incident
 from chalicelib.models.outages import Outage, OutageCause
 from chalicelib.notifications import outage_mails
+from chalicelib.notifications.phrases import with_addresses
 from chalicelib.runs import outages
 from chalicelib.runs.affected import AffectedWriter, digest_of, digests_of
 from chalicelib.runs.eligibility import Candidate
@@ -374,7 +375,7 @@ def test_the_mail_about_rising_failures():
     mail = outage_mails.began(observe(None, seen(1, 340, new=340, causes=CAUSES), None, usual=5))
     assert mail.subject == "comms-reprocess: failures are rising: 340 waiting, usually 5"
     assert "send.email: failed, http_500" in mail.message
-    assert "GET /outages/20261120T121500000Z" in mail.message
+    assert "GET /outages/20261120T121500000Z" in with_addresses(mail, None).message
 
 
 def test_the_mail_with_the_numbers_for_a_report():

@@ -57,6 +57,27 @@ def test_a_missing_setting_is_an_error_that_says_where_to_add_it():
     )
 
 
+BAD_URLS = (
+    "reprocess.example.com",
+    "ftp://reprocess.example.com",
+    "https://",
+    "https:///api",
+    "https://reprocess.example.com/#/",
+    "https://reprocess.example.com/?a=b",
+    "https://reprocess.example.com/a b",
+    "https://reprocess.example.com\n",
+    "https://réprocess.example.com",
+    "https://reprocess.example.com/" + "a" * 500,
+)
+
+
+@pytest.mark.parametrize("url", ["https://reprocess.example.com", "http://127.0.0.1:8000/_aws/execute-api/a1/api", ""])
+def test_the_page_may_have_an_address_of_its_own(url):
+    """A slash at its end makes no difference. An empty one is none."""
+    for given in (url, url and f"{url}/"):
+        assert Settings.read({"RESOURCE_PREFIX": "mail-prod", "PAGE_URL": given}).page_address == url
+
+
 @pytest.mark.parametrize(
     ("name", "value", "rule"),
     [
@@ -82,6 +103,7 @@ def test_a_missing_setting_is_an_error_that_says_where_to_add_it():
         ("APPROVAL_TIMEOUT", "0s", "must be between 1s and 80d"),
         ("APPROVAL_TIMEOUT", "81d", "must be between 1s and 80d"),
         ("APPROVAL_TIMEOUT", "366d", "must be between 1s and 80d"),
+        *(("PAGE_URL", url, "must be where a browser finds the page") for url in BAD_URLS),
     ],
 )
 def test_an_invalid_setting_is_an_error_that_names_its_rule(name, value, rule):

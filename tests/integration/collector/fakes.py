@@ -25,6 +25,7 @@ from chalicelib.models.runs import Run, RunKind
 from chalicelib.models.selections import Selection, WorklistSelection
 from chalicelib.runs import collect, record, report, start
 from chalicelib.runs.bulk import Bulk
+from chalicelib.runs.closing import addressed
 from chalicelib.runs.collect import Collector
 from chalicelib.runs.recovery import Recovery
 from chalicelib.runs.reprocess import rules_for
@@ -251,7 +252,7 @@ class FakeDeployment:
     def mail(self, notification) -> None:
         if self.refuse_mails:
             raise NotificationFailed("AuthorizationError")
-        self.mails.append(notification)
+        self.mails.append(addressed(notification, self.ledger, self.settings))
         self.wrote()
         if self.meanwhile:
             call, self.meanwhile = self.meanwhile, None

@@ -131,6 +131,11 @@ def test_the_mail_about_an_outage(deployment, requests):
     check("a mail about an outage", less(began, requests.of(scan(deployment, 6), "OUTAGE")))
 
 
+def test_the_address_of_the_page_in_a_mail(deployment, requests):
+    """It is read when the mail leaves."""
+    check("the address of the page, for each mail", requests.of(begin_outage(deployment), "PAGE"))
+
+
 def sent(deployment, number: int) -> str:
     """Return a run that got so many communications accepted."""
     deployment.add_failed("send.email", *(str(each) for each in range(number)))

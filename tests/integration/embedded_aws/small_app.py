@@ -137,6 +137,10 @@ def do(what):
         time.sleep(600)
     if what == "text":
         return Response(body="plain", headers={"Content-Type": "text/plain"}, status_code=418)
+    if what == "long":
+        return Response(body="x" * 1000, headers={"Content-Type": "text/plain"})
+    if what == "encoded":
+        return Response(body="x" * 1000, headers={"Content-Type": "text/plain", "Content-Encoding": "own"})
     if what == "zip":
         return Response(body=b"\\x00\\xff", headers={"Content-Type": "application/zip"})
     return Response(body="x", status_code="none")
@@ -147,6 +151,7 @@ CONFIG = {
     "app_name": "small",
     "autogen_policy": False,
     "lambda_timeout": 20,
+    "minimum_compression_size": 1000,
     "stages": {
         "dev": {
             "api_gateway_stage": "api",

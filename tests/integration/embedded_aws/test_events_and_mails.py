@@ -142,6 +142,18 @@ def test_a_published_message_is_mailed_to_its_subscribers(app, topic):
     assert "unsubscribe" in footer
 
 
+def test_the_address_of_an_api_in_a_mail_is_one_that_a_browser_here_can_open(app, topic):
+    """Amazon's DNS knows nothing of the embedded AWS. Other addresses stay as they are."""
+    api_id = app.client("apigateway").get_rest_apis()["items"][0]["id"]
+    subject, other = f"Run {uuid.uuid4()}", "https://reprocess.example.com/#/runs/1"
+    text = f"Details:\nhttps://{api_id}.execute-api.eu-west-1.amazonaws.com/api/#/runs/1\n\n{other}"
+    app.client("sns").publish(TopicArn=topic, Subject=subject, Message=text)
+    mail = app.mailbox.wait_for(lambda mail: mail["Subject"] == subject)
+    lines = mail.get_content().splitlines()
+    assert lines[:4] == ["Details:", f"{app.aws.api_url(api_id)}/#/runs/1", "", other]
+    assert requests.get(lines[1], timeout=30).status_code == 200
+
+
 def test_a_message_that_a_function_publishes_is_mailed(app, topic):
     """A deployed function uses the same endpoint as any client."""
     subject = f"Run {uuid.uuid4()}"

@@ -1,7 +1,9 @@
 """The embedded AWS serves deployed REST APIs as API Gateway does, with its limits, messages and authorizers."""
 
 import base64
+import gzip
 import json
+import zlib
 
 import pytest
 import requests
@@ -69,6 +71,74 @@ def test_the_response_has_the_functions_status_headers_and_body(call):
     headers = call("/echo/a/b").raw.headers
     assert headers.getlist("X-Two") == ["a", "b"]
     assert headers.getlist("X-One") == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("what", "accepted", "encoding"),
+    [
+        ("long", "gzip, deflate, br", "gzip"),
+        ("long", "deflate, gzip;q=0.9", "deflate"),
+        ("long", "br, gzip;q=0.9", None),
+        ("long", "gzip;q=0", None),
+        ("long", "*", None),
+        ("long", "", None),
+        ("text", "gzip", None),
+        ("encoded", "gzip", "own"),
+    ],
+)
+def test_an_answer_is_compressed_if_it_is_long_enough_and_its_caller_prefers_that(call, what, accepted, encoding):
+    """The encoding that the caller likes best must be one of API Gateway's. A function may have its own."""
+    reply = call(f"/do/{what}", headers={"Accept-Encoding": accepted}, stream=True)
+    body = reply.raw.read(decode_content=False)
+    assert reply.headers.get("Content-Encoding") == encoding
+    assert (len(body) < 100) == (encoding in ("gzip", "deflate") or what == "text")
+    formats = {"gzip": 31, "deflate": 15}
+    if encoding in formats:
+        assert zlib.decompress(body, wbits=formats[encoding]) == b"x" * 1000
+        assert reply.headers["Content-Length"] == str(len(body))
+
+
+def test_an_api_without_a_minimum_compresses_nothing(call, app):
+    """Chalice sets an empty text then. Like everything else, it counts from the next deployment on."""
+    client = app.client("apigateway")
+
+    def long_answer(minimum: str, *, deploy: bool) -> str | None:
+        change = {"op": "replace", "path": "/minimumCompressionSize", "value": minimum}
+        client.update_rest_api(restApiId=call.api_id, patchOperations=[change])
+        if deploy:
+            client.create_deployment(restApiId=call.api_id, stageName="api")
+        return call("/do/long").headers.get("Content-Encoding")
+
+    assert long_answer("", deploy=False) == "gzip"
+    assert long_answer("", deploy=True) is None
+    assert long_answer("1001", deploy=True) is None
+    assert long_answer("1000", deploy=True) == "gzip"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encode"),
+    [("gzip", gzip.compress), ("GZIP", gzip.compress), ("deflate", zlib.compress), ("identity", bytes)],
+)
+def test_a_compressed_body_reaches_the_function_as_it_was_before(call, encoding, encode):
+    """Whether or not the API compresses its own answers."""
+    headers = {"Content-Type": "text/plain", "Content-Encoding": encoding}
+    reply = call("/echo/a/b", "POST", data=encode("höhö".encode()), headers=headers)
+    assert reply.json()["event"]["body"] == "höhö"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status"),
+    [
+        ("br", b"x", 415),
+        ("gzip", b"x", 415),
+        ("gzip", gzip.compress(b"xxxxx")[:-9], 415),
+        ("gzip", gzip.compress(b"x" * (10 * MEGABYTE + 1)), 413),
+    ],
+)
+def test_a_body_that_cannot_be_decompressed_is_refused(call, encoding, body, status):
+    """It is not what its header says, or longer than API Gateway accepts."""
+    headers = {"Content-Type": "text/plain", "Content-Encoding": encoding}
+    assert call("/echo/a/b", "POST", data=body, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize(("path", "expected"), [("/echo/fixed/x", {"fixed": "x"}), ("/echo/fixed/x/", {"fixed": "x"})])

@@ -42,7 +42,13 @@ function StillFailing({ summary }: { summary: Summary }): JSX.Element {
   return (
     <Section
       title="Is it still failing?"
-      aside={summary.asOf ? <span>as of the scan of <Time at={summary.asOf} /></span> : undefined}
+      aside={
+        summary.asOf ? (
+          <span>
+            as of the scan of <Time at={summary.asOf} />
+          </span>
+        ) : undefined
+      }
     >
       <p class="verdict">
         <Verdict summary={summary} failing={failing} />
@@ -71,15 +77,15 @@ function Verdict({ summary, failing }: { summary: Summary; failing: number }): J
     return (
       <>
         <Badge tone={overAt ? "warn" : "bad"}>{overAt ? "outage over, not settled" : "outage"}</Badge> Since{" "}
-        <Time at={beganAt} />: {incident(reason)}.{" "}
-        <a href={link(["outages", outageId])}>Look at the outage</a>
+        <Time at={beganAt} />: {incident(reason)}. <a href={link(["outages", outageId])}>Look at the outage</a>
       </>
     );
   }
   if (summary.incident) {
     return (
       <>
-        <Badge tone="warn">incident</Badge> Since <Time at={summary.incident.since} />: {incident(summary.incident.kind)}.
+        <Badge tone="warn">incident</Badge> Since <Time at={summary.incident.since} />:{" "}
+        {incident(summary.incident.kind)}.
       </>
     );
   }
@@ -235,8 +241,8 @@ function steps(summary: Summary): ComponentChildren[] {
         <a href={link(["start"], { cause: cause.id })}>dry run for this cause</a>.
       </li>,
       <li>
-        <a href={link(["causes", cause.id])}>Prove the fix</a>: a run sends one, then five, then twenty, and goes on with
-        the rest only while none fails again.
+        <a href={link(["causes", cause.id])}>Prove the fix</a>: a run sends one, then five, then twenty, and goes on
+        with the rest only while none fails again.
       </li>,
     );
   }
