@@ -13,8 +13,10 @@ import requests
 
 from chalicelib import aws_clients, times
 from chalicelib.lambda_invoker import requested_event
+from chalicelib.ledger.schedule import Schedule
 from chalicelib.ledger.table import Table
 from chalicelib.ledger.tokens import Role, Tokens
+from deployment import table
 from sandbox import project
 from sandbox.aws import ACCOUNT, REGION, EmbeddedAws
 from sandbox.mailbox import Mailbox
@@ -70,6 +72,18 @@ class Deployed(CompositeService):
     def token(self, role: Role, name: str | None = None) -> str:
         """Create an API token, as `deploy.py token add` does."""
         return Tokens(Table(self.client("dynamodb"), PREFIX), times.now).add(name or role, role, _TOKEN_LIFETIME)
+
+    def pause_schedule(self) -> None:
+        """Pause the schedule, also before it exists, so that it does not fire while something else is prepared."""
+        table.ensure(self.client("dynamodb"), PREFIX)
+        self._schedule().pause("make serve")
+
+    def resume_schedule(self) -> None:
+        """Let the schedule start runs again."""
+        self._schedule().resume()
+
+    def _schedule(self) -> Schedule:
+        return Schedule(Table(self.client("dynamodb"), PREFIX), times.now)
 
     def run(self, *arguments: str) -> str:
         """Run deploy.py for the sandbox's stage, and return what it printed; DeployPyFailed if it fails."""

@@ -10,81 +10,64 @@ from pathlib import Path
 
 import requests
 
-from chalicelib import times
 from chalicelib.errors import ConfigurationError
-from chalicelib.ledger.schedule import Schedule
-from chalicelib.ledger.table import Table
-from deployment import table
-from sandbox import own_application
+from sandbox import own_application, story
 from sandbox.aws import DynamoDbEnded
-from sandbox.deployed import PREFIX, Deployed, DeployPyFailed
+from sandbox.deployed import Deployed, DeployPyFailed
 from sandbox.own_application import OwnApplication
 from sandbox.project import ROOT
-from sandbox.system import System
 
 # The logs, and the file by which `make fire` finds the running system. Tests use another folder.
 FOLDER = Path(os.environ.get("SANDBOX_FOLDER", ROOT / ".sandbox" / "serve"))
 
-# So low that a run for everything that fails at the start waits for approval (see docs/api.md).
-THRESHOLD = 30
-
-# As many as say what is usual (see chalicelib/runs/outages.py).
-QUIET_SCANS = 4
-
-_SETTINGS = {"SCHEDULE": "rate(1 minute)", "APPROVAL_THRESHOLD": str(THRESHOLD)}
-
 _RUNNING = FOLDER / "running.json"
 
 _TEXT = """
-Ready. The schedule fires every minute; `make fire` fires it now. Press Ctrl-C to stop.
+Ready. Open the page in your browser, and sign in as one of two people:
 
-  API            {api}
-  token          {token}   (approver: {approver})
+  page           {api}/
+  token          {token}   (olga, operator)
+  approver       {approver}   (anna, approver: she decides about the run that waits)
   application    {application}   (token: {application_token})
   logs           {folder}
 
-The API runs at this address. The amazonaws.com address above would work only on real AWS.
+The schedule fires every minute; `make fire` fires it now. Press Ctrl-C to stop.
+The amazonaws.com address above would work only on real AWS.
 
-To try it, paste these two lines into another terminal:
+docs/api.md shows all calls of the API. To try them, paste these two lines into another terminal:
 
   export API={api} TOKEN={token} APPROVER={approver}
   export APP={application} APP_TOKEN={application_token}
 
 Then, for example:
 
-  # see how many communications the application has sent, and how many failed for good
-  curl -s $APP/stats -H "Authorization: Bearer $APP_TOKEN"
-
-  # start a run for the failed SMS; the answer contains its runId
-  curl -si -X POST $API/reprocess -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
-       -d '{{"operation": "send.sms", "createdBy": "bob"}}'
-
-  # look at a run; put its runId in place of RUN_ID
-  curl -s $API/runs/RUN_ID -H "Authorization: Bearer $TOKEN"
-
-  # approve a run that waits: runs of more than {threshold} do, and a mail asks for approval
+  # approve a run that waits: runs of more than {threshold} do; put its runId in place of RUN_ID
+  curl -s "$API/runs?limit=1" -H "Authorization: Bearer $TOKEN"
   curl -s -X POST $API/runs/RUN_ID/approve -H "Authorization: Bearer $APPROVER"
 
   # break the application, so that it answers every POST with 503, and repair it
   curl -s $APP/switches -H "Authorization: Bearer $APP_TOKEN" -H 'Content-Type: application/json' -d '{{"status": 503}}'
   curl -s -X DELETE $APP/switches -H "Authorization: Bearer $APP_TOKEN"
 
-docs/api.md shows all calls of the API.
+  # see how many communications the application has sent, and how many failed for good
+  curl -s $APP/stats -H "Authorization: Bearer $APP_TOKEN"
 
 Mails to the person on duty appear here:
 """
 
 
 _OWN_TEXT = """
-Ready. Nothing is sent until you ask for it: the schedule is paused. Press Ctrl-C to stop.
+Ready. Open the page in your browser, and sign in as one of two people:
 
-  API            {api}
-  token          {token}   (approver: {approver})
+  page           {api}/
+  token          {token}   (olga, operator)
+  approver       {approver}   (anna, approver: she decides about large runs)
   logs           {folder}
 
-The API runs at this address. The amazonaws.com address above would work only on real AWS.
+Nothing is sent until you ask for it: the schedule is paused. Press Ctrl-C to stop.
+The amazonaws.com address above would work only on real AWS.
 
-To try it, paste this line into another terminal:
+To try the API, paste this line into another terminal:
 
   export API={api} TOKEN={token} APPROVER={approver}
 
@@ -139,57 +122,29 @@ def serve(application: Path | None = None) -> int:
 
 
 def _serve_reference() -> None:
-    with System(FOLDER, _SETTINGS, requeue_after=1.0) as system:
-        print("Deploying comms-reprocess to an embedded AWS on this machine ...", flush=True)
-        print(system.deploy())
-        _scan_while_quiet(system)
-        _let_fail(system)
+    with story.running(FOLDER) as system:
         application = {"application": system.application.url, "application_token": system.application.token}
-        _announce(system, _TEXT, threshold=str(THRESHOLD), **application)
+        _announce(system, _TEXT, threshold=str(story.THRESHOLD), **application)
         _show_mails(system)
 
 
 def _serve_own(application: OwnApplication) -> None:
-    settings = _SETTINGS | application.variables
+    settings = story.SETTINGS | application.variables
     with Deployed(FOLDER) as service:
         service.configure(settings, application.toml)
         application.store_secret(service.client)
         print("Checking what your application lists; this sends nothing ...", flush=True)
         print(service.run("check"))
         print("Deploying comms-reprocess to an embedded AWS on this machine ...", flush=True)
-        _pause_schedule(service)
+        service.pause_schedule()
         print(service.deploy())
         _announce(service, _OWN_TEXT, threshold=settings["APPROVAL_THRESHOLD"])
         _show_mails(service)
 
 
-def _pause_schedule(service: Deployed) -> None:
-    """Pause the schedule before it exists: it must not fire while everything is deployed."""
-    client = service.client("dynamodb")
-    table.ensure(client, PREFIX)
-    Schedule(Table(client, PREFIX), times.now).pause("make serve")
-
-
-def _scan_while_quiet(system: System) -> None:
-    """Let the schedule's scans find out what is usual, so that the failures that follow are an outage."""
-    for _ in range(QUIET_SCANS):
-        system.scan()
-
-
-def _let_fail(system: System) -> None:
-    print("The providers are down, and the application gives up on 42 communications:")
-    print("20 emails by alice, 2 more by her to impossible addresses, and 20 SMS by bob ...", flush=True)
-    system.email.down = system.sms.down = True
-    system.application.create("emails", 20, created_by="alice")
-    system.application.create("emails", 2, created_by="alice", recipient="nobody")
-    system.application.create("sms", 20, created_by="bob")
-    system.application.wait_for_stats(60, failed=42)
-    system.email.down = system.sms.down = False
-
-
 def _announce(service: Deployed, text: str, **more: str) -> None:
     _RUNNING.write_text(json.dumps({"endpoint": service.aws.endpoint, "rule": service.rule}), encoding="utf-8")
-    tokens = {"token": service.token("operator"), "approver": service.token("approver")}
+    tokens = {"token": service.token("operator", "olga"), "approver": service.token("approver", "anna")}
     print(text.format(api=service.api, folder=FOLDER, **tokens, **more), flush=True)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from chalicelib.api import routes
 from sandbox.project import ROOT
-from sandbox.serve import QUIET_SCANS
+from sandbox.story import QUIET_SCANS
 from tests.e2e.driver import PATIENCE, changed_environment, collect, create_failed, fire, wait_for_end, wait_until
 
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")

@@ -56,9 +56,17 @@ def serving_process(folder: Path, *arguments: str, **variables: str):
 
 
 def test_serve_runs_until_ctrl_c_and_leaves_no_process(tmp_path):
-    """The URLs and the token that it prints work, and its exit code is 0."""
+    """The URLs and the token that it prints work, and its exit code is 0.
+
+    There is something to look at: an outage that is settled, one that goes on, and a run that waits for approval.
+    """
     with serving_process(tmp_path) as (process, log):
         api, headers = _wait_until_ready(process, log)
+        assert "<title>comms-reprocess</title>" in requests.get(f"{api}/", timeout=60).text
+        summary = requests.get(f"{api}/summary", headers=headers, timeout=60).json()
+        assert (summary["awaitingApproval"], summary["worklist"], len(summary["causes"])) == (1, 2, 4)
+        outages = requests.get(f"{api}/outages", headers=headers, timeout=60).json()["outages"]
+        assert [(each["hit"], each["settledAt"] is None) for each in outages] == [(42, True), (24, False)]
         assert requests.get(f"{api}/health", timeout=60).status_code == 200
         assert requests.post(f"{api}/reprocess", headers=headers, json={"limit": 1}, timeout=60).status_code == 202
         assert requests.post(f"{api}/reprocess", json={}, timeout=60).status_code == 401
@@ -131,8 +139,8 @@ def _wait_until_ready(process, log) -> tuple[str, dict[str, str]]:
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.1)
-    api = re.search(r"^ *API +(http\S+)", log.read_text(), re.MULTILINE)[1]
-    token = re.search(r"token +(\S+)", log.read_text())[1]
+    api = re.search(r"^ *page +(http\S+)/$", log.read_text(), re.MULTILINE)[1]
+    token = re.search(r"^ *token +(\S+)", log.read_text(), re.MULTILINE)[1]
     return api, {"Authorization": f"Bearer {token}"}
 
 
