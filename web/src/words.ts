@@ -149,3 +149,19 @@ export const RUN_KIND: Words<Schemas["RunKind"]> = {
 export function causeName(cause: { kind: Schemas["CauseKind"]; reason: string | null }): string {
   return cause.reason ? `${CAUSE_KIND[cause.kind]}: ${cause.reason}` : CAUSE_KIND[cause.kind];
 }
+
+/** "every 15 minutes"; a `cron` expression as it is, which EventBridge reads in UTC. */
+export function scheduleInWords(expression: string): string {
+  const [, amount, unit] = RATE.exec(expression) ?? [];
+  if (!amount) return `at the times of ${expression}, in UTC`;
+  return amount === "1" ? `every ${unit}` : `every ${amount} ${unit}s`;
+}
+
+const RATE = /^rate\((\d+) (minute|hour|day)s?\)$/;
+const SECONDS: Record<string, number> = { minute: 60, hour: 3_600, day: 86_400 };
+
+/** How often the schedule fires, in seconds; undefined for a `cron` expression. */
+export function secondsOfSchedule(expression: string): number | undefined {
+  const [, amount, unit] = RATE.exec(expression) ?? [];
+  return unit ? Number(amount) * (SECONDS[unit] ?? 0) : undefined;
+}

@@ -3,12 +3,15 @@
 import type { ComponentChildren, JSX } from "preact";
 
 import type { Schemas } from "../api";
+import { useNow } from "../clock";
 import { count, number } from "../format";
 import { link } from "../router";
 import { Ago, Badge, Count, Foreign, Heading, Section, Time, Waiting } from "../ui/basics";
 import { Progress, ScanChart, Trend } from "../ui/chart";
-import { eligible, RunActions, RunStatus } from "../ui/runs";
-import { causeName, incident, starter } from "../words";
+import { headline, OutageState } from "../ui/outages";
+import { eligible, isUnderWay, RunActions, RunStatus, type Run } from "../ui/runs";
+import { causeName, incident, scheduleInWords, secondsOfSchedule, skipReason, starter } from "../words";
+import { Next } from "./next";
 import type { Screen } from "../ui/screen";
 
 type Summary = Schemas["SummaryView"];
@@ -38,57 +41,62 @@ function sum(summary: Summary, field: keyof Schemas["OperationView"]): number {
 }
 
 function StillFailing({ summary }: { summary: Summary }): JSX.Element {
-  const failing = sum(summary, "failing");
   return (
-    <Section
-      title="Is it still failing?"
-      aside={
-        summary.asOf ? (
-          <span>
-            as of the scan of <Time at={summary.asOf} />
-          </span>
-        ) : undefined
-      }
-    >
+    <Section title="Is it still failing?" aside={summary.asOf ? <AsOf at={summary.asOf} /> : undefined}>
       <p class="verdict">
-        <Verdict summary={summary} failing={failing} />
+        <Verdict summary={summary} />
       </p>
-      {!summary.complete && summary.asOf && (
-        <p class="note">
-          The last scan could not read all lists, so these numbers are lower bounds. The last complete one was{" "}
-          <Ago at={summary.lastComplete} />.
-        </p>
-      )}
-      <dl class="figures">
-        <Figure name="waiting to be sent" value={failing} tone={failing ? "bad" : "good"} />
-        <Figure name="oldest since" value={<Ago at={summary.oldest} />} />
-        <Figure name="sent, may still arrive" value={sum(summary, "sent")} />
-        <Figure name="on the worklist" value={summary.worklist} tone={summary.worklist ? "warn" : undefined} />
-      </dl>
-      <ScanChart scans={summary.scans} />
+      <Undecided summary={summary} />
+      <Doubts summary={summary} />
+      <div class="look">
+        <Figures summary={summary} />
+        <ScanChart scans={summary.scans} />
+      </div>
     </Section>
   );
 }
 
-function Verdict({ summary, failing }: { summary: Summary; failing: number }): JSX.Element {
-  if (!summary.asOf) return <>No scan of the schedule has looked yet.</>;
-  if (summary.outage) {
-    const { outageId, beganAt, overAt, reason } = summary.outage;
+function AsOf({ at }: { at: string }): JSX.Element {
+  return (
+    <span>
+      as of the scan of <Time at={at} />, <Ago at={at} />
+    </span>
+  );
+}
+
+function Figures({ summary }: { summary: Summary }): JSX.Element {
+  const failing = sum(summary, "failing");
+  return (
+    <dl class="figures">
+      <Figure name="waiting to be sent" value={failing} tone={failing ? "bad" : "good"} />
+      <Figure name="the oldest failed" value={<Ago at={summary.oldest} />} />
+      <Figure name="sent, may still arrive" value={sum(summary, "sent")} />
+      <Figure name="on the worklist" value={summary.worklist} tone={summary.worklist ? "warn" : undefined} />
+    </dl>
+  );
+}
+
+function Verdict({ summary }: { summary: Summary }): JSX.Element {
+  const now = useNow();
+  const { outage, incident: trouble } = summary;
+  if (!summary.asOf) return <>Nobody knows yet: the schedule has not looked for the first time.</>;
+  if (outage) {
     return (
       <>
-        <Badge tone={overAt ? "warn" : "bad"}>{overAt ? "outage over, not settled" : "outage"}</Badge> Since{" "}
-        <Time at={beganAt} />: {incident(reason)}. <a href={link(["outages", outageId])}>Look at the outage</a>
+        Outage <OutageState outage={outage} /> {headline(outage, now)}{" "}
+        <a href={link(["outages", outage.outageId])}>Look at the outage</a>
       </>
     );
   }
-  if (summary.incident) {
+  if (trouble) {
     return (
       <>
-        <Badge tone="warn">incident</Badge> Since <Time at={summary.incident.since} />:{" "}
-        {incident(summary.incident.kind)}.
+        <Badge tone="warn">incident</Badge> Since <Time at={trouble.since} />: {incident(trouble.kind)}.
       </>
     );
   }
+  if (isOld(summary, now)) return <Badge tone="warn">nobody knows</Badge>;
+  const failing = sum(summary, "failing");
   return failing ? (
     <>
       <Badge tone="warn">some fail</Badge> {count(failing, "communication")} waiting, and no sign of an outage.
@@ -96,6 +104,54 @@ function Verdict({ summary, failing }: { summary: Summary; failing: number }): J
   ) : (
     <>
       <Badge tone="good">all well</Badge> Nothing waits to be sent.
+    </>
+  );
+}
+
+/** What else stops everything: it has to be seen without scrolling. */
+function Undecided({ summary: { awaitingApproval, runs } }: { summary: Summary }): JSX.Element | null {
+  const run = runs.find(({ status }) => status === "awaiting_approval");
+  if (!awaitingApproval || !run) return null;
+  return (
+    <p>
+      <Badge tone="warn">waits for you</Badge>{" "}
+      <a href={link(["runs", run.runId])}>A run of {count(eligible(run), "communication")}</a> sends nothing until it is
+      approved{awaitingApproval > 1 && `, and ${count(awaitingApproval - 1, "more run")} as well`}.
+    </p>
+  );
+}
+
+/** Whether the schedule should have looked again long ago: the alarm of the collector waits for three times, too. */
+function isOld({ asOf, schedule }: Summary, now: number): boolean {
+  const every = secondsOfSchedule(schedule.expression);
+  return every !== undefined && asOf !== null && now - Date.parse(asOf) > 3 * every * 1000;
+}
+
+/** Why the numbers may not be the whole truth. */
+function Doubts({ summary }: { summary: Summary }): JSX.Element {
+  const now = useNow();
+  const { asOf, outage, incident: trouble } = summary;
+  return (
+    <>
+      {outage && trouble && trouble.kind !== outage.reason && (
+        <p>
+          The scheduled runs have met trouble since <Time at={trouble.since} />: {incident(trouble.kind)}.
+        </p>
+      )}
+      {asOf && isOld(summary, now) && (
+        <p class="problem">
+          Nothing has looked since <Ago at={asOf} />, so all this may be out of date.{" "}
+          {summary.pace.blockedUntil
+            ? "The schedule does not look while the application needs a pause."
+            : "Look at the collector's log, and at the alarms."}
+        </p>
+      )}
+      {asOf && !summary.complete && (
+        <p class="problem">
+          The last scan could not read all lists, so these numbers are lower bounds. The last complete one was{" "}
+          <Ago at={summary.lastComplete} />.
+        </p>
+      )}
     </>
   );
 }
@@ -172,20 +228,13 @@ function Waits({ summary }: { summary: Summary }): JSX.Element {
       {runs.length ? (
         <ul class="cards">
           {runs.map((run) => (
-            <li key={run.runId}>
-              <RunStatus run={run} />
-              <a href={link(["runs", run.runId])}>Run of {count(eligible(run), "communication")}</a>, {starter(run)}{" "}
-              <Ago at={run.requestedAt} />
-              <Progress done={run.done} of={run.matched} />
-              {run.expectedEnd && (
-                <span>
-                  ends <Ago at={run.expectedEnd} />
-                </span>
-              )}
-              <RunActions run={run} />
-            </li>
+            <RunCard key={run.runId} run={run} />
           ))}
-          {more > 0 && <li>and {count(more, "older run")}</li>}
+          {more > 0 && (
+            <li>
+              and <a href={link(["runs"])}>{count(more, "older run")}</a>
+            </li>
+          )}
         </ul>
       ) : (
         <p>No run is under way.</p>
@@ -198,68 +247,40 @@ function Waits({ summary }: { summary: Summary }): JSX.Element {
               <Badge tone="warn">paused</Badge> by {schedule.pausedBy} <Ago at={schedule.pausedAt} />
             </>
           ) : (
-            schedule.expression
+            <>a run begins {scheduleInWords(schedule.expression)}, if there is anything to send</>
           )}
         </li>
         <li>
           <a href={link(["schedule"])}>Pace</a>: {number(pace.perSecond)} a second. {pace.why}
         </li>
-        {summary.incident?.kind.startsWith("hand:") && <li>{incident(summary.incident.kind)}</li>}
+        <Skipped skipped={summary.skipped} />
       </ul>
     </Section>
   );
 }
 
-/** What to do, in the order in which it should be done. */
-function Next({ summary }: { summary: Summary }): JSX.Element {
+function RunCard({ run }: { run: Run }): JSX.Element {
   return (
-    <Section title="What next?">
-      <ol class="steps">{steps(summary)}</ol>
-    </Section>
+    <li>
+      <RunStatus run={run} />
+      <span>
+        <a href={link(["runs", run.runId])}>Run of {count(eligible(run), "communication")}</a>, {starter(run)}{" "}
+        <Ago at={run.requestedAt} />
+      </span>
+      {isUnderWay(run) && <Progress done={run.done} of={run.matched} />}
+      {run.expectedEnd && (
+        <span>
+          ends <Ago at={run.expectedEnd} />
+        </span>
+      )}
+      <RunActions run={run} />
+    </li>
   );
 }
 
-function steps(summary: Summary): ComponentChildren[] {
-  const found: ComponentChildren[] = [];
-  const [cause] = summary.causes.filter((each) => !each.folded);
-  if (summary.awaitingApproval) {
-    found.push(
-      <li>
-        Decide about {count(summary.awaitingApproval, "run")} above: approve or reject. No other scheduled run begins
-        until then, if it is one of the schedule.
-      </li>,
-    );
-  }
-  if (cause) {
-    found.push(
-      <li>
-        Find out whether the application is in order again. Most frequent: {cause.operation},{" "}
-        <Foreign text={causeName(cause)} />.
-      </li>,
-      <li>
-        See what a run would do, without sending anything:{" "}
-        <a href={link(["start"], { cause: cause.id })}>dry run for this cause</a>.
-      </li>,
-      <li>
-        <a href={link(["causes", cause.id])}>Prove the fix</a>: a run sends one, then five, then twenty, and goes on
-        with the rest only while none fails again.
-      </li>,
-    );
-  }
-  if (summary.worklist) {
-    found.push(
-      <li>
-        Decide about {count(summary.worklist, "communication")} on the <a href={link(["worklist"])}>worklist</a>: retry
-        or dismiss.
-      </li>,
-    );
-  }
-  if (summary.schedule.paused) {
-    found.push(
-      <li>
-        <a href={link(["schedule"])}>Resume the schedule</a> when runs may begin by themselves again.
-      </li>,
-    );
-  }
-  return found.length ? found : [<li>There is nothing to do.</li>];
+/** Why the last scan's run left some alone. */
+function Skipped({ skipped }: { skipped: Summary["skipped"] }): JSX.Element | null {
+  const reasons = Object.entries(skipped).filter(([, value]) => value > 0);
+  if (!reasons.length) return null;
+  return <li>Left alone: {reasons.map(([code, value]) => `${number(value)} ${skipReason(code)}`).join(", ")}</li>;
 }

@@ -82,6 +82,8 @@ interface ActionProps {
   refused?: string | undefined;
   primary?: boolean;
   danger?: boolean;
+  /** In a form, Enter in a field does it as well. */
+  submit?: boolean;
 }
 
 /** A button that does something. If that cannot be done, it stays visible and says why. */
@@ -109,7 +111,7 @@ export function Action(props: ActionProps): JSX.Element {
   return (
     <>
       <button
-        type="button"
+        type={props.submit ? "submit" : "button"}
         class={props.danger ? "danger" : props.primary ? "primary" : undefined}
         aria-disabled={refused || busy ? "true" : undefined}
         title={refused}

@@ -1,4 +1,4 @@
-/** The two charts: what each scan saw and what came of it, and the trend of a cause. */
+/** The charts: what each scan saw and what came of it, and the trend of a cause. */
 
 import type { JSX } from "preact";
 
@@ -13,19 +13,20 @@ const LEAST_BARS = 48;
 
 type Scan = Schemas["ScanView"];
 
-/** Accepted and failed per scan, oldest on the left; and below it, for a screen reader and on request, the numbers. */
+/** What waited at each scan and what its run sent, oldest on the left; and below it, on request, the numbers. */
 export function ScanChart({ scans }: { scans: Scan[] }): JSX.Element {
-  const most = Math.max(1, ...scans.map((scan) => (scan.accepted ?? 0) + (scan.failed ?? 0)));
+  const most = Math.max(1, ...scans.map((scan) => Math.max(scan.failing, (scan.accepted ?? 0) + (scan.failed ?? 0))));
   const bars = Math.max(LEAST_BARS, scans.length);
   const first = bars - scans.length;
   const accepted = scans.reduce((sum, scan) => sum + (scan.accepted ?? 0), 0);
   const failed = scans.reduce((sum, scan) => sum + (scan.failed ?? 0), 0);
-  const label = `In the last 24 hours: ${count(accepted, "communication")} accepted, ${number(failed)} failed again`;
+  const waiting = number(scans.at(-1)?.failing ?? 0);
+  const label = `In the last 24 hours: ${count(accepted, "communication")} accepted, ${number(failed)} failed again; ${waiting} waiting now`;
   return (
     <figure class="chart">
       <figcaption>
-        <span class="key good">accepted</span> and <span class="key bad">failed again</span>, each scan of the last 24
-        hours, at most {number(most)}
+        Each scan of the last 24 hours, up to {number(most)}: <span class="key waiting">waiting</span>{" "}
+        <span class="key good">accepted</span> <span class="key bad">failed again</span>
       </figcaption>
       <svg viewBox={`0 0 ${bars * (BAR + 2)} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={label}>
         {scans.map((scan, place) => (
@@ -73,13 +74,15 @@ export function ScanChart({ scans }: { scans: Scan[] }): JSX.Element {
 function Bar({ scan, x, scale }: { scan: Scan; x: number; scale: number }): JSX.Element {
   const accepted = (scan.accepted ?? 0) * scale;
   const failed = (scan.failed ?? 0) * scale;
+  const waiting = scan.failing * scale;
   const words = `${moment(scan.at)}: ${number(scan.accepted ?? 0)} accepted, ${number(scan.failed ?? 0)} failed again`;
   return (
     <g>
-      <title>{`${words}; ${number(scan.failing)} waiting`}</title>
+      <title>{`${words}; ${number(scan.failing)} waiting before that`}</title>
       <rect class="ground" x={x} y={0} width={BAR} height={HEIGHT} />
-      <rect class="good" x={x} y={HEIGHT - accepted} width={BAR} height={accepted} />
-      <rect class="bad" x={x} y={HEIGHT - accepted - failed} width={BAR} height={failed} />
+      <rect class="waiting" x={x} y={HEIGHT - waiting} width={BAR / 2} height={waiting} />
+      <rect class="good" x={x + BAR / 2} y={HEIGHT - accepted} width={BAR / 2} height={accepted} />
+      <rect class="bad" x={x + BAR / 2} y={HEIGHT - accepted - failed} width={BAR / 2} height={failed} />
     </g>
   );
 }
