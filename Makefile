@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 TEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hooks lint test test-pythons check demo serve fire chaos record page docs bench-collect bench-send bench-run bench-report bench-pace bench-summary bench-page bench-cost clean
+.PHONY: help setup hooks lint test test-pythons check demo serve fire screenshots chaos record page docs bench-collect bench-send bench-run bench-report bench-pace bench-summary bench-page bench-cost clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -68,6 +68,9 @@ serve: setup  ## run the whole system on this machine until Ctrl-C, also with yo
 
 fire: setup  ## fire the schedule of a running `make serve`
 	@$(BIN)/python -m sandbox fire
+
+screenshots: setup  ## take the pictures of the page for the documents, of the system that `make serve` runs
+	@$(BIN)/python -m sandbox screenshots
 
 chaos: setup  ## break everything at once for a minute, then check that nothing was lost or sent twice
 	@$(BIN)/python -m sandbox chaos

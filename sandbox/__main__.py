@@ -5,7 +5,7 @@ import logging
 import sys
 from pathlib import Path
 
-from sandbox import demo, serve
+from sandbox import demo, screenshots, serve
 from sandbox.chaos import experiment
 
 
@@ -29,6 +29,8 @@ def _parser() -> argparse.ArgumentParser:
     served.add_argument("application", nargs="?", type=Path, help="an application.toml, to use your own application")
     served.set_defaults(run=lambda options: serve.serve(options.application))
     add("fire", help="fire the schedule of a running `serve`").set_defaults(run=lambda _: serve.fire())
+    pictures = add("screenshots", help="take pictures of the page's screens for the documents")
+    pictures.set_defaults(run=lambda _: screenshots.main())
     chaos = add("chaos", help="break everything at once for a minute, then check that nothing was lost or sent twice")
     chaos.set_defaults(run=lambda _: experiment.main())
     return parser
