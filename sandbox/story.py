@@ -15,8 +15,8 @@ SETTINGS = {"SCHEDULE": "rate(1 minute)", "APPROVAL_THRESHOLD": str(THRESHOLD)}
 # As many as say what is usual (see chalicelib/runs/outages.py).
 QUIET_SCANS = 4
 
-# In seconds: only a part that is broken takes that long.
-_PATIENCE = 120.0
+# In seconds: only a part that is broken takes that long; and how long to wait between two scans.
+_PATIENCE, _PAUSE = 120.0, 0.5
 
 
 @contextmanager
@@ -26,11 +26,12 @@ def running(folder: Path) -> Iterator[System]:
         print("Deploying comms-reprocess to an embedded AWS on this machine ...", flush=True)
         system.pause_schedule()
         print(system.deploy())
-        _happen(system)
+        happen(system)
         yield system
 
 
-def _happen(system: System) -> None:
+def happen(system: System) -> None:
+    """Let everything happen, on a system that is deployed and in which nothing has failed yet."""
     for _ in range(QUIET_SCANS):
         system.scan()
     token = system.token("viewer", "make serve")
@@ -75,3 +76,4 @@ def _scan_until(system: System, condition: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"the schedule's scans lead nowhere; see {system.folder}")
         system.scan()
+        time.sleep(_PAUSE)

@@ -29,11 +29,24 @@ def system(tmp_path_factory) -> Iterator[System]:
         yield running
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def token_of(system) -> Callable[[str], str]:
     """Return a function that returns the token of a role: the viewer is vera, the operator olga, the approver anna."""
     names = {"viewer": "vera", "operator": "olga", "approver": "anna"}
     return cache(lambda role: system.token(role, names[role]))
+
+
+@pytest.fixture
+def sign_in(system, token_of):
+    """Return a function that opens the page at a screen, and signs in."""
+
+    def sign_in(page, screen="#/", role="operator"):
+        page.goto(f"{system.api}/{screen}")
+        page.get_by_label("Token").fill(token_of(role))
+        page.get_by_role("button", name="Sign in").click()
+        return page
+
+    return sign_in
 
 
 @pytest.fixture

@@ -15,19 +15,6 @@ from tests.servers import answering, reply, serving
 STOP = "The token is not valid"
 
 
-@pytest.fixture
-def sign_in(system, token_of):
-    """Return a function that opens the page at a screen, and signs in."""
-
-    def sign_in(page, screen="#/", role="operator"):
-        page.goto(f"{system.api}/{screen}")
-        page.get_by_label("Token").fill(token_of(role))
-        page.get_by_role("button", name="Sign in").click()
-        return page
-
-    return sign_in
-
-
 def _heading(page, name):
     return page.get_by_role("heading", level=1, name=name)
 

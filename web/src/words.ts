@@ -130,9 +130,14 @@ export const refusal = (code: string): string => REFUSAL[code] ?? code;
 /** What kept runs from succeeding, or began an outage. */
 export function incident(kind: string): string {
   const [code = "", detail] = kind.split(/:(.*)/s, 2);
-  if (code === "misconfigured") return `misconfigured: ${detail}`;
+  if (code === "misconfigured") return `misconfigured: ${isolated(detail ?? "")}`;
   if (code === "hand") return `stopped by ${detail}`;
   return INCIDENT[code] ?? kind;
+}
+
+/** A foreign text within a sentence of ours: its direction and its length do not touch the rest (Unicode, UAX #9). */
+function isolated(text: string): string {
+  return `\u2068${text.length > 200 ? `${text.slice(0, 200)}…` : text}\u2069`;
 }
 
 /** Who or what started a run. */

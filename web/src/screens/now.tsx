@@ -88,22 +88,18 @@ function Verdict({ summary }: { summary: Summary }): JSX.Element {
       </>
     );
   }
-  if (trouble) {
+  const failing = sum(summary, "failing");
+  if (failing) {
     return (
       <>
-        <Badge tone="warn">incident</Badge> Since <Time at={trouble.since} />: {incident(trouble.kind)}.
+        <Badge tone="warn">some fail</Badge> {count(failing, "communication")} waiting, and no sign of an outage.
       </>
     );
   }
-  if (isOld(summary, now)) return <Badge tone="warn">nobody knows</Badge>;
-  const failing = sum(summary, "failing");
-  return failing ? (
+  if (!summary.complete || isOld(summary, now)) return <Badge tone="warn">nobody knows</Badge>;
+  return (
     <>
-      <Badge tone="warn">some fail</Badge> {count(failing, "communication")} waiting, and no sign of an outage.
-    </>
-  ) : (
-    <>
-      <Badge tone="good">all well</Badge> Nothing waits to be sent.
+      <Badge tone={trouble ? "warn" : "good"}>{trouble ? "incident" : "all well"}</Badge> Nothing waits to be sent.
     </>
   );
 }
@@ -133,7 +129,7 @@ function Doubts({ summary }: { summary: Summary }): JSX.Element {
   const { asOf, outage, incident: trouble } = summary;
   return (
     <>
-      {outage && trouble && trouble.kind !== outage.reason && (
+      {trouble && trouble.kind !== outage?.reason && (
         <p>
           The scheduled runs have met trouble since <Time at={trouble.since} />: {incident(trouble.kind)}.
         </p>

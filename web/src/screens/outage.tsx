@@ -167,7 +167,9 @@ function Operations({ outage }: { outage: Outage }): JSX.Element {
           <tbody>
             {rows.map(([operation, hit]) => (
               <tr key={operation}>
-                <th scope="row">{operation}</th>
+                <th scope="row">
+                  <Foreign text={operation} />
+                </th>
                 <td class="number">
                   <Count value={hit} />
                 </td>
@@ -186,7 +188,7 @@ function Causes({ outage }: { outage: Outage }): JSX.Element {
   return (
     <Section title="Causes">
       {outage.causes.length ? (
-        <div class="scroll" tabIndex={0} role="region" aria-label="Causes">
+        <div class="scroll" tabIndex={0} role="region" aria-label="List of causes">
           <table>
             <thead>
               <tr>

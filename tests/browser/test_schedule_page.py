@@ -1,0 +1,226 @@
+"""The screen about the schedule and the pace: who holds them, and how to change them and take that back."""
+
+import re
+
+import msgspec
+import pytest
+from playwright.sync_api import expect
+
+from chalicelib import times
+from chalicelib.ledger.pacing import Pacing
+from chalicelib.ledger.table import Table
+from sandbox.deployed import PREFIX
+from tests.browser.axe import axe
+
+LOOKS = [
+    {"color_scheme": "light"},
+    {"color_scheme": "dark"},
+    {"viewport": {"width": 360, "height": 800}},
+]
+
+
+@pytest.fixture
+def call(system, token_of):
+    """Calls the API as one of the people."""
+
+    def call(method, path, role="operator", **options):
+        answer = system.call(method, path, token_of(role), **options)
+        assert answer.ok, answer.text
+        return answer.json()
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was(call):
+    """After each test, the schedule is on, and nobody has set the pace."""
+    yield
+    call("POST", "/schedule/resume")
+    call("DELETE", "/pace")
+
+
+@pytest.fixture
+def block(system):
+    """Makes the application want a pause of an hour, as its answers would."""
+    pacing = Pacing(Table(system.client("dynamodb"), PREFIX), times.now)
+
+    def block():
+        pacing.change(lambda pace, now: (None, msgspec.structs.replace(pace, blocked_until=now + 3_600_000, blocks=1)))
+
+    return block
+
+
+def part(page, name):
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def button(page, name):
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def said(page):
+    return page.locator(".messages")
+
+
+# -- the schedule
+
+
+def test_the_schedule_is_paused_and_resumed_and_each_can_be_undone(page, sign_in, call):
+    """It says what that means, and who did it."""
+    sign_in(page, "#/schedule")
+    schedule = part(page, "Schedule")
+    expect(schedule).to_contain_text("on A run begins by itself every hour, if there is anything to send.")
+    expect(schedule).to_contain_text("rate(1 hour)")
+    button(page, "Pause the schedule").click()
+    expect(said(page)).to_contain_text("Paused: no run begins by itself")
+    expect(schedule).to_contain_text(re.compile(r"paused by olga (now|\d+ s ago): no run begins by itself"))
+    assert call("GET", "/schedule")["pausedBy"] == "olga"
+    button(page, "Undo").click()
+    expect(said(page)).to_contain_text("Undone.")
+    expect(schedule).to_contain_text("on A run begins by itself")
+    assert call("GET", "/schedule")["paused"] is False
+    button(page, "Pause the schedule").click()
+    button(page, "Resume the schedule").click()
+    expect(said(page)).to_contain_text("Resumed")
+    button(page, "Undo").click()
+    expect(said(page)).to_contain_text("Undone.")
+    expect(button(page, "Resume the schedule")).to_be_visible()
+    assert call("GET", "/schedule")["paused"] is True
+
+
+def test_a_pause_of_somebody_else_cannot_be_undone_by_accident(page, sign_in, call):
+    """Anna was faster: the first pause stays, and is hers."""
+    sign_in(page, "#/schedule")
+    expect(button(page, "Pause the schedule")).to_be_visible()
+    call("POST", "/schedule/pause", "approver")
+    button(page, "Pause the schedule").click()
+    expect(said(page)).to_contain_text("anna had paused the schedule just before.")
+    expect(button(page, "Undo")).to_have_count(0)
+    expect(part(page, "Schedule")).to_contain_text("paused by anna")
+
+
+def test_a_viewer_sees_why_nothing_can_be_changed(page, sign_in, call):
+    """The buttons stay, and explain themselves."""
+    sign_in(page, "#/schedule", "viewer")
+    for name in ("Pause the schedule", "Set the pace", "Release the pace"):
+        expect(button(page, name)).to_be_disabled()
+    page.get_by_label("Communications a second").fill("5")
+    button(page, "Pause the schedule").click(force=True)
+    expect(said(page)).to_contain_text("This needs the role operator; your token has the role viewer.")
+    button(page, "Set the pace").click(force=True)
+    assert call("GET", "/schedule")["paused"] is False
+    assert call("GET", "/pace")["setBy"] is None
+
+
+# -- the pace
+
+
+def test_the_pace_says_what_is_known_and_what_is_not(page, sign_in):
+    """Nothing was sent yet."""
+    sign_in(page, "#/schedule")
+    pace = part(page, "Pace")
+    expect(pace).to_contain_text("10 a second is what all runs together may send.")
+    expect(pace).to_contain_text("Went wellnobody knows yet")
+    expect(pace).to_contain_text("Was refusednothing")
+    expect(pace).to_contain_text("Set by handno, it finds out by itself")
+    expect(pace).to_contain_text("any number a second, any number at once")
+
+
+def test_the_pace_is_set_with_the_keyboard_and_undone(page, sign_in, call):
+    """Enter in a field does it. Undo gives the pace back."""
+    sign_in(page, "#/schedule")
+    page.get_by_label("Communications a second").fill("2.5")
+    page.get_by_label("Minutes").fill("90")
+    page.keyboard.press("Enter")
+    expect(said(page)).to_contain_text("Set to 2.5 a second for 1 h 30 min.")
+    expect(part(page, "Pace")).to_contain_text("Set by handby olga, until")
+    assert call("GET", "/pace")["perSecond"] == 2.5
+    button(page, "Undo").click()
+    expect(part(page, "Pace")).to_contain_text("Set by handno")
+    assert call("GET", "/pace")["setBy"] is None
+
+
+@pytest.mark.parametrize(
+    ("per_second", "minutes", "problem"),
+    [
+        ("", "60", "Communications a second: write a number from 0.1 to 10,000."),
+        ("0", "60", "Communications a second: write a number from 0.1 to 10,000."),
+        ("fast", "60", "Communications a second: write a number from 0.1 to 10,000."),
+        ("10001", "60", "Communications a second: write a number from 0.1 to 10,000."),
+        ("5", "1.5", "Minutes: write a whole number from 1 to 10,080."),
+        ("5", "10081", "Minutes: write a whole number from 1 to 10,080."),
+    ],
+)
+def test_what_the_pace_cannot_be_is_explained_before_it_is_sent(page, sign_in, per_second, minutes, problem):
+    """No call is made; the fields keep what was typed."""
+    sign_in(page, "#/schedule")
+    calls = []
+    page.on("request", lambda request: calls.append(request.method))
+    page.get_by_label("Communications a second").fill(per_second)
+    page.get_by_label("Minutes").fill(minutes)
+    page.keyboard.press("Enter")
+    expect(said(page)).to_contain_text(problem)
+    expect(page.get_by_label("Minutes")).to_have_value(minutes)
+    assert "PUT" not in calls
+
+
+def test_undo_brings_back_what_somebody_had_set_before(page, sign_in, call):
+    """With the rest of its time."""
+    call("PUT", "/pace", "approver", json={"perSecond": 7, "minutes": 30})
+    sign_in(page, "#/schedule")
+    expect(part(page, "Pace")).to_contain_text("by anna, until")
+    page.get_by_label("Communications a second").fill("3")
+    button(page, "Set the pace").click()
+    expect(said(page)).to_contain_text("Set to 3 a second for 1 h.")
+    button(page, "Undo").click()
+    expect(said(page)).to_contain_text("Undone.")
+    assert call("GET", "/pace")["perSecond"] == 7
+    button(page, "Release the pace").click()
+    expect(said(page)).to_contain_text("Released")
+    assert call("GET", "/pace")["setBy"] is None
+    button(page, "Undo").click()
+    expect(said(page)).to_contain_text("Undone.")
+    assert call("GET", "/pace")["perSecond"] == 7
+
+
+def test_there_is_nothing_to_release_while_nobody_has_set_it(page, sign_in):
+    """The button says so."""
+    sign_in(page, "#/schedule")
+    button(page, "Release the pace").click(force=True)
+    expect(said(page)).to_contain_text("Nobody has set the pace, and nothing blocks it.")
+
+
+def test_a_pause_of_the_application_is_ended_only_on_purpose(page, sign_in, call, block):
+    """Releasing the pace ends it, so it asks first. Undoing what was set does not end it."""
+    sign_in(page, "#/schedule")
+    page.get_by_label("Communications a second").fill("3")
+    button(page, "Set the pace").click()
+    expect(said(page)).to_contain_text("Set to 3 a second")
+    block()
+    button(page, "Undo").click()
+    expect(page.get_by_role("alert")).to_contain_text("The application wants a pause now")
+    expect(part(page, "Pace")).to_contain_text(re.compile("blocked Nothing is sent for now: .* in (1 h|59 min)"))
+    button(page, "Release the pace").click()
+    dialog = page.get_by_role("dialog", name="End the pause, too?")
+    dialog.get_by_role("button", name="Cancel").click()
+    assert call("GET", "/pace")["blockedUntil"]
+    button(page, "Release the pace").click()
+    dialog.get_by_role("button", name="Release, and send again").click()
+    expect(said(page)).to_contain_text("Released")
+    assert call("GET", "/pace")["blockedUntil"] is None
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_screen_is_accessible_and_fits(pages, sign_in, call, block, look):
+    """In both themes, and on a phone, also when everything is held."""
+    page = pages.open(**look)
+    sign_in(page, "#/schedule")
+    expect(part(page, "Pace")).to_be_visible()
+    assert axe(page) == []
+    call("POST", "/schedule/pause")
+    call("PUT", "/pace", json={"perSecond": 0.5})
+    block()
+    page.keyboard.press("r")
+    expect(page.get_by_text("blocked", exact=True)).to_be_visible()
+    assert axe(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
