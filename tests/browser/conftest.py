@@ -21,9 +21,12 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def system(tmp_path_factory) -> Iterator[System]:
-    """The system as deployed; the schedule fires only when a test does it."""
+    """The system as deployed; the schedule fires only when a test does it.
+
+    Each file has its own, because only one can run in a process, and some files need one with other settings.
+    """
     with System(tmp_path_factory.mktemp("system"), {"SCHEDULE": "rate(1 hour)"}) as running:
         running.deploy()
         yield running

@@ -87,7 +87,7 @@ def test_in_an_outage_it_says_what_fails_why_and_what_to_do(system, pages, sign_
     sign_in(page)
     expect(failing(page)).to_contain_text(re.compile("Outage going on In .* it has hit 42 communications"))
     expect(failing(page)).to_contain_text(
-        "waits for you A run of 42 communications sends nothing until it is approved."
+        "waits for approval A run of 42 communications sends nothing until somebody approves it."
     )
     expect(failing(page)).to_contain_text("waiting to be sent42")
     expect(failing(page).get_by_role("link", name="Look at the outage")).to_have_attribute(

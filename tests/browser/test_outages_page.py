@@ -255,6 +255,14 @@ def test_hostile_texts_are_texts_and_do_not_break_the_layout(pages, sign_in, wri
 # -- pictures
 
 
+def test_what_cannot_be_copied_is_said(page, sign_in, outages):
+    """Some browsers ask, and people say no."""
+    page.add_init_script("navigator.clipboard.writeText = () => Promise.reject(new Error('denied'))")
+    sign_in(page, f"#/outages/{outages[1]['outageId']}", "viewer")
+    page.get_by_role("button", name="Copy as text").click()
+    expect(page.get_by_role("alert")).to_contain_text("Select the numbers below instead.")
+
+
 @pytest.mark.usefixtures("outages")
 def test_make_screenshots_takes_a_small_picture_of_each_screen(system, browser, tmp_path):
     """No two are the same; those of "Now" are also in the dark and narrow."""

@@ -104,20 +104,22 @@ function Verdict({ summary }: { summary: Summary }): JSX.Element {
   );
 }
 
-/** What else stops everything: it has to be seen without scrolling. */
+/** Nothing goes on until somebody decides, so it has to be seen without scrolling. */
 function Undecided({ summary: { awaitingApproval, runs } }: { summary: Summary }): JSX.Element | null {
+  if (!awaitingApproval) return null;
   const run = runs.find(({ status }) => status === "awaiting_approval");
-  if (!awaitingApproval || !run) return null;
   return (
     <p>
-      <Badge tone="warn">waits for you</Badge>{" "}
-      <a href={link(["runs", run.runId])}>A run of {count(eligible(run), "communication")}</a> sends nothing until it is
-      approved{awaitingApproval > 1 && `, and ${count(awaitingApproval - 1, "more run")} as well`}.
+      <Badge tone="warn">waits for approval</Badge>{" "}
+      <a href={link(run ? ["runs", run.runId] : ["runs"])}>
+        A run{run && ` of ${count(eligible(run), "communication")}`}
+      </a>{" "}
+      sends nothing until somebody approves it{awaitingApproval > 1 && ` (and ${number(awaitingApproval - 1)} more)`}.
     </p>
   );
 }
 
-/** Whether the schedule should have looked again long ago: the alarm of the collector waits for three times, too. */
+/** Whether the schedule should have looked again long ago: it has been silent three times, as for the alarm. */
 function isOld({ asOf, schedule }: Summary, now: number): boolean {
   const every = secondsOfSchedule(schedule.expression);
   return every !== undefined && asOf !== null && now - Date.parse(asOf) > 3 * every * 1000;
@@ -274,9 +276,9 @@ function RunCard({ run }: { run: Run }): JSX.Element {
   );
 }
 
-/** Why the last scan's run left some alone. */
+/** Why some were left alone, though they have failed. */
 function Skipped({ skipped }: { skipped: Summary["skipped"] }): JSX.Element | null {
   const reasons = Object.entries(skipped).filter(([, value]) => value > 0);
   if (!reasons.length) return null;
-  return <li>Left alone: {reasons.map(([code, value]) => `${number(value)} ${skipReason(code)}`).join(", ")}</li>;
+  return <li>Left alone by the last run: {reasons.map(([code, value]) => `${number(value)} ${skipReason(code)}`).join(", ")}</li>;
 }

@@ -103,7 +103,11 @@ function saveAffected({ outageId }: Outage): Promise<string> {
 }
 
 async function copy(outage: Outage): Promise<string> {
-  await navigator.clipboard.writeText(report(outage, location.href));
+  try {
+    await navigator.clipboard.writeText(report(outage, location.href));
+  } catch {
+    throw new Error("The browser does not let the page copy anything. Select the numbers below instead.");
+  }
   return "Copied: a summary of the numbers, for a report.";
 }
 
