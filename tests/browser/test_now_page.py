@@ -10,13 +10,8 @@ from playwright.sync_api import expect
 from sandbox import story
 from sandbox.system import System
 from tests.browser.axe import axe
+from tests.browser.driver import LOOKS
 from tests.e2e.driver import PATIENCE, insert_failed, wait_until
-
-LOOKS = [
-    {"color_scheme": "light"},
-    {"color_scheme": "dark"},
-    {"viewport": {"width": 360, "height": 800}},
-]
 
 
 @pytest.fixture(scope="module")

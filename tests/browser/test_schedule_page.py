@@ -11,12 +11,7 @@ from chalicelib.ledger.pacing import Pacing
 from chalicelib.ledger.table import Table
 from sandbox.deployed import PREFIX
 from tests.browser.axe import axe
-
-LOOKS = [
-    {"color_scheme": "light"},
-    {"color_scheme": "dark"},
-    {"viewport": {"width": 360, "height": 800}},
-]
+from tests.browser.driver import LOOKS
 
 
 @pytest.fixture

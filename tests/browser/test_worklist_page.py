@@ -319,7 +319,7 @@ def test_a_download_that_is_too_large_says_so(page, system, viewer):
     sign_in(page, system, viewer, "/#/worklist")
     button(page, "Download as CSV").click()
     expect(page.get_by_role("alert")).to_have_text(
-        "This is more than 50 MB, too much for a browser. Narrow the filter."
+        "This is more than 100 MB, too much for a browser. Narrow the filter."
     )
     expect(button(page, "Download as CSV")).to_be_visible()
 

@@ -62,7 +62,8 @@ function onWorklist({ worklist }: Summary): Steps {
   if (!worklist) return undefined;
   return (
     <li key="worklist">
-      Decide about {count(worklist, "communication")} on the <a href={link(["worklist"])}>worklist</a>: retry or dismiss.
+      Decide about {count(worklist, "communication")} on the <a href={link(["worklist"])}>worklist</a>: retry or
+      dismiss.
     </li>
   );
 }

@@ -280,5 +280,9 @@ function RunCard({ run }: { run: Run }): JSX.Element {
 function Skipped({ skipped }: { skipped: Summary["skipped"] }): JSX.Element | null {
   const reasons = Object.entries(skipped).filter(([, value]) => value > 0);
   if (!reasons.length) return null;
-  return <li>Left alone by the last run: {reasons.map(([code, value]) => `${number(value)} ${skipReason(code)}`).join(", ")}</li>;
+  return (
+    <li>
+      Left alone by the last run: {reasons.map(([code, value]) => `${number(value)} ${skipReason(code)}`).join(", ")}
+    </li>
+  );
 }

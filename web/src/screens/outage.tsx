@@ -4,13 +4,13 @@ import type { JSX } from "preact";
 
 import { call, GET } from "../api";
 import { useNow } from "../clock";
-import { downloadCsv } from "../csv";
 import { number } from "../format";
 import { useLive } from "../live";
 import { report } from "../report";
 import { link } from "../router";
 import { Action } from "../ui/actions";
 import { Ago, Count, Foreign, Heading, Section, Time, Waiting } from "../ui/basics";
+import { Download } from "../ui/download";
 import { headline, Lasted, OutageState, type Outage } from "../ui/outages";
 import { Shares } from "../ui/shares";
 import { causeName, incident } from "../words";
@@ -76,9 +76,17 @@ function Affected({ outage }: { outage: Outage }): JSX.Element {
       )}
       {outage.overfull && <p class="note">It hit more than an outage keeps, so the numbers are lower bounds.</p>}
       <div class="actions">
-        <Action role="viewer" run={() => saveAffected(outage)}>
-          Download whom it hit (CSV)
-        </Action>
+        <Download
+          name={`outage-${outage.outageId}.csv`}
+          label="Download whom it hit (CSV)"
+          part={(cursor, signal) =>
+            GET("/outages/{outage_id}/affected.csv", {
+              params: { path: { outage_id: outage.outageId }, query: { cursor } },
+              parseAs: "text",
+              signal,
+            })
+          }
+        />
         <Action role="viewer" run={() => copy(outage)}>
           Copy as text
         </Action>
@@ -92,13 +100,6 @@ function AsOf({ outage }: { outage: Outage }): JSX.Element {
     <span>
       as of the scan of <Time at={outage.asOf} />
     </span>
-  );
-}
-
-function saveAffected({ outageId }: Outage): Promise<string> {
-  const path = { outage_id: outageId };
-  return downloadCsv(`outage-${outageId}.csv`, (cursor) =>
-    GET("/outages/{outage_id}/affected.csv", { params: { path, query: { cursor } }, parseAs: "text" }),
   );
 }
 
@@ -159,28 +160,30 @@ function Operations({ outage }: { outage: Outage }): JSX.Element {
   return (
     <Section title="By operation">
       {rows.length ? (
-        <table class="narrow">
-          <thead>
-            <tr>
-              <th scope="col">Operation</th>
-              <th scope="col" class="number">
-                Hit
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {rows.map(([operation, hit]) => (
-              <tr key={operation}>
-                <th scope="row">
-                  <Foreign text={operation} />
+        <div class="scroll" tabIndex={0} role="region" aria-label="Operations">
+          <table class="narrow">
+            <thead>
+              <tr>
+                <th scope="col">Operation</th>
+                <th scope="col" class="number">
+                  Hit
                 </th>
-                <td class="number">
-                  <Count value={hit} />
-                </td>
               </tr>
-            ))}
-          </tbody>
-        </table>
+            </thead>
+            <tbody>
+              {rows.map(([operation, hit]) => (
+                <tr key={operation}>
+                  <th scope="row">
+                    <Foreign text={operation} />
+                  </th>
+                  <td class="number">
+                    <Count value={hit} />
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
       ) : (
         <p>It has hit nothing.</p>
       )}

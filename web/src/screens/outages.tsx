@@ -7,7 +7,7 @@ import { useLive } from "../live";
 import { link } from "../router";
 import { Count, Heading, Time, Waiting } from "../ui/basics";
 import { Lasted, OutageState, type Outage } from "../ui/outages";
-import { Pager } from "../ui/pager";
+import { Paging, useTopOf } from "../ui/paging";
 import { incident } from "../words";
 import type { Screen } from "../ui/screen";
 
@@ -22,6 +22,7 @@ const NUMBERS: [string, (outage: Outage) => number][] = [
 ];
 
 export function Outages({ place }: Screen): JSX.Element {
+  useTopOf(place);
   const cursor = place.query.get("cursor") ?? undefined;
   const { data, error } = useLive(`outages/${cursor ?? ""}`, (signal) =>
     call(GET("/outages", { params: { query: { cursor } }, signal })),
@@ -31,7 +32,7 @@ export function Outages({ place }: Screen): JSX.Element {
       <Heading title="Outages">Outages</Heading>
       <section aria-label="Outages">
         {!data ? <Waiting error={error} /> : data.outages.length ? <List outages={data.outages} /> : <None />}
-        {data && <Pager place={place} next={data.nextCursor} />}
+        {data && <Paging place={place} next={data.nextCursor} />}
       </section>
     </>
   );
@@ -40,8 +41,8 @@ export function Outages({ place }: Screen): JSX.Element {
 function None(): JSX.Element {
   return (
     <p>
-      There has been none. An outage begins when clearly more communications fail than usual, or when scheduled runs find
-      that the application as a whole is in trouble.
+      There has been none. An outage begins when clearly more communications fail than usual, or when scheduled runs
+      find that the application as a whole is in trouble.
     </p>
   );
 }

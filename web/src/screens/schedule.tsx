@@ -115,8 +115,8 @@ function PaceSection({ pace }: { pace: Pace }): JSX.Element {
           </>
         ) : (
           <>
-            <Badge tone={pace.reason ? "warn" : "good"}>{perSecond(pace.perSecond)}</Badge> is what all runs together may
-            send.
+            <Badge tone={pace.reason ? "warn" : "good"}>{perSecond(pace.perSecond)}</Badge> is what all runs together
+            may send.
           </>
         )}
       </p>
@@ -125,7 +125,10 @@ function PaceSection({ pace }: { pace: Pace }): JSX.Element {
         <Pair name="The pace" value={perSecond(pace.perSecond)} />
         <Pair name="Since" value={pace.since ? <Time at={pace.since} /> : "the beginning"} />
         <Pair name="Went well" value={known(pace.sustainedPerSecond, (rate) => `up to ${perSecond(rate)}`)} />
-        <Pair name="Was refused" value={known(pace.refusedPerSecond, (rate) => `from ${perSecond(rate)} on`, "nothing")} />
+        <Pair
+          name="Was refused"
+          value={known(pace.refusedPerSecond, (rate) => `from ${perSecond(rate)} on`, "nothing")}
+        />
         <Pair name="An answer takes" value={known(pace.usualMs, (ms) => `usually ${number(ms)} ms`)} />
         <Pair name="Blocked until" value={pace.blockedUntil ? <Time at={pace.blockedUntil} /> : "not blocked"} />
         <Pair name="Set by hand" value={pace.setBy ? <SetBy pace={pace} /> : "no, it finds out by itself"} />
@@ -197,14 +200,21 @@ function ByHand({ pace }: { pace: Pace }): JSX.Element {
             refused={problem}
             run={async () => {
               await put(Number(rate), Number(minutes));
-              return { text: `Set to ${perSecond(Number(rate))} for ${duration(Number(minutes) * 60)}.`, undo: () => takeBack(pace) };
+              return {
+                text: `Set to ${perSecond(Number(rate))} for ${duration(Number(minutes) * 60)}.`,
+                undo: () => takeBack(pace),
+              };
             }}
           >
             Set the pace
           </Action>
-          <Release pace={pace} />
         </p>
       </form>
+      <h3>Give it back</h3>
+      <p>
+        Then it finds out by itself again what the application can take. A pause that the application wants ends, too.
+      </p>
+      <Release pace={pace} />
     </Section>
   );
 }
@@ -254,8 +264,8 @@ function Release({ pace }: { pace: Pace }): JSX.Element {
               title: "End the pause, too?",
               text: (
                 <>
-                  The application wants nothing until <Time at={pace.blockedUntil} />. Releasing the pace ends that pause
-                  at once, and this cannot be undone. {pace.why}
+                  The application wants nothing until <Time at={pace.blockedUntil} />. Releasing the pace ends that
+                  pause at once, and this cannot be undone. {pace.why}
                 </>
               ),
               yes: "Release, and send again",

@@ -7,8 +7,8 @@ import { answered } from "../api";
 import { number } from "../format";
 import { announce, complain } from "./actions";
 
-/** In characters: a browser keeps it all in memory. */
-const MOST = 50_000_000;
+/** In characters: a browser keeps it all in memory. All that an outage keeps, 500,000 of some 105 characters, fit. */
+const MOST = 100_000_000;
 
 /** In milliseconds: how long the browser may take to begin to save a file. */
 const SAVING = 60_000;
@@ -17,9 +17,11 @@ type Part = Promise<{ data?: string; error?: unknown; response: Response }>;
 
 export function Download({
   name,
+  label = "Download as CSV",
   part,
 }: {
   name: string;
+  label?: string;
   /** Gets the part at a cursor. */
   part: (cursor: string | undefined, signal: AbortSignal) => Part;
 }): JSX.Element {
@@ -41,7 +43,7 @@ export function Download({
 
   return size === undefined ? (
     <button type="button" onClick={() => void download()}>
-      Download as CSV
+      {label}
     </button>
   ) : (
     <button type="button" onClick={() => controller.current?.abort()}>
@@ -61,7 +63,7 @@ async function collect(
     const { data, headers } = await answered(part(cursor));
     parts.push(parts.length ? withoutHeader(data) : data);
     size += data.length;
-    if (size > MOST) throw new Error("This is more than 50 MB, too much for a browser. Narrow the filter.");
+    if (size > MOST) throw new Error("This is more than 100 MB, too much for a browser. Narrow the filter.");
     progress(size);
     cursor = headers.get("X-Next-Cursor") ?? undefined;
   } while (cursor);
