@@ -6,8 +6,8 @@ import type { Schemas } from "../api";
 import { count, number } from "../format";
 import { link } from "../router";
 import { Ago, Badge, Count, Foreign, Heading, Section, Time, Waiting } from "../ui/basics";
-import { Progress, ScanChart, Trend } from "../ui/chart";
-import { eligible, RunActions, RunStatus } from "../ui/runs";
+import { ScanChart, Trend } from "../ui/chart";
+import { eligible, RunActions, RunProgress, RunStatus } from "../ui/runs";
 import { causeName, incident, starter } from "../words";
 import type { Screen } from "../ui/screen";
 
@@ -176,7 +176,7 @@ function Waits({ summary }: { summary: Summary }): JSX.Element {
               <RunStatus run={run} />
               <a href={link(["runs", run.runId])}>Run of {count(eligible(run), "communication")}</a>, {starter(run)}{" "}
               <Ago at={run.requestedAt} />
-              <Progress done={run.done} of={run.matched} />
+              <RunProgress run={run} />
               {run.expectedEnd && (
                 <span>
                   ends <Ago at={run.expectedEnd} />
