@@ -65,7 +65,9 @@ def get_run(call: Call, run_id: str) -> RunView:
     """Return a run; if it is under way, with how it gets on."""
     deps = call.deps
     run = queries.get_run(deps.ledger, run_id)
-    return run_view(run, queries.get_progress(run, deps.ledger, deps.configuration, deps.settings))
+    reason = queries.get_halt_reason(run, deps.ledger)
+    progress = queries.get_progress(run, deps.ledger, deps.configuration, deps.settings, is_halted=reason is not None)
+    return run_view(run, progress, reason)
 
 
 @handles(routes.OUTCOMES)
@@ -85,7 +87,7 @@ def stop_run(call: Call, run_id: str) -> RunView:
     """Stop a run after what is in flight; one that waits for approval stops at once."""
     run = stop(run_id, call.caller, call.deps.ledger, call.deps.executions)
     call.log_change(runId=run_id)
-    return run_view(run)
+    return run_view(run, halt_reason=queries.get_halt_reason(run, call.deps.ledger))
 
 
 @handles(routes.APPROVE)

@@ -224,10 +224,10 @@ class Runs:
         except ConditionFailed:
             return
 
-    def halted(self, run_ids: Iterable[str]) -> set[str]:
-        """Return those of some runs, all different, that are halted."""
+    def halt_reasons(self, run_ids: Iterable[str]) -> dict[str, str]:
+        """Return those of some runs, all different, that are halted, and why."""
         switches = self._table.batch_get([switch_key(run_id) for run_id in run_ids])
-        return {item["pk"].removeprefix("RUN#") for item in switches if item.get("halted")}
+        return {item["pk"].removeprefix("RUN#"): item["reason"] for item in switches if item.get("halted")}
 
     def halt_reason(self, run_id: str) -> str | None:
         """Return why no further batch of a run starts, or None if it is not halted."""

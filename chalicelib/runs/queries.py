@@ -43,12 +43,19 @@ class Progress(msgspec.Struct, frozen=True):
     expected_end: int | None
 
 
-def get_progress(run: Run, ledger: Ledger, configuration: Configuration, settings: Settings) -> Progress | None:
+def get_halt_reason(run: Run, ledger: Ledger) -> str | None:
+    """Return who or what has stopped a run, or is stopping it; None if nothing did, or nobody knows any more."""
+    # A stop that met the end of its run was too late.
+    return None if run.closed and run.status != RunStatus.STOPPED else ledger.runs.halt_reason(run.run_id)
+
+
+def get_progress(
+    run: Run, ledger: Ledger, configuration: Configuration, settings: Settings, *, is_halted: bool
+) -> Progress | None:
     """Return how a run gets on, None unless it is sending."""
     if not _is_sending(run):
         return None
-    halted = ledger.runs.halt_reason(run.run_id)
-    return progress_of(run, get_pace(ledger, configuration), settings, is_halted=halted is not None)
+    return progress_of(run, get_pace(ledger, configuration), settings, is_halted=is_halted)
 
 
 def progress_of(run: Run, pace: PaceState, settings: Settings, *, is_halted: bool) -> Progress | None:

@@ -15,7 +15,7 @@ def stop_run(run_id: str, stopped_by: str, ledger: Ledger, executions: Execution
     A run that has not begun to send ends at once, and the next collector sends its mail. Otherwise each batch checks
     the switch before it starts, and the report closes the run; a bulk run checks it after each page. A wait for
     approval ends at once: the switch is written before the token is read, and the task that asks for approval does it
-    the other way round, so one of them always sees the other.
+    the other way round, so one of them always sees the other. The switch also keeps who has stopped the run.
     """
     run = _halt(run_id, stopped_by, ledger)
     end_wait(run_id, ledger, executions)
@@ -24,6 +24,8 @@ def stop_run(run_id: str, stopped_by: str, ledger: Ledger, executions: Execution
 
 def _halt(run_id: str, stopped_by: str, ledger: Ledger) -> Run:
     run = ledger.runs.read(run_id)
+    if not run.closed:
+        ledger.runs.halt(run_id, f"hand:{stopped_by}")
     if run.status in (RunStatus.REQUESTED, RunStatus.COLLECTING):
         mail = messages.stopped_early(run, stopped_by)
         run = ledger.runs.change(run, mail=mail, status=RunStatus.STOPPED) or as_it_is(run, ledger)
@@ -32,5 +34,4 @@ def _halt(run_id: str, stopped_by: str, ledger: Ledger) -> Run:
             return run
     if run.closed:
         raise Conflict(f"the run has ended already, as {run.status}")
-    ledger.runs.halt(run_id, f"hand:{stopped_by}")
     return run

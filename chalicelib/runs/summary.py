@@ -32,15 +32,23 @@ class ScanResult(msgspec.Struct, frozen=True):
     failed: int | None
 
 
+class RunUnderWay(msgspec.Struct, frozen=True):
+    """A run that has not ended, how it gets on if it is sending, and why it is being stopped, if it is."""
+
+    run: Run
+    progress: Progress | None
+    halt_reason: str | None
+
+
 class Summary(msgspec.Struct, frozen=True):
     """What goes on now. `situation` is None before the first scan, `outage` unless one is open.
 
-    `under_way` are the newest runs that have not ended, with how they get on, and `under_way_count` how many there are.
+    `under_way` are the newest runs that have not ended, and `under_way_count` how many there are.
     """
 
     situation: Situation | None
     scans: list[ScanResult]
-    under_way: list[tuple[Run, Progress | None]]
+    under_way: list[RunUnderWay]
     under_way_count: int
     awaiting_approval: int
     incident: Incident | None
@@ -62,7 +70,7 @@ def get_summary(ledger: Ledger, configuration: Configuration, settings: Settings
     return Summary(
         situation=situation,
         scans=_results(situation.scans if situation else (), runs, all_known=more is None),
-        under_way=_progress(open_runs[-_UNDER_WAY:][::-1], pace, ledger, settings),
+        under_way=_under_way(open_runs[-_UNDER_WAY:][::-1], pace, ledger, settings),
         under_way_count=len(open_runs),
         awaiting_approval=sum(run.status == RunStatus.AWAITING_APPROVAL for run in open_runs),
         incident=incident,
@@ -91,8 +99,9 @@ def _result(point: ScanPoint, run: Run | None, *, is_known: bool) -> ScanResult:
     return ScanResult(point, run.counts.get(Outcome.ACCEPTED, 0), failed)
 
 
-def _progress(
-    runs: Sequence[Run], pace: PaceState, ledger: Ledger, settings: Settings
-) -> list[tuple[Run, Progress | None]]:
-    halted = ledger.runs.halted(run.run_id for run in runs)
-    return [(run, progress_of(run, pace, settings, is_halted=run.run_id in halted)) for run in runs]
+def _under_way(runs: Sequence[Run], pace: PaceState, ledger: Ledger, settings: Settings) -> list[RunUnderWay]:
+    halted = ledger.runs.halt_reasons(run.run_id for run in runs)
+    return [
+        RunUnderWay(run, progress_of(run, pace, settings, is_halted=run.run_id in halted), halted.get(run.run_id))
+        for run in runs
+    ]

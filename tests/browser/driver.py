@@ -3,27 +3,39 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from chalicelib import times
+from chalicelib.ledger import Ledger
 from chalicelib.ledger.communications import key_of
+from chalicelib.ledger.runs import run_key
 from chalicelib.ledger.situations import KnownCause, OperationCounts, Situation, Situations
 from chalicelib.ledger.table import Table
+from chalicelib.models.batches import BatchRecord
 from chalicelib.models.communications import CauseKind
+from chalicelib.models.outcomes import OutcomeRecord
+from chalicelib.models.runs import Run
 from chalicelib.runs.causes import Cause
 from sandbox.deployed import PREFIX
 from sandbox.system import System
+from tests.browser.axe import axe
 
 EMAIL = "send.email"
 
 # Ids of the application's as bad as they may be.
 HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "\u202eright to left", "x" * 500]
 
+# All of that in one text that is short enough to be a part of an id or a note.
+EVIL = "".join(HOSTILE)[:240]
+
+# The width of a small phone, in CSS pixels.
+NARROW = 360
+
 # How the screens are looked at: light, dark, and on a phone.
 LOOKS = [
     {"color_scheme": "light"},
     {"color_scheme": "dark"},
-    {"color_scheme": "light", "viewport": {"width": 360, "height": 740}},
+    {"color_scheme": "light", "viewport": {"width": NARROW, "height": 740}},
 ]
 
 
@@ -40,12 +52,47 @@ def paused(system: System, token: str) -> Iterator[None]:
     system.call("POST", "/schedule/resume", token)
 
 
-def sign_in(page: Page, system: System, token: str, address: str) -> None:
-    """Open the page at an address, and sign in there."""
+def sign_in(page: Page, system: System, token: str, address: str) -> Page:
+    """Open the page at an address, sign in there, and return it."""
     page.goto(f"{system.api}{address}")
     page.get_by_label("Token").fill(token)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("navigation", name="Screens")).to_be_visible()
+    expect(page.locator(".who")).to_be_visible()  # from then on, the page knows what the token may do
+    return page
+
+
+def go(page: Page, address: str) -> None:
+    """Go to another screen, as by a link."""
+    page.evaluate("address => { location.hash = address }", address)
+
+
+def press(button: Locator) -> None:
+    """Press a button with the keyboard: Playwright clicks none that is only `aria-disabled`, but people do."""
+    button.focus()
+    button.press("Enter")
+
+
+def check_look(page: Page) -> None:
+    """AssertionError if the page is wider than its window, or if axe finds something."""
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert axe(page) == []
+
+
+def keep_ended(system: System, run: Run, halt_reason: str | None = None) -> None:
+    """Keep a run that has ended in the ledger: not all of them can be brought about within seconds."""
+    table = Table(system.client("dynamodb"), PREFIX)
+    runs = Ledger(table, times.now, times.parse_duration("1d")).runs
+    runs.create(run)
+    if halt_reason:
+        runs.halt(run.run_id, halt_reason)
+    table.update(run_key(run.run_id), "REMOVE #open", {})  # otherwise recovery would look after it
+
+
+def keep_outcomes(system: System, run_id: str, outcomes: Sequence[OutcomeRecord]) -> None:
+    """Keep the outcomes of a run's only batch."""
+    table = Table(system.client("dynamodb"), PREFIX)
+    record = BatchRecord(index=0, at=times.now(), outcomes=list(outcomes))
+    Ledger(table, times.now, times.parse_duration("1d")).runs.record_batch(run_id, record)
 
 
 def empty_worklist(system: System) -> None:

@@ -11,6 +11,8 @@ const ANY_DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeSt
 
 export const number = (value: number): string => NUMBER.format(value);
 export const percent = (share: number): string => PERCENT.format(share);
+/** Rounded down: what is not all is never 100 %. */
+export const percentDown = (share: number): string => percent(Math.floor(share * 1000) / 1000);
 export const dollars = (amount: number): string => MONEY.format(amount);
 
 /** "1 run", "2 runs". */

@@ -23,6 +23,7 @@ import { session } from "./session";
 import { useStore } from "./store";
 import { Heading } from "./ui/basics";
 import { useKeys } from "./ui/keys";
+import { isMoving } from "./ui/runs";
 import { Shell } from "./ui/shell";
 import type { Screen } from "./ui/screen";
 
@@ -54,7 +55,7 @@ function SignedIn(): JSX.Element {
   const summary = useLive(
     "summary",
     (signal) => call(GET("/summary", { signal })),
-    (data) => data.runsUnderWay > data.awaitingApproval,
+    (data) => data.runsUnderWay > data.awaitingApproval || data.runs.some(isMoving),
   );
   const who = summary.data?.caller;
   useEffect(() => caller.set(who), [who?.name, who?.role]);

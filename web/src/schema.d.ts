@@ -699,6 +699,10 @@ export interface components {
          *     and how fast one was that was slowed down, when it ended. `expectedEnd` is when a run under way ends if the pace
          *     stays as it is and no other run shares it; null while it is being stopped. A list of runs (`GET /runs`) has
          *     neither for those under way. `nextRunAt` is when the next run begins, if it does not wait for the schedule.
+         *     `collectedAt` is when it began, the last time, to look for its communications. `haltReason` is why it was stopped,
+         *     or is being stopped: `hand:` and the name of who did it, `misconfigured:` or `unproven:` and the application's code,
+         *     `unproven` (nothing was proved for a minute), `breaker` (the application seems to be down), or `overloaded` (it
+         *     needs a pause). A list of runs does not have it.
          *     `relapsed` counts what was accepted and is listed as failed again after its cool-down. At `settledAt` the cool-down
          *     of everything had passed, and a scheduled run had read all lists since. `recovery` is the share (0 to 1) of what was
          *     accepted that has not relapsed; null until then, and if nothing was accepted. `proof` is null unless the run proves
@@ -716,6 +720,7 @@ export interface components {
             status: components["schemas"]["RunStatus"];
             /** @description ISO 8601, UTC, with Z */
             requestedAt: string;
+            collectedAt: string | null;
             endedAt: string | null;
             matched: number;
             done: number;
@@ -736,6 +741,7 @@ export interface components {
             decision: components["schemas"]["ApprovalDecision"] | null;
             decidedBy: string | null;
             decidedAt: string | null;
+            haltReason: string | null;
             error: string | null;
             pace: components["schemas"]["RunPace"] | null;
             expectedEnd: string | null;

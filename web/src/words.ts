@@ -98,6 +98,16 @@ const SKIP_REASON: Record<string, string> = {
   unreadable: "unreadable in the list",
 };
 
+/** Why a communication ended a run as it did, where that speaks of AWS or of the pace. */
+const OUTCOME_REASON: Record<string, string> = {
+  lambda_throttled: "AWS Lambda refused: too many functions at once",
+  lambda_failed: "the Lambda function failed",
+  died_while_sending: "the Lambda function died while sending",
+  secret_unavailable: "the secret could not be read for the moment",
+  paced: "no turn before the run ended",
+  manifest_lost: "the run's manifest is lost",
+};
+
 const REFUSAL: Record<string, string> = {
   sending: "may be in the middle of being sent",
   cool_down: "what was sent before may still arrive",
@@ -123,8 +133,16 @@ const INCIDENT: Record<string, string> = {
   declined: "a run was not approved",
 };
 
+/** What slows the pace down, other than a code of the application's. */
+const PACE_REASON: Record<string, string> = {
+  slow_answers: "the application's answers became slow",
+  no_answer_in_time: "the application did not answer in time",
+  max_per_second: "max_per_second in application.toml allows no more",
+};
+
 export const skipReason = (code: string): string => SKIP_REASON[code] ?? code;
 export const answer = (code: string): string => ANSWER[code] ?? code;
+export const outcomeReason = (code: string): string => OUTCOME_REASON[code] ?? skipReason(code);
 export const refusal = (code: string): string => REFUSAL[code] ?? code;
 
 /** What kept runs from succeeding, or began an outage. */
@@ -138,6 +156,29 @@ export function incident(kind: string): string {
 /** A foreign text within a sentence of ours: its direction and its length do not touch the rest (Unicode, UAX #9). */
 function isolated(text: string): string {
   return `\u2068${text.length > 200 ? `${text.slice(0, 200)}…` : text}\u2069`;
+}
+
+/** What holds the pace down. */
+export function paceReason(code: string): string {
+  if (code.startsWith("set_by:")) return `set by ${isolated(code.slice("set_by:".length))}`;
+  return PACE_REASON[code] ?? `the application answered ${isolated(code)} at higher rates`;
+}
+
+/** Who or what has stopped a run, after "stopped". */
+export function stopper(haltReason: string): string {
+  const [code = "", detail] = haltReason.split(/:(.*)/s, 2);
+  if (code === "hand") return `by ${detail}`;
+  if (code === "breaker") return "because the application seems to be down";
+  if (code === "overloaded") return "because the application needs a pause";
+  if (code === "unproven") {
+    return detail
+      ? `because the cause is not fixed yet (${isolated(detail)})`
+      : "because it proved nothing for a minute";
+  }
+  if (code !== "misconfigured") return haltReason;
+  return detail === "secret_unreadable"
+    ? "because the secret could not be read"
+    : `because the application answered ${isolated(detail ?? "")}`;
 }
 
 /** Who or what started a run. */

@@ -59,6 +59,10 @@ class RunView(ResponseModel, frozen=True):
     and how fast one was that was slowed down, when it ended. `expectedEnd` is when a run under way ends if the pace
     stays as it is and no other run shares it; null while it is being stopped. A list of runs (`GET /runs`) has
     neither for those under way. `nextRunAt` is when the next run begins, if it does not wait for the schedule.
+    `collectedAt` is when it began, the last time, to look for its communications. `haltReason` is why it was stopped,
+    or is being stopped: `hand:` and the name of who did it, `misconfigured:` or `unproven:` and the application's code,
+    `unproven` (nothing was proved for a minute), `breaker` (the application seems to be down), or `overloaded` (it
+    needs a pause). A list of runs does not have it.
     `relapsed` counts what was accepted and is listed as failed again after its cool-down. At `settledAt` the cool-down
     of everything had passed, and a scheduled run had read all lists since. `recovery` is the share (0 to 1) of what was
     accepted that has not relapsed; null until then, and if nothing was accepted. `proof` is null unless the run proves
@@ -75,6 +79,7 @@ class RunView(ResponseModel, frozen=True):
     note: str | None
     status: RunStatus
     requested_at: Moment
+    collected_at: Moment | None
     ended_at: Moment | None
     matched: int
     done: int
@@ -89,6 +94,7 @@ class RunView(ResponseModel, frozen=True):
     decision: ApprovalDecision | None
     decided_by: str | None
     decided_at: Moment | None
+    halt_reason: str | None
     error: str | None
     pace: RunPace | None
     expected_end: Moment | None

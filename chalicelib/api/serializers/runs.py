@@ -16,8 +16,8 @@ from chalicelib.runs.proof import state_of
 from chalicelib.runs.queries import Progress
 
 
-def run_view(run: Run, progress: Progress | None = None) -> RunView:
-    """Return a run, with how it gets on if that is known."""
+def run_view(run: Run, progress: Progress | None = None, halt_reason: str | None = None) -> RunView:
+    """Return a run, with how it gets on and who or what has stopped it, if that is known."""
     counts = _counts(run)
     return RunView(
         run_id=run.run_id,
@@ -27,6 +27,7 @@ def run_view(run: Run, progress: Progress | None = None) -> RunView:
         note=run.note,
         status=run.status,
         requested_at=times.format_iso(run.requested_at),
+        collected_at=moment(run.collected_at),
         ended_at=moment(run.ended_at),
         matched=run.matched,
         done=sum(counts.values()),
@@ -41,6 +42,7 @@ def run_view(run: Run, progress: Progress | None = None) -> RunView:
         decision=run.decision,
         decided_by=run.decided_by,
         decided_at=moment(run.decided_at),
+        halt_reason=halt_reason,
         error=run.error,
         pace=_run_pace(run, progress),
         expected_end=moment(progress.expected_end) if progress else None,

@@ -28,7 +28,7 @@ def summary_view(summary: Summary, caller: CallerView) -> SummaryView:
         oldest=moment(situation.oldest),
         worklist=situation.worklist,
         scans=[_scan(each) for each in summary.scans],
-        runs=[run_view(run, progress) for run, progress in summary.under_way],
+        runs=[run_view(each.run, each.progress, each.halt_reason) for each in summary.under_way],
         runs_under_way=summary.under_way_count,
         awaiting_approval=summary.awaiting_approval,
         incident=IncidentView(kind=incident.kind, since=times.format_iso(incident.since)) if incident else None,

@@ -7,9 +7,9 @@ import { useNow } from "../clock";
 import { count, number } from "../format";
 import { link } from "../router";
 import { Ago, Badge, Count, Foreign, Heading, Section, Time, Waiting } from "../ui/basics";
-import { Progress, ScanChart, Trend } from "../ui/chart";
+import { ScanChart, Trend } from "../ui/chart";
 import { headline, OutageState } from "../ui/outages";
-import { eligible, isUnderWay, RunActions, RunStatus, type Run } from "../ui/runs";
+import { eligible, isUnderWay, RunActions, RunProgress, RunStatus, type Run } from "../ui/runs";
 import { causeName, incident, scheduleInWords, secondsOfSchedule, skipReason, starter } from "../words";
 import { Next } from "./next";
 import type { Screen } from "../ui/screen";
@@ -265,7 +265,7 @@ function RunCard({ run }: { run: Run }): JSX.Element {
         <a href={link(["runs", run.runId])}>Run of {count(eligible(run), "communication")}</a>, {starter(run)}{" "}
         <Ago at={run.requestedAt} />
       </span>
-      {isUnderWay(run) && <Progress done={run.done} of={run.matched} />}
+      {isUnderWay(run) && <RunProgress run={run} />}
       {run.expectedEnd && (
         <span>
           ends <Ago at={run.expectedEnd} />

@@ -7,30 +7,31 @@ import { count, dollars, duration, number } from "../format";
 import { link } from "../router";
 import { skipReason } from "../words";
 import { Badge, Foreign, Time } from "./basics";
+import { Flow, type Group } from "./flow";
+import { NotFound } from "./not-found";
 
 export type PreviewOfRun = Schemas["PreviewView"];
 
+/** "1,234", or "at least 1,234" if there was no time to look at everything. */
+export const eligibleOf = ({ eligible, incomplete }: PreviewOfRun): string =>
+  `${incomplete ? "at least " : ""}${number(eligible)}`;
+
 export function Preview({ preview }: { preview: PreviewOfRun }): JSX.Element {
-  const { eligible, matched, skipped, expectedCost } = preview;
+  const { eligible, matched, expectedCost } = preview;
   return (
     <div class="preview" role="region" aria-label="Dry run">
       <p class="verdict">
-        A run would send {number(eligible)} of {count(matched, "communication")}.{" "}
+        A run would send {eligibleOf(preview)} of {count(matched, "communication")}.{" "}
         {preview.needsApproval && <Badge tone="warn">needs approval</Badge>}
       </p>
       <Warnings preview={preview} />
+      {matched > 0 && <Flow name="match" total={matched} groups={groupsOf(preview)} />}
       <dl class="pairs">
-        <Pair name="left alone" when={Object.keys(skipped).length}>
-          <Numbers of={Object.entries(skipped).map(([code, value]) => [skipReason(code), value])} />
-        </Pair>
-        <Pair name="by operation" when={Object.keys(preview.byOperation).length > 1}>
-          <Numbers of={Object.entries(preview.byOperation)} />
-        </Pair>
         <Pair name="failed" when={preview.oldest}>
           between <Time at={preview.oldest} /> and <Time at={preview.newest} />
         </Pair>
         <Pair name="expected time" when={eligible}>
-          {duration(preview.expectedSeconds)}
+          {duration(preview.expectedSeconds)}, in {count(preview.batches, "batch", "batches")}
         </Pair>
         <Pair name="expected cost" when={eligible}>
           {dollars(expectedCost.amount)} <span class="hint">{expectedCost.basis}</span>
@@ -67,7 +68,7 @@ function Warnings({ preview }: { preview: PreviewOfRun }): JSX.Element {
       {preview.needsApproval && (
         <p class="note">Nothing would be sent until somebody other than you approves the run.</p>
       )}
-      {preview.notFoundCount > 0 && <p class="note">{count(preview.notFoundCount, "id")} are in none of the lists.</p>}
+      <NotFound ids={preview.notFound} count={preview.notFoundCount} />
     </>
   );
 }
@@ -90,14 +91,17 @@ function Pair({
   );
 }
 
-function Numbers({ of }: { of: [string, number][] }): JSX.Element {
-  return (
-    <ul class="facts">
-      {of.map(([name, value]) => (
-        <li key={name}>
-          {number(value)} {name}
-        </li>
-      ))}
-    </ul>
-  );
+function groupsOf(preview: PreviewOfRun): Group[] {
+  const sorted = (numbers: Record<string, number>): [string, number][] =>
+    Object.entries(numbers).sort(([, one], [, other]) => other - one);
+  return [
+    {
+      name: "Would be sent",
+      leaves: sorted(preview.byOperation).map(([name, value]) => ({ name, value, tone: "busy" })),
+    },
+    {
+      name: "Left alone",
+      leaves: sorted(preview.skipped).map(([code, value]) => ({ name: skipReason(code), value, tone: "plain" })),
+    },
+  ];
 }
