@@ -8,7 +8,8 @@ import { count, number } from "../format";
 import { useLive } from "../live";
 import { go, link } from "../router";
 import { Action } from "../ui/actions";
-import { Ago, Badge, Foreign, Heading, Section, Time, Waiting } from "../ui/basics";
+import { Ago, Badge, Heading, Section, Time, Waiting } from "../ui/basics";
+import { CauseName } from "../ui/cause-name";
 import { Trend } from "../ui/chart";
 import { AllActions } from "../ui/bulk";
 import { Preview, type PreviewOfRun } from "../ui/preview";
@@ -28,7 +29,7 @@ export function CauseScreen({ id, summary }: Screen & { id: string }): JSX.Eleme
         <a href={link(["causes"])}>All causes</a>
       </p>
       <Heading title={cause ? `${cause.operation}, ${causeName(cause)}` : "Cause"}>
-        {cause ? <Foreign text={causeName(cause)} /> : "Cause"}
+        {cause ? <CauseName of={cause} /> : "Cause"}
       </Heading>
       {cause ? (
         <>

@@ -7,9 +7,9 @@ import { count } from "../format";
 import { useLive } from "../live";
 import { go, link } from "../router";
 import { Ago, Count, Foreign, Heading, Section, Time, Waiting } from "../ui/basics";
+import { CauseName } from "../ui/cause-name";
 import { Trend } from "../ui/chart";
 import type { Screen } from "../ui/screen";
-import { causeName } from "../words";
 
 type Cause = Schemas["CauseView"];
 
@@ -158,7 +158,7 @@ function Row({ cause }: { cause: Cause }): JSX.Element {
     <tr>
       <th scope="row">
         <a href={link(["causes", cause.id])}>
-          <Foreign text={causeName(cause)} />
+          <CauseName of={cause} />
         </a>
       </th>
       <td>{cause.operation}</td>

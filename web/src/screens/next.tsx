@@ -5,9 +5,9 @@ import type { JSX } from "preact";
 import type { Schemas } from "../api";
 import { count } from "../format";
 import { link } from "../router";
-import { Foreign, Section } from "../ui/basics";
+import { Section } from "../ui/basics";
+import { CauseName } from "../ui/cause-name";
 import { isUnderWay } from "../ui/runs";
-import { causeName } from "../words";
 
 type Summary = Schemas["SummaryView"];
 
@@ -44,8 +44,7 @@ function cause({ causes }: Summary): Steps {
   if (!worst) return undefined;
   return [
     <li key="fix">
-      Find out whether the application is in order again. Most frequent: {worst.operation},{" "}
-      <Foreign text={causeName(worst)} />.
+      Find out whether the application is in order again. Most frequent: {worst.operation}, <CauseName of={worst} />.
     </li>,
     <li key="preview">
       See what a run would do, without sending anything:{" "}

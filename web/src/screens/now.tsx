@@ -6,11 +6,12 @@ import type { Schemas } from "../api";
 import { useNow } from "../clock";
 import { count, number } from "../format";
 import { link } from "../router";
-import { Ago, Badge, Count, Foreign, Heading, Section, Time, Waiting } from "../ui/basics";
+import { Ago, Badge, Count, Heading, Section, Time, Waiting } from "../ui/basics";
+import { CauseName } from "../ui/cause-name";
 import { ScanChart, Trend } from "../ui/chart";
 import { headline, OutageState } from "../ui/outages";
 import { eligible, isUnderWay, RunActions, RunProgress, RunStatus, type Run } from "../ui/runs";
-import { causeName, incident, scheduleInWords, secondsOfSchedule, skipReason, starter } from "../words";
+import { incident, scheduleInWords, secondsOfSchedule, skipReason, starter } from "../words";
 import { Next } from "./next";
 import type { Screen } from "../ui/screen";
 
@@ -193,7 +194,7 @@ function Why({ summary }: { summary: Summary }): JSX.Element {
                 <tr key={cause.id}>
                   <th scope="row">
                     <a href={link(["causes", cause.id])}>
-                      <Foreign text={causeName(cause)} />
+                      <CauseName of={cause} />
                     </a>
                   </th>
                   <td>{cause.operation}</td>

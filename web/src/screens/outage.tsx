@@ -10,10 +10,11 @@ import { report } from "../report";
 import { link } from "../router";
 import { Action } from "../ui/actions";
 import { Ago, Count, Foreign, Heading, Section, Time, Waiting } from "../ui/basics";
+import { CauseName } from "../ui/cause-name";
 import { Download } from "../ui/download";
 import { headline, Lasted, OutageState, type Outage } from "../ui/outages";
 import { Shares } from "../ui/shares";
-import { causeName, incident } from "../words";
+import { incident } from "../words";
 import type { Screen } from "../ui/screen";
 
 /** More runs than that are shown on request only. */
@@ -211,7 +212,7 @@ function Causes({ outage }: { outage: Outage }): JSX.Element {
                 <tr key={cause.id}>
                   <th scope="row">
                     <a href={link(["causes", cause.id])}>
-                      <Foreign text={causeName(cause)} />
+                      <CauseName of={cause} />
                     </a>
                   </th>
                   <td>{cause.operation}</td>
