@@ -10,8 +10,8 @@ import { Ago, Badge, Count, Heading, Section, Time, Waiting } from "../ui/basics
 import { CauseName } from "../ui/cause-name";
 import { ScanChart, Trend } from "../ui/chart";
 import { headline, OutageState } from "../ui/outages";
-import { eligible, isUnderWay, RunActions, RunProgress, RunStatus, type Run } from "../ui/runs";
-import { incident, scheduleInWords, secondsOfSchedule, skipReason, starter } from "../words";
+import { eligible, RunCard } from "../ui/runs";
+import { incident, scheduleInWords, secondsOfSchedule, skipReason } from "../words";
 import { Next } from "./next";
 import type { Screen } from "../ui/screen";
 
@@ -255,25 +255,6 @@ function Waits({ summary }: { summary: Summary }): JSX.Element {
         <Skipped skipped={summary.skipped} />
       </ul>
     </Section>
-  );
-}
-
-function RunCard({ run }: { run: Run }): JSX.Element {
-  return (
-    <li>
-      <RunStatus run={run} />
-      <span>
-        <a href={link(["runs", run.runId])}>Run of {count(eligible(run), "communication")}</a>, {starter(run)}{" "}
-        <Ago at={run.requestedAt} />
-      </span>
-      {isUnderWay(run) && <RunProgress run={run} />}
-      {run.expectedEnd && (
-        <span>
-          ends <Ago at={run.expectedEnd} />
-        </span>
-      )}
-      <RunActions run={run} />
-    </li>
   );
 }
 

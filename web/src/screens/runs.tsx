@@ -6,10 +6,10 @@ import { call, GET } from "../api";
 import { duration, number, percentDown } from "../format";
 import { useLive } from "../live";
 import { link, type Place } from "../router";
-import { Ago, Badge, Count, Foreign, Heading, Section, Time, Waiting } from "../ui/basics";
+import { Badge, Count, Foreign, Heading, Section, Time, Waiting } from "../ui/basics";
 import { Paging } from "../ui/paging";
 import { Region } from "../ui/region";
-import { isBulk, isMoving, isOpen, RunActions, runName, RunProgress, RunStatus, type Run } from "../ui/runs";
+import { isBulk, isMoving, isOpen, RunCard, RunStatus, type Run } from "../ui/runs";
 import type { Screen } from "../ui/screen";
 import { RUN_KIND, starter } from "../words";
 
@@ -38,7 +38,7 @@ function Open({ runs, all }: { runs: Run[]; all: number }): JSX.Element {
       {runs.length ? (
         <ul class="cards">
           {runs.map((run) => (
-            <OpenRun key={run.runId} run={run} />
+            <RunCard key={run.runId} run={run} />
           ))}
           {all > runs.length && <li>and {number(all - runs.length)} older ones, which are listed below</li>}
         </ul>
@@ -46,25 +46,6 @@ function Open({ runs, all }: { runs: Run[]; all: number }): JSX.Element {
         <p>No run waits or is under way.</p>
       )}
     </Section>
-  );
-}
-
-function OpenRun({ run }: { run: Run }): JSX.Element {
-  return (
-    <li>
-      <RunStatus run={run} />
-      <a href={link(["runs", run.runId])}>{runName(run)}</a>
-      <span>
-        {starter(run)} <Ago at={run.requestedAt} />
-      </span>
-      {run.status === "running" && <RunProgress run={run} />}
-      {run.expectedEnd && (
-        <span>
-          ends <Ago at={run.expectedEnd} />
-        </span>
-      )}
-      <RunActions run={run} />
-    </li>
   );
 }
 

@@ -5,10 +5,11 @@ import type { JSX } from "preact";
 import { call, POST, type Schemas } from "../api";
 import { count, number } from "../format";
 import { caller } from "../roles";
+import { link } from "../router";
 import { useStore } from "../store";
-import { RUN_KIND, RUN_STATUS } from "../words";
+import { RUN_KIND, RUN_STATUS, starter } from "../words";
 import { Action } from "./actions";
-import { Badge, type Tone } from "./basics";
+import { Ago, Badge, type Tone } from "./basics";
 import { Progress } from "./chart";
 
 export type Run = Schemas["RunView"];
@@ -60,6 +61,25 @@ export function RunProgress({ run }: { run: Run }): JSX.Element {
     <Progress done={run.done} of={run.matched} />
   ) : (
     <Progress done={Math.max(0, run.done - before)} of={eligible(run)} />
+  );
+}
+
+/** A run that has not ended, in a list of cards. */
+export function RunCard({ run }: { run: Run }): JSX.Element {
+  return (
+    <li>
+      <RunStatus run={run} />
+      <span>
+        <a href={link(["runs", run.runId])}>{runName(run)}</a>, {starter(run)} <Ago at={run.requestedAt} />
+      </span>
+      {run.status === "running" && <RunProgress run={run} />}
+      {run.expectedEnd && (
+        <span>
+          ends <Ago at={run.expectedEnd} />
+        </span>
+      )}
+      <RunActions run={run} />
+    </li>
   );
 }
 
