@@ -198,7 +198,9 @@ def test_a_run_that_was_half_a_fix_shows_the_steps_of_its_proof_and_why_it_stopp
     keep_outcomes(system, "half", records)
     page = visit(screen)
     expect(
-        page.get_by_text("stopped because the cause is not fixed yet (bad_address), after it had sent 6 of 16: 3 of")
+        page.get_by_text(
+            "stopped because the cause is not fixed yet (\u2068bad_address\u2069), after it had sent 6 of 16: 3 of"
+        )
     ).to_be_visible()
     expect(page.get_by_role("link", name="prove it again")).to_have_attribute(
         "href", f"#/start?cause={CAUSE}&prove=true"
@@ -313,7 +315,7 @@ VERDICTS = [
     (STOPPED | {"halted": "breaker"}, "the application seems to be down"),
     (STOPPED | {"halted": "overloaded"}, "the application needs a pause"),
     (STOPPED | {"halted": "misconfigured:secret_unreadable"}, "the secret could not be read"),
-    (STOPPED | {"halted": "misconfigured:http_401"}, "the application answered http_401"),
+    (STOPPED | {"halted": "misconfigured:http_401"}, "the application answered \u2068http_401\u2069"),
     (STOPPED, "It was stopped, before it sent anything."),
     ({"status": RunStatus.DECLINED} | REJECTED, "anna rejected it. It sent nothing."),
     ({"status": RunStatus.DECLINED, "decision": ApprovalDecision.EXPIRED}, "Nobody approved it in time."),
