@@ -13,6 +13,7 @@ from chalicelib.ledger.table import Table
 from sandbox.deployed import PREFIX
 from tests.browser.axe import axe
 from tests.browser.driver import EMAIL, HOSTILE, LOOKS, cause, empty_worklist, paused, put_on_worklist, see, sign_in
+from tests.browser.pages import PATIENCE
 from tests.e2e.driver import insert_failed, start_run, wait_for_end
 
 
@@ -318,8 +319,9 @@ def test_a_download_that_is_too_large_says_so(page, system, viewer):
     page.route("**/communications.csv*", lambda route: route.fulfill(body=part, headers=headers))
     sign_in(page, system, viewer, "/#/worklist")
     button(page, "Download as CSV").click()
+    # So much takes its time.
     expect(page.get_by_role("alert")).to_have_text(
-        "This is more than 100 MB, too much for a browser. Narrow the filter."
+        "This is more than 100 MB, too much for a browser. Narrow the filter.", timeout=6 * PATIENCE
     )
     expect(button(page, "Download as CSV")).to_be_visible()
 
