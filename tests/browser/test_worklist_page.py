@@ -334,6 +334,17 @@ def test_a_download_can_be_stopped(page, system, viewer):
     expect(button(page, "Download as CSV")).to_be_visible()
 
 
+def test_a_double_click_does_not_stop_the_download_that_it_begins(page, system, viewer):
+    """The button to stop it is in the same place."""
+    put_on_worklist(system, orders(1))
+    page.route("**/communications.csv*", lambda _: None)
+    sign_in(page, system, viewer, "/#/worklist")
+    button(page, "Download as CSV").dblclick()
+    expect(page.get_by_role("button", name="Stop the download")).to_be_visible()
+    button(page, "Retry all").focus()
+    expect(page.get_by_role("button", name="Stop the download")).to_be_visible()
+
+
 # -- one communication
 
 

@@ -10,7 +10,7 @@ import { Ago, Badge, Count, Heading, Section, Time, Waiting } from "../ui/basics
 import { CauseName } from "../ui/cause-name";
 import { ScanChart, Trend } from "../ui/chart";
 import { headline, OutageState } from "../ui/outages";
-import { eligible, isUnderWay, RunActions, RunProgress, RunStatus, type Run } from "../ui/runs";
+import { eligible, isUnderWay, RunActions, runName, RunProgress, RunStatus, type Run } from "../ui/runs";
 import { incident, scheduleInWords, secondsOfSchedule, skipReason, starter } from "../words";
 import { Next } from "./next";
 import type { Screen } from "../ui/screen";
@@ -263,8 +263,7 @@ function RunCard({ run }: { run: Run }): JSX.Element {
     <li>
       <RunStatus run={run} />
       <span>
-        <a href={link(["runs", run.runId])}>Run of {count(eligible(run), "communication")}</a>, {starter(run)}{" "}
-        <Ago at={run.requestedAt} />
+        <a href={link(["runs", run.runId])}>{runName(run)}</a>, {starter(run)} <Ago at={run.requestedAt} />
       </span>
       {isUnderWay(run) && <RunProgress run={run} />}
       {run.expectedEnd && (
