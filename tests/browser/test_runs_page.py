@@ -198,7 +198,9 @@ def test_a_run_that_was_half_a_fix_shows_the_steps_of_its_proof_and_why_it_stopp
     keep_outcomes(system, "half", records)
     page = visit(screen)
     expect(
-        page.get_by_text("stopped because the cause is not fixed yet (bad_address), after it had sent 6 of 16: 3 of")
+        page.get_by_text(
+            "stopped because the cause is not fixed yet (\u2068bad_address\u2069), after it had sent 6 of 16: 3 of"
+        )
     ).to_be_visible()
     expect(page.get_by_role("link", name="prove it again")).to_have_attribute(
         "href", f"#/start?cause={CAUSE}&prove=true"
@@ -234,6 +236,16 @@ def _distances(flow):
     bars = flow.locator("svg rect.good, svg rect.bad").evaluate_all(middles)
     rows = flow.locator("tr.leaf").evaluate_all(middles)
     return max(abs(bar - row) for bar, row in zip(bars, rows, strict=True))
+
+
+def test_large_numbers_fit_on_a_phone(visit, keep, page):
+    """The picture makes room for the words and numbers beside it."""
+    counts = {"accepted": 2_222_222, "not_attempted": 1_111_111}
+    screen = keep("large", status=RunStatus.STOPPED, matched=4_444_444, counts=counts, skipped={"cool_down": 11})
+    page.set_viewport_size({"width": NARROW, "height": 800})
+    visit(screen)
+    expect(section(page, "What became of them")).to_contain_text("the run did not get to them")
+    check_look(page)
 
 
 def test_the_communications_of_a_run_are_filtered_and_paged_in_the_address(visit, keep, system):
@@ -313,7 +325,7 @@ VERDICTS = [
     (STOPPED | {"halted": "breaker"}, "the application seems to be down"),
     (STOPPED | {"halted": "overloaded"}, "the application needs a pause"),
     (STOPPED | {"halted": "misconfigured:secret_unreadable"}, "the secret could not be read"),
-    (STOPPED | {"halted": "misconfigured:http_401"}, "the application answered http_401"),
+    (STOPPED | {"halted": "misconfigured:http_401"}, "the application answered \u2068http_401\u2069"),
     (STOPPED, "It was stopped, before it sent anything."),
     ({"status": RunStatus.DECLINED} | REJECTED, "anna rejected it. It sent nothing."),
     ({"status": RunStatus.DECLINED, "decision": ApprovalDecision.EXPIRED}, "Nobody approved it in time."),

@@ -103,6 +103,27 @@ def test_the_focus_is_not_lost_when_a_button_goes_away(page, sign_in):
     expect(page.locator("main")).to_be_focused()
 
 
+def test_a_message_covers_neither_what_has_the_focus_nor_the_whole_screen(page, pages, sign_in):
+    """WCAG 2.4.11, with a window as low as at 200 % zoom. However long the message is, it can be closed."""
+    page.set_viewport_size({"width": 600, "height": 400})
+    sign_in(page, "#/schedule")
+    pages.expect_problem("status of 500")
+    page.route("**/schedule/pause", lambda route: route.fulfill(status=500, json={"Message": "x" * 5_000}))
+    button(page, "Pause the schedule").click()
+    expect(page.get_by_role("alert")).to_contain_text("xxx")
+    assert said(page).bounding_box()["y"] >= 0
+    button(page, "Close the message").click()
+    page.get_by_label("Minutes").focus()
+    button(page, "Release the pace").click(force=True)
+    expect(said(page)).to_contain_text("Nobody has set the pace")
+    page.get_by_label("Minutes").focus()
+    page.evaluate("scrollTo(0, 0)")
+    for _ in range(2):
+        page.keyboard.press("Tab")
+        under = page.evaluate("document.activeElement.getBoundingClientRect().bottom")
+        assert under <= said(page).bounding_box()["y"]
+
+
 def second_click(page, element):
     """Click as the second click of a double click, at whatever is there now."""
     box = element.bounding_box()

@@ -162,7 +162,8 @@ export function Action(props: ActionProps): JSX.Element {
           question={question}
           tone={props.danger ? "danger" : "primary"}
           close={() => setAsked(undefined)}
-          yes={(note) => void during(perform(() => props.run(note)))}
+          // What the question is about may be gone by now.
+          yes={(note) => (refused ? announce(refused) : void during(perform(() => props.run(note))))}
         />
       )}
     </>
