@@ -169,6 +169,28 @@ def test_from_a_dry_run_to_the_proof(page, system, operator):
     assert run["proof"] == {"cause": found, "stage": "all", "sent": 40, "failedAgain": 0, "stopped": False}
 
 
+def test_a_dry_run_that_could_not_look_at_everything_says_at_least(page, system, operator):
+    """Also in the question: more than that number may be sent."""
+    see(system, REJECTED)
+    sign_in(page, system, operator, f"/#/causes/{REJECTED.id}")
+
+    def cut_short(route):
+        partly = {"incomplete": True, "error": "no time was left", "matched": 4, "eligible": 4}
+        route.fulfill(json=route.fetch().json() | partly)
+
+    page.route("**/reprocess", cut_short)
+    button(page, "Dry run").click()
+    expect(page.get_by_text(re.compile(r"^seen (now|\d+ s ago)$"))).to_be_visible()
+    expect(page.locator(".message")).to_contain_text("A run would send at least 4 of 4 communications.")
+    button(page, "Send all").click()
+    expect(dialog(page)).to_contain_text("Send at least 4 communications?")
+    expect(dialog(page).get_by_role("button", name="Send at least 4")).to_be_visible()
+    dialog(page).get_by_role("button", name="Cancel").click()
+    button(page, "Prove the fix").click()
+    expect(dialog(page)).to_contain_text("Prove the fix with at least 4 communications?")
+    page.unroute("**/reprocess")
+
+
 def test_a_run_that_was_started_although_its_answer_was_lost_is_not_started_twice(page, pages, system, operator):
     """Who asks again gets the same run."""
     pages.expect_problem("status of 504")

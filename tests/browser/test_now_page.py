@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 from playwright.sync_api import expect
 
+from chalicelib import times
 from sandbox import story
 from sandbox.system import System
 from tests.browser.axe import axe
@@ -64,13 +65,26 @@ def test_when_nothing_fails_all_is_well(system, now):
     expect(failing(now)).to_contain_text("waiting to be sent0")
 
 
-def test_all_is_not_well_when_nothing_has_looked_for_long(pages, sign_in):
-    """The last scan was a day ago, and the schedule fires every hour."""
-    page = pages.open()
-    page.clock.install()
+def test_a_run_says_what_it_is_and_no_number_before_there_is_one(system, page, sign_in, token_of):
+    """A bulk run sends nothing, and one that has only been requested has not counted anything."""
+    status = {"status": "collecting", "matched": 0, "skipped": {}, "done": 0, "counts": {}, "decision": None}
+    run = status | {"trigger": "request", "requestedBy": "olga", "requestedAt": "2026-01-01T00:00:00Z", "proof": None}
+    run |= {"haltReason": None, "expectedEnd": None, "note": None}
+    runs = [run | {"runId": "a", "kind": "reprocess"}, run | {"runId": "b", "kind": "dismiss", "matched": 5}]
+    answer = system.call("GET", "/summary", token_of("operator")).json() | {"runs": runs, "runsUnderWay": 2}
+    page.route("**/summary", lambda route: route.fulfill(json=answer))
     sign_in(page)
-    expect(failing(page)).to_contain_text("all well")
-    page.clock.fast_forward("24:00:00")
+    cards = waits(page).locator(".cards")
+    expect(cards.get_by_role("link", name="Run", exact=True)).to_be_visible()
+    expect(cards.get_by_role("link", name="Bulk run: dismiss from the worklist")).to_be_visible()
+
+
+def test_all_is_not_well_when_nothing_has_looked_for_long(system, page, sign_in, token_of):
+    """The last scan was a day ago, and the schedule fires every hour."""
+    answer = system.call("GET", "/summary", token_of("operator")).json()
+    day_ago = times.format_iso(times.now() - times.parse_duration("1d"))
+    page.route("**/summary", lambda route: route.fulfill(json=answer | {"asOf": day_ago}))
+    sign_in(page)
     expect(failing(page)).to_contain_text("nobody knows")
     expect(failing(page)).to_contain_text("Nothing has looked since 1 d ago, so all this may be out of date.")
 

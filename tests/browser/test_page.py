@@ -134,6 +134,93 @@ def _set_hidden(page, hidden):
     )
 
 
+@pytest.mark.parametrize("ahead", [-7_200, 7_200])
+def test_ages_are_right_whatever_the_clock_of_the_computer_says(pages, system, sign_in, ahead):
+    """It is two hours slow or fast; the service says with each answer what time it is."""
+    system.scan()
+    page = pages.open()
+    page.clock.install(time=times.now() / 1000 + ahead)
+    sign_in(page)
+    failing = page.get_by_role("region", name="Is it still failing?")
+    expect(failing).to_contain_text("all well")
+    expect(failing.locator("header time").last).to_have_text(re.compile(r"^(now|\d+ s ago)$"))
+    expect(page.get_by_text(re.compile(r"^Updated \d+ s ago$"))).to_be_visible()
+
+
+def test_an_answer_that_never_comes_is_given_up(pages, sign_in):
+    """As after the computer has changed networks: nothing refuses the call, and nothing answers it."""
+    page = pages.open()
+    page.clock.install()
+    sign_in(page)
+    expect(page.locator(".verdict")).to_be_visible()
+    page.route("**/summary", lambda _: None)
+    page.keyboard.press("r")
+    page.clock.run_for("01:05")
+    expect(page.get_by_text(re.compile("No connection; this is 1 min .*old"))).to_be_visible()
+    page.unroute("**/summary")
+    page.clock.run_for("00:35")
+    expect(page.get_by_text(re.compile(r"^Updated \d+ s ago$"))).to_be_visible()
+
+
+def test_a_service_that_fails_is_not_called_a_lost_connection(page, pages, sign_in):
+    """Who reads of the connection looks for the fault at the wrong end."""
+    sign_in(page)
+    expect(page.locator(".verdict")).to_be_visible()
+    pages.expect_problem("status of 500")
+    page.route("**/summary", lambda route: route.fulfill(status=500, json={"Message": "An internal error occurred."}))
+    page.keyboard.press("r")
+    expect(page.get_by_text(re.compile("The service answers with errors; this is .* old"))).to_be_visible()
+
+
+def test_a_message_does_not_stay_for_the_next_person(page, sign_in, system, token_of):
+    """Its Undo would be done in the name of whoever signs in next."""
+    sign_in(page, "#/schedule")
+    page.get_by_role("button", name="Pause the schedule").click()
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("Token").fill(token_of("approver"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("anna (approver)")).to_be_visible()
+    expect(page.locator(".messages")).to_have_text("")
+    system.call("POST", "/schedule/resume", token_of("operator"))
+
+
+def test_what_the_page_does_not_understand_is_said_instead_of_nothing(page, sign_in):
+    """The tab is older than the service, whose answers have something new."""
+    page.route("**/runs/a-run", lambda route: route.fulfill(json={"runId": "a-run", "status": "hibernating"}))
+    sign_in(page, "#/runs/a-run")
+    expect(page.get_by_role("alert")).to_contain_text("Load the page again")
+    expect(page.get_by_role("button", name="Load the page again")).to_be_visible()
+    page.unroute("**/runs/a-run")
+
+
+def test_a_page_whose_script_does_not_come_says_what_to_do(page, pages, system):
+    """While another version is being deployed, the page may be of one and the script of the other."""
+    pages.expect_problem("status of 404")
+    page.route("**/assets/*", lambda route: route.fulfill(status=404))
+    page.goto(f"{system.api}/")
+    expect(page.get_by_text("load the page again")).to_be_visible()
+    page.unroute("**/assets/*")
+    page.reload()
+    expect(page.get_by_label("Token")).to_be_visible()
+    expect(page.get_by_text("load the page again")).to_have_count(0)
+
+
+def test_a_key_that_is_held_loads_once(page, sign_in):
+    """Everybody shares the calls that API Gateway takes in a second."""
+    sign_in(page)
+    expect(page.locator(".verdict")).to_be_visible()
+    calls = []
+    page.on("request", lambda request: calls.append(request.url))
+    for _ in range(20):
+        page.keyboard.down("r")
+    page.keyboard.up("r")
+    with page.expect_response("**/causes"):
+        page.keyboard.press("g")
+        page.keyboard.press("c")
+    assert len([each for each in calls if each.endswith("/summary")]) == 1
+
+
 # -- the keyboard
 
 

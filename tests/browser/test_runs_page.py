@@ -238,6 +238,16 @@ def _distances(flow):
     return max(abs(bar - row) for bar, row in zip(bars, rows, strict=True))
 
 
+def test_large_numbers_fit_on_a_phone(visit, keep, page):
+    """The picture makes room for the words and numbers beside it."""
+    counts = {"accepted": 2_222_222, "not_attempted": 1_111_111}
+    screen = keep("large", status=RunStatus.STOPPED, matched=4_444_444, counts=counts, skipped={"cool_down": 11})
+    page.set_viewport_size({"width": NARROW, "height": 800})
+    visit(screen)
+    expect(section(page, "What became of them")).to_contain_text("the run did not get to them")
+    check_look(page)
+
+
 def test_the_communications_of_a_run_are_filtered_and_paged_in_the_address(visit, keep, system):
     """A link to the failed ones can be sent to somebody, and Back leads from the filter to what was before."""
     records = [

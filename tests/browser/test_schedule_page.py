@@ -94,6 +94,98 @@ def test_a_pause_of_somebody_else_cannot_be_undone_by_accident(page, sign_in, ca
     expect(part(page, "Schedule")).to_contain_text("paused by anna")
 
 
+def test_the_focus_is_not_lost_when_a_button_goes_away(page, sign_in):
+    """The next Tab continues in the screen instead of at the top of the page."""
+    sign_in(page, "#/schedule")
+    button(page, "Pause the schedule").focus()
+    page.keyboard.press("Enter")
+    expect(button(page, "Resume the schedule")).to_be_visible()
+    expect(page.locator("main")).to_be_focused()
+
+
+def test_a_message_covers_neither_what_has_the_focus_nor_the_whole_screen(page, pages, sign_in):
+    """WCAG 2.4.11, with a window as low as at 200 % zoom. However long the message is, it can be closed."""
+    page.set_viewport_size({"width": 600, "height": 400})
+    sign_in(page, "#/schedule")
+    pages.expect_problem("status of 500")
+    page.route("**/schedule/pause", lambda route: route.fulfill(status=500, json={"Message": "x" * 5_000}))
+    button(page, "Pause the schedule").click()
+    expect(page.get_by_role("alert")).to_contain_text("xxx")
+    assert said(page).bounding_box()["y"] >= 0
+    button(page, "Close the message").click()
+    page.get_by_label("Minutes").focus()
+    button(page, "Release the pace").click(force=True)
+    expect(said(page)).to_contain_text("Nobody has set the pace")
+    page.get_by_label("Minutes").focus()
+    page.evaluate("scrollTo(0, 0)")
+    for _ in range(2):
+        page.keyboard.press("Tab")
+        under = page.evaluate("document.activeElement.getBoundingClientRect().bottom")
+        assert under <= said(page).bounding_box()["y"]
+
+
+def second_click(page, element):
+    """Click as the second click of a double click, at whatever is there now."""
+    box = element.bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + 10)
+    page.mouse.down(click_count=2)
+    page.mouse.up(click_count=2)
+
+
+def test_a_double_click_does_not_do_the_opposite_as_well(page, sign_in, call):
+    """The second click meets the button that has taken the place of the first one."""
+    sign_in(page, "#/schedule")
+    button(page, "Pause the schedule").click()
+    second_click(page, button(page, "Resume the schedule"))
+    button(page, "Undo").focus()
+    expect(said(page)).to_contain_text("Paused")
+    assert call("GET", "/schedule")["paused"] is True
+    posts = []
+    page.on("request", lambda request: posts.append(request.method))
+    button(page, "Undo").dblclick()
+    expect(said(page)).to_contain_text("Undone.")
+    expect(button(page, "Pause the schedule")).to_be_visible()
+    assert posts.count("POST") == 1
+
+
+def test_undo_leaves_alone_what_somebody_else_has_paused_since(page, sign_in, call):
+    """Olga's message is still there when Anna has resumed, and paused again for a reason of her own."""
+    sign_in(page, "#/schedule")
+    button(page, "Pause the schedule").click()
+    expect(button(page, "Undo")).to_be_visible()
+    call("POST", "/schedule/resume", "approver")
+    call("POST", "/schedule/pause", "approver")
+    button(page, "Undo").click()
+    expect(page.get_by_role("alert")).to_contain_text("anna has paused the schedule since")
+    assert call("GET", "/schedule")["pausedBy"] == "anna"
+
+
+def test_undo_leaves_alone_what_somebody_else_has_set_since(page, sign_in, call):
+    """Neither the pace that was set nor the one that was released comes in its place."""
+    sign_in(page, "#/schedule")
+    for name in ("Set the pace", "Release the pace"):
+        page.get_by_label("Communications a second").fill("3")
+        button(page, name).click()
+        expect(button(page, "Undo")).to_be_visible()
+        call("PUT", "/pace", "approver", json={"perSecond": 9, "minutes": 30})
+        button(page, "Undo").click()
+        expect(page.get_by_role("alert")).to_contain_text("anna has set the pace since")
+        assert call("GET", "/pace")["perSecond"] == 9
+
+
+def test_an_undo_that_fails_can_be_tried_again(page, pages, sign_in, call):
+    """The connection was lost just then."""
+    sign_in(page, "#/schedule")
+    button(page, "Pause the schedule").click()
+    pages.expect_problem("status of 503")
+    page.route("**/schedule/resume", lambda route: route.fulfill(status=503, json={"message": "Busy"}), times=1)
+    button(page, "Undo").click()
+    expect(page.get_by_role("alert")).to_contain_text("Busy")
+    button(page, "Undo").click()
+    expect(said(page)).to_contain_text("Undone.")
+    assert call("GET", "/schedule")["paused"] is False
+
+
 def test_a_viewer_sees_why_nothing_can_be_changed(page, sign_in, call):
     """The buttons stay, and explain themselves."""
     sign_in(page, "#/schedule", "viewer")

@@ -274,6 +274,37 @@ def test_a_time_in_the_address_that_cannot_be_read_is_said(visit):
     expect(field).to_be_focused()
 
 
+def test_an_hour_that_the_clocks_repeat_stays_the_one_of_the_address(visit, bodies):
+    """In Berlin, on 25 October 2026, 02:30 comes twice; the address means the second time."""
+    page = visit("?createdAfter=2026-10-25T01:30:00.000Z&createdBefore=2026-10-25T05:00:00.000Z")
+    expect(page.get_by_label("Created at or after")).to_have_value("2026-10-25T02:30")
+    expect(page.get_by_text("2026-10-25 01:30:00 UTC")).to_be_visible()
+    expect(preview(page)).to_be_visible()
+    assert bodies[0][0]["createdAfter"] == "2026-10-25T01:30:00.000Z"
+
+
+def test_another_note_after_a_lost_answer_begins_no_second_run(visit, pages, system, token_of):
+    """The note is no part of what is sent."""
+    pages.expect_problem("status of 504")
+    insert_failed(system, 2, "renoted")
+    page = visit("?createdBy=renoted")
+    preview(page)
+    before = len(system.call("GET", "/runs?limit=50", token_of("operator")).json()["runs"])
+
+    def lose_the_answer(route):
+        route.fetch()
+        route.fulfill(status=504, json={"message": "Endpoint request timed out"})
+
+    page.route("**/reprocess", lose_the_answer, times=1)
+    confirm(page, 2)
+    expect(page.get_by_role("alert")).to_contain_text("that begins no second one")
+    page.get_by_label("Note").fill("renoted later")
+    confirm(page, 2)
+    expect(page).to_have_url(re.compile("#/runs/"))
+    assert len(system.call("GET", "/runs?limit=50", token_of("operator")).json()["runs"]) == before + 1
+    wait_for_end(system, token_of("operator"), page.url.rsplit("/", 1)[1])
+
+
 def test_what_the_preview_could_not_see_is_said(visit, system):
     """A list that cannot be read, and ids that no list has."""
     insert_failed(system, 1, "found")

@@ -230,6 +230,22 @@ def test_a_dismissal_needs_a_note_and_can_be_undone(page, system, operator):
     ]
 
 
+def test_what_is_gone_while_the_question_is_open_is_not_decided_about(page, system, operator):
+    """Somebody else was faster; nothing is left to ask the API for."""
+    put_on_worklist(system, orders(2))
+    sign_in(page, system, operator, "/#/worklist")
+    box(page, "order/0001").click()
+    button(page, "Dismiss").click()
+    dialog(page).get_by_label("Why?").fill("they have left")
+    (found,) = system.call("GET", "/communications?primaryId=order/0001", operator).json()["communications"]
+    system.call("POST", f"/communications/{found['id']}/dismiss", operator, json={"note": "faster"})
+    page.evaluate("dispatchEvent(new Event('online'))")
+    expect(dialog(page)).to_contain_text("Dismiss 0 communications?")
+    dialog(page).get_by_role("button", name="Dismiss 0").click()
+    expect(page.get_by_text("Select communications first.")).to_be_visible()
+    assert page.get_by_role("alert").count() == 0
+
+
 def test_what_is_dismissed_is_restored_from_its_own_list(page, system, operator):
     """It needs no question: it can be dismissed again."""
     put_on_worklist(system, orders(3), status="dismissed", worklist="dismissed", dismissedFrom="manual")
@@ -334,6 +350,17 @@ def test_a_download_can_be_stopped(page, system, viewer):
     button(page, "Download as CSV").click()
     page.get_by_role("button", name="Stop the download").click()
     expect(button(page, "Download as CSV")).to_be_visible()
+
+
+def test_a_double_click_does_not_stop_the_download_that_it_begins(page, system, viewer):
+    """The button to stop it is in the same place."""
+    put_on_worklist(system, orders(1))
+    page.route("**/communications.csv*", lambda _: None)
+    sign_in(page, system, viewer, "/#/worklist")
+    button(page, "Download as CSV").dblclick()
+    expect(page.get_by_role("button", name="Stop the download")).to_be_visible()
+    button(page, "Retry all").focus()
+    expect(page.get_by_role("button", name="Stop the download")).to_be_visible()
 
 
 # -- one communication

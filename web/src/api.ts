@@ -2,6 +2,7 @@
 
 import createClient, { type Middleware } from "openapi-fetch";
 
+import { setClock } from "./clock";
 import type { components, paths } from "./schema";
 import { session, signOut } from "./session";
 
@@ -25,13 +26,27 @@ const authorization: Middleware = {
     request.headers.set("Authorization", `Bearer ${session.get().token ?? ""}`);
     return request;
   },
+  onResponse({ response }) {
+    setClock(response.headers.get("Date"));
+  },
 };
+
+/** In milliseconds. API Gateway answers within 29 seconds; the rest is for a long answer on a slow line. */
+const LONGEST = 60_000;
+
+/** Gives a call up that nothing answers, as after the computer has changed networks. */
+async function fetchInTime(request: Request): Promise<Response> {
+  const late = new AbortController();
+  setTimeout(() => late.abort(new DOMException("No answer came in time.", "TimeoutError")), LONGEST);
+  return fetch(request, { signal: AbortSignal.any([request.signal, late.signal]) });
+}
 
 const client = createClient<paths>({
   baseUrl: BASE,
   credentials: "omit",
   cache: "no-store",
   redirect: "error",
+  fetch: fetchInTime,
 });
 client.use(authorization);
 
@@ -66,22 +81,24 @@ export async function answered<T>(answer: Promise<Answer<T>>): Promise<{ data: T
 /** In milliseconds: for so long, asking for the same again is a repetition, and not meant as a second run. */
 const REPETITION = 600_000;
 
-const keys = new Map<string, { key: string; at: number }>();
+const begun = new Map<string, { key: string; at: number; what: unknown }>();
 
 /**
  * Calls what starts a run, with an Idempotency-Key. If no answer came, the run may have been started all the same:
- * then the next call for the same `what` has the same key, so that there is never a second run.
+ * then the next call for the same `what` has the same key, so that there is never a second run. `name` says what
+ * counts as the same; `start` gets what was asked for first, because a key belongs to one body.
  */
-export async function once<T>(
-  what: unknown,
-  start: (headers: { "Idempotency-Key": string }) => Promise<T>,
+export async function once<T, What>(
+  what: What,
+  start: (headers: { "Idempotency-Key": string }, what: What) => Promise<T>,
+  name = JSON.stringify(what),
 ): Promise<T> {
-  const name = JSON.stringify(what);
-  const before = keys.get(name);
-  const key = before && Date.now() - before.at < REPETITION ? before : { key: crypto.randomUUID(), at: Date.now() };
-  keys.set(name, key);
-  const result = await start({ "Idempotency-Key": key.key });
-  keys.delete(name);
+  const before = begun.get(name);
+  const isRecent = before && Date.now() - before.at < REPETITION;
+  const first = isRecent ? before : { key: crypto.randomUUID(), at: Date.now(), what };
+  begun.set(name, first);
+  const result = await start({ "Idempotency-Key": first.key }, first.what as What);
+  begun.delete(name);
   return result;
 }
 

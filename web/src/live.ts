@@ -3,6 +3,7 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 
 import { CallFailed } from "./api";
+import { time } from "./clock";
 import { store } from "./store";
 
 /** In milliseconds: how often data is loaded while something goes on, and while nothing does. */
@@ -129,7 +130,7 @@ class Poll<T> {
 
 function note(key: string, error: Error | undefined): void {
   const before = freshness.get();
-  const at = error ? before.get(key)?.at : Date.now();
+  const at = error ? before.get(key)?.at : time();
   freshness.set(new Map(before).set(key, at === undefined ? { error } : { at, error }));
 }
 

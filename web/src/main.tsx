@@ -1,7 +1,7 @@
 /** The page: who is not signed in is asked for a token, everybody else sees the screen that the address names. */
 
-import { render, type JSX } from "preact";
-import { useEffect } from "preact/hooks";
+import { render, type ComponentChildren, type JSX } from "preact";
+import { useEffect, useErrorBoundary } from "preact/hooks";
 
 import { call, GET } from "./api";
 import { useLive } from "./live";
@@ -66,15 +66,35 @@ function SignedIn(): JSX.Element {
   const List = LISTS[first];
   return (
     <Shell place={place} summary={summary}>
-      {Detail && id ? (
-        <Detail key={`${first}/${id}`} id={id} place={place} summary={summary} />
-      ) : List && !id ? (
-        <List key={first} place={place} summary={summary} />
-      ) : (
-        <Heading title="Not found">There is no such screen</Heading>
-      )}
+      <Guarded key={place.path.join("/")}>
+        {Detail && id ? (
+          <Detail key={`${first}/${id}`} id={id} place={place} summary={summary} />
+        ) : List && !id ? (
+          <List key={first} place={place} summary={summary} />
+        ) : (
+          <Heading title="Not found">There is no such screen</Heading>
+        )}
+      </Guarded>
     </Shell>
   );
 }
 
+/** Says so when a screen fails, as it does if the tab is older than the service, whose answers have something new. */
+function Guarded({ children }: { children: ComponentChildren }): JSX.Element {
+  const [failure] = useErrorBoundary();
+  if (!failure) return <>{children}</>;
+  return (
+    <div role="alert">
+      <p class="problem">
+        The page does not understand what the service has answered. Perhaps it is of an older version. Load the page
+        again; if that does not help, tell whoever runs this service.
+      </p>
+      <button type="button" onClick={() => location.reload()}>
+        Load the page again
+      </button>
+    </div>
+  );
+}
+
+document.body.replaceChildren();
 render(<App />, document.body);

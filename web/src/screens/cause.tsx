@@ -4,6 +4,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
 
 import { call, GET, once, POST, type Schemas } from "../api";
+import { time } from "../clock";
 import { count, number } from "../format";
 import { useLive } from "../live";
 import { go, link } from "../router";
@@ -12,7 +13,7 @@ import { Ago, Badge, Heading, Section, Time, Waiting } from "../ui/basics";
 import { CauseName } from "../ui/cause-name";
 import { Trend } from "../ui/chart";
 import { AllActions } from "../ui/bulk";
-import { Preview, type PreviewOfRun } from "../ui/preview";
+import { eligibleOf, Preview, type PreviewOfRun } from "../ui/preview";
 import type { Screen } from "../ui/screen";
 import { causeName } from "../words";
 import { Example } from "./causes";
@@ -121,19 +122,33 @@ function Folded({ cause }: { cause: Cause }): JSX.Element {
   );
 }
 
+interface Seen {
+  preview: PreviewOfRun;
+  at: string;
+}
+
 /** What to do: look, try, and only then everything. */
 function Steps({ cause, paused }: { cause: Cause; paused: boolean }): JSX.Element {
-  const [preview, setPreview] = useState<PreviewOfRun>();
+  const [seen, setSeen] = useState<Seen>();
+  const preview = seen?.preview;
   const sendable = preview?.eligible ?? cause.count;
-  const refused = sendable ? undefined : refusalOf(preview);
+  const least = preview?.incomplete ? "at least " : "";
+  const refused = sendable || least ? undefined : refusalOf(preview);
   return (
     <Section title="What next?">
       <ol class="steps">
         <Step text="See what a run would do, without sending anything.">
-          <Action role="operator" run={() => dryRun(cause, setPreview)}>
+          <Action role="operator" run={() => dryRun(cause, setSeen)}>
             Dry run
           </Action>
-          {preview && <Preview preview={preview} />}
+          {seen && (
+            <>
+              <p class="hint">
+                seen <Ago at={seen.at} />
+              </p>
+              <Preview preview={seen.preview} />
+            </>
+          )}
         </Step>
         <Step text="Prove the fix: send one, then five, then twenty, and the rest only while none fails again.">
           <Action
@@ -141,7 +156,7 @@ function Steps({ cause, paused }: { cause: Cause; paused: boolean }): JSX.Elemen
             primary
             refused={refused}
             confirm={{
-              title: `Prove the fix with ${count(sendable, "communication")}?`,
+              title: `Prove the fix with ${least}${count(sendable, "communication")}?`,
               text: <Proof sendable={sendable} preview={preview} />,
               yes: "Prove the fix",
             }}
@@ -155,9 +170,9 @@ function Steps({ cause, paused }: { cause: Cause; paused: boolean }): JSX.Elemen
             role="operator"
             refused={refused}
             confirm={{
-              title: `Send ${count(sendable, "communication")}?`,
+              title: `Send ${least}${count(sendable, "communication")}?`,
               text: <Everything cause={cause} preview={preview} />,
-              yes: `Send ${number(sendable)}`,
+              yes: `Send ${least}${number(sendable)}`,
             }}
             run={() => start({ cause: cause.id }, "The run is started.")}
           >
@@ -229,11 +244,11 @@ function Before({ preview }: { preview: PreviewOfRun | undefined }): JSX.Element
   );
 }
 
-async function dryRun(cause: Cause, show: (preview: PreviewOfRun) => void): Promise<string> {
+async function dryRun(cause: Cause, show: (seen: Seen) => void): Promise<string> {
   const body = { cause: cause.id, dryRun: true };
   const preview = (await call(POST("/reprocess", { body }))) as PreviewOfRun;
-  show(preview);
-  return `Nothing was sent. A run would send ${number(preview.eligible)} of ${count(preview.matched, "communication")}.`;
+  show({ preview, at: new Date(time()).toISOString() });
+  return `Nothing was sent. A run would send ${eligibleOf(preview)} of ${count(preview.matched, "communication")}.`;
 }
 
 async function start(body: { cause: string; prove?: boolean }, said: string): Promise<string> {

@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
 import { call, DELETE, GET, POST, PUT, type Schemas } from "../api";
+import { time } from "../clock";
 import { duration, number } from "../format";
 import { caller } from "../roles";
 import { Action } from "../ui/actions";
@@ -73,15 +74,25 @@ function ScheduleSection({ schedule }: { schedule: Schedule }): JSX.Element {
 const pause = (): Promise<Schedule> => call(POST("/schedule/pause"));
 const resume = (): Promise<Schedule> => call(POST("/schedule/resume"));
 
+/** Resumes the schedule, unless it is paused by another pause than ours. */
+async function takeBackPause(ours: Schedule): Promise<void> {
+  const { paused, pausedBy, pausedAt } = await call(GET("/schedule"));
+  if (paused && pausedAt !== ours.pausedAt) {
+    throw new Error(`${pausedBy} has paused the schedule since. Resume it if that is right.`);
+  }
+  await resume();
+}
+
 function Pause(): JSX.Element {
   return (
     <Action
       role="operator"
       run={async () => {
-        const { pausedBy } = await pause();
+        const ours = await pause();
         // The first pause stays, and is not ours to take back.
-        if (pausedBy !== caller.get()?.name) return `${pausedBy} had paused the schedule just before.`;
-        return { text: "Paused: no run begins by itself until somebody resumes the schedule.", undo: resume };
+        if (ours.pausedBy !== caller.get()?.name) return `${ours.pausedBy} had paused the schedule just before.`;
+        const text = "Paused: no run begins by itself until somebody resumes the schedule.";
+        return { text, undo: () => takeBackPause(ours) };
       }}
     >
       Pause the schedule
@@ -199,10 +210,10 @@ function ByHand({ pace }: { pace: Pace }): JSX.Element {
             submit
             refused={problem}
             run={async () => {
-              await put(Number(rate), Number(minutes));
+              const ours = await put(Number(rate), Number(minutes));
               return {
                 text: `Set to ${perSecond(Number(rate))} for ${duration(Number(minutes) * 60)}.`,
-                undo: () => takeBack(pace),
+                undo: () => takeBack(ours, pace),
               };
             }}
           >
@@ -273,8 +284,9 @@ function Release({ pace }: { pace: Pace }): JSX.Element {
           : undefined
       }
       run={async () => {
-        await call(DELETE("/pace"));
-        return { text: "Released: the pace finds out by itself again.", undo: setAgain(pace) };
+        const ours = await call(DELETE("/pace"));
+        const undo = pace.setBy ? () => takeBack(ours, pace) : undefined;
+        return { text: "Released: the pace finds out by itself again.", undo };
       }}
     >
       Release the pace
@@ -285,17 +297,17 @@ function Release({ pace }: { pace: Pace }): JSX.Element {
 const put = (rate: number, minutes: number): Promise<Pace> =>
   call(PUT("/pace", { body: { perSecond: rate, minutes } }));
 
-/** Returns how to set again what was set by hand, for the rest of its time; undefined if nothing was. */
-function setAgain({ setBy, perSecond, setUntil }: Pace): (() => Promise<Pace>) | undefined {
-  if (!setBy || !setUntil) return undefined;
-  return () => put(perSecond, Math.max(1, Math.ceil((Date.parse(setUntil) - Date.now()) / 60_000)));
-}
-
-/** Brings back the pace as it was before somebody set it. */
-async function takeBack(before: Pace): Promise<void> {
-  const again = setAgain(before);
-  if (again) return void (await again());
-  if ((await call(GET("/pace"))).blockedUntil) {
+/** Brings back the pace as it was before our change: for the rest of its time, if somebody had set it. */
+async function takeBack(ours: Pace, before: Pace): Promise<void> {
+  const now = await call(GET("/pace"));
+  if (now.setBy && now.setUntil !== ours.setUntil) {
+    throw new Error(`${now.setBy} has set the pace since, so it stays. Set or release it if that is right.`);
+  }
+  if (before.setUntil) {
+    const minutes = Math.ceil((Date.parse(before.setUntil) - time()) / 60_000);
+    return void (await put(before.perSecond, Math.max(1, minutes)));
+  }
+  if (now.blockedUntil) {
     throw new Error("The application wants a pause now, which this would end, too. Release the pace if that is right.");
   }
   await call(DELETE("/pace"));

@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { call, CallFailed, once, POST, type Schemas } from "../api";
+import { time } from "../clock";
 import { number } from "../format";
 import { caller, refusedFor } from "../roles";
 import { go, link, type Place } from "../router";
@@ -86,7 +87,7 @@ function Start({ query, operations }: { query: URLSearchParams; operations: stri
     const { signal } = controller.current;
     try {
       const answer = await call(POST("/reprocess", { signal, body: { ...selection, dryRun: true } }));
-      setPreviewed({ selection, preview: answer as PreviewOfRun, at: new Date().toISOString() });
+      setPreviewed({ selection, preview: answer as PreviewOfRun, at: new Date(time()).toISOString() });
       history.replaceState(null, "", link(["start"], toAddress(selection)));
     } catch (failure) {
       if (signal.aborted) return;
@@ -98,7 +99,11 @@ function Start({ query, operations }: { query: URLSearchParams; operations: stri
   async function start(): Promise<string> {
     if (unreadable()) throw new Error("Correct the selection, and preview it again.");
     try {
-      const run = await once(selection, (header) => call(POST("/reprocess", { params: { header }, body: selection })));
+      const run = await once(
+        selection,
+        (header, body) => call(POST("/reprocess", { params: { header }, body })),
+        identity(selection),
+      );
       go(["runs", (run as Schemas["StartedRun"]).runId]);
       return "The run is requested. It begins in a moment.";
     } catch (failure) {
@@ -186,7 +191,7 @@ function Result({
 
 function refusal(preview: PreviewOfRun, isSame: boolean): string | undefined {
   if (!isSame) return "You have changed the selection: preview it again first.";
-  return preview.eligible ? undefined : "There is nothing to send.";
+  return preview.eligible || preview.incomplete ? undefined : "There is nothing to send.";
 }
 
 function question({ preview, selection }: Previewed): string {

@@ -77,18 +77,24 @@ export function toAddress(selection: Selection): Record<string, string | undefin
 /** What says whether two selections are the same, whatever their notes. */
 export const identity = (selection: Selection): string => JSON.stringify({ ...selection, note: null });
 
+/** The times that the reader's clocks show twice, and of which an address has meant the second. */
+const repeated = new Map<string, string>();
+
 /** A time as an input of the type datetime-local has it. An empty text if it is none. */
 function toLocal(iso: string): string {
   const at = new Date(iso);
   if (Number.isNaN(at.getTime())) return "";
   const local = new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString();
-  return local.slice(0, local.endsWith(":00.000Z") ? 16 : local.endsWith(".000Z") ? 19 : 23);
+  const text = local.slice(0, local.endsWith(":00.000Z") ? 16 : local.endsWith(".000Z") ? 19 : 23);
+  repeated.delete(text);
+  if (toUtc(text) !== at.toISOString()) repeated.set(text, at.toISOString());
+  return text;
 }
 
 export function toUtc(local: string): string | null {
   if (!local) return null;
   const at = new Date(local);
-  return Number.isNaN(at.getTime()) ? local : at.toISOString();
+  return Number.isNaN(at.getTime()) ? local : (repeated.get(local) ?? at.toISOString());
 }
 
 /** Which field an error of the API is about: its messages begin with `field: `. */

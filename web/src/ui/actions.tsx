@@ -1,7 +1,7 @@
 /** What people do: a button, perhaps a question before it, and a message after it. */
 
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { reloadAll } from "../live";
 import { caller, refusedFor, type Role } from "../roles";
@@ -20,19 +20,19 @@ export function announce(text: string, undo?: () => Promise<unknown>): void {
   message.set({ text, undo });
 }
 
-/** Says what went wrong. */
-export function complain(problem: unknown): void {
-  message.set({ text: problem instanceof Error ? problem.message : String(problem), failed: true });
+/** Says what went wrong. `undo` is still to be done, if that is what failed. */
+export function complain(problem: unknown, undo?: Message["undo"]): void {
+  message.set({ text: problem instanceof Error ? problem.message : String(problem), failed: true, undo });
 }
 
 /** Does something, says how it went, and brings every screen up to date. Returns whether it succeeded. */
-export async function perform(what: () => Promise<Message | string>): Promise<boolean> {
+export async function perform(what: () => Promise<Message | string>, undo?: Message["undo"]): Promise<boolean> {
   try {
     const said = await what();
     message.set(typeof said === "string" ? { text: said } : said);
     return true;
   } catch (problem) {
-    complain(problem);
+    complain(problem, undo);
     return false;
   } finally {
     reloadAll();
@@ -42,25 +42,61 @@ export async function perform(what: () => Promise<Message | string>): Promise<bo
 /** The message about what was done last, read out by a screen reader. It stays until the next one, or until closed. */
 export function Messages(): JSX.Element {
   const current = useStore(message);
-  const undo = current?.undo;
+  // It was for whoever was signed in before.
+  useEffect(() => message.set(undefined), []);
   return (
     <div class="messages">
       <div role={current?.failed ? "alert" : "status"}>
         {current && <p class={current.failed ? "message failed" : "message"}>{current.text}</p>}
       </div>
-      {undo && (
-        <button type="button" onClick={() => void perform(async () => (await undo(), "Undone."))}>
-          Undo
-        </button>
-      )}
-      {current && (
-        <button type="button" class="quiet" aria-label="Close the message" onClick={() => message.set(undefined)}>
-          ×
-        </button>
-      )}
+      {current?.undo && <Undo undo={current.undo} />}
+      {current && <Close />}
     </div>
   );
 }
+
+function Undo({ undo }: { undo: () => Promise<unknown> }): JSX.Element {
+  const [busy, setBusy] = useState(false);
+  useFocusKept();
+
+  async function click(): Promise<void> {
+    if (busy) return;
+    setBusy(true);
+    await perform(async () => (await undo(), "Undone."), undo);
+    setBusy(false);
+  }
+
+  return (
+    <button type="button" aria-disabled={busy ? "true" : undefined} onClick={() => void click()}>
+      Undo
+    </button>
+  );
+}
+
+function Close(): JSX.Element {
+  useFocusKept();
+  return (
+    <button type="button" class="quiet" aria-label="Close the message" onClick={() => message.set(undefined)}>
+      ×
+    </button>
+  );
+}
+
+/** Gives the focus to the screen when what had it goes away: otherwise it would be lost, and Tab begin at the top. */
+function useFocusKept(): void {
+  useLayoutEffect(
+    () => () => {
+      if (document.activeElement === document.body) return;
+      queueMicrotask(() => {
+        if (document.activeElement === document.body) document.getElementById("main")?.focus({ preventScroll: true });
+      });
+    },
+    [],
+  );
+}
+
+/** Whether a click is the second one of a double click: what it meets may have come after the first one. */
+export const isSecond = (event: MouseEvent): boolean => event.detail > 1;
 
 /** What a person is asked before something is done: what will happen, and to how many. */
 export interface Question {
@@ -89,6 +125,7 @@ interface ActionProps {
 /** A button that does something. If that cannot be done, it stays visible and says why. */
 export function Action(props: ActionProps): JSX.Element {
   useStore(caller);
+  useFocusKept();
   const refused = props.refused ?? refusedFor(props.role);
   const [asked, setAsked] = useState<Question | "as given">();
   const [busy, setBusy] = useState(false);
@@ -100,7 +137,8 @@ export function Action(props: ActionProps): JSX.Element {
     setBusy(false);
   }
 
-  function click(): void {
+  function click(event: MouseEvent): void {
+    if (isSecond(event)) return;
     if (refused) announce(refused);
     else if (busy) return;
     else if (typeof props.confirm === "function") void during(props.confirm().then(setAsked, complain));
@@ -124,7 +162,8 @@ export function Action(props: ActionProps): JSX.Element {
           question={question}
           tone={props.danger ? "danger" : "primary"}
           close={() => setAsked(undefined)}
-          yes={(note) => void during(perform(() => props.run(note)))}
+          // What the question is about may be gone by now.
+          yes={(note) => (refused ? announce(refused) : void during(perform(() => props.run(note))))}
         />
       )}
     </>

@@ -86,7 +86,7 @@ async function countMatching(filter: Filter): Promise<{ value: number; more: boo
 const all = (filter: Filter) => ({ all: true, ...filter }) as { all: true; cause: string };
 
 /** Starts a bulk run, and opens its screen. */
-async function follow(what: unknown, start: Parameters<typeof once<Started>>[1]): Promise<string> {
+async function follow(what: unknown, start: Parameters<typeof once<Started, unknown>>[1]): Promise<string> {
   const run = (await once(what, start)) as Schemas["StartedRun"];
   go(["runs", run.runId]);
   return "This run decides about them.";

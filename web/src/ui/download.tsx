@@ -5,7 +5,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { answered } from "../api";
 import { number } from "../format";
-import { announce, complain } from "./actions";
+import { announce, complain, isSecond } from "./actions";
 
 /** In characters: a browser keeps it all in memory. All that an outage keeps, 500,000 of some 105 characters, fit. */
 const MOST = 100_000_000;
@@ -46,7 +46,7 @@ export function Download({
       {label}
     </button>
   ) : (
-    <button type="button" onClick={() => controller.current?.abort()}>
+    <button type="button" onClick={(event) => isSecond(event) || controller.current?.abort()}>
       Stop the download ({number(Math.round(size / 100_000) / 10)} MB so far)
     </button>
   );

@@ -35,7 +35,7 @@ export function useKeys(): void {
       if (screen) go([screen.path]);
       else if (event.key === "g") wentAt = event.timeStamp;
       else if (event.key === "?") open.set(true);
-      else if (event.key === "r") reloadAll();
+      else if (event.key === "r") event.repeat || reloadAll();
       else if (event.key === "/") focusOn("main input, main select");
       else if (event.key === "j") step(1);
       else if (event.key === "k") step(-1);

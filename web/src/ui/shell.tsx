@@ -2,7 +2,7 @@
 
 import type { ComponentChildren, JSX } from "preact";
 
-import type { Schemas } from "../api";
+import { CallFailed, type Schemas } from "../api";
 import { useNow } from "../clock";
 import { duration } from "../format";
 import { freshness, type Live } from "../live";
@@ -89,13 +89,16 @@ function Freshness(): JSX.Element | null {
   if (!times.length) return null;
   const age = duration((now - Math.min(...times)) / 1000);
   return lost ? (
-    <span class="freshness lost" role="status">
-      No connection; this is {age} old
+    <span class="freshness lost" role="status" title={lost.error?.message}>
+      {connected(lost.error) ? "The service answers with errors" : "No connection"}; this is {age} old
     </span>
   ) : (
     <span class="freshness">Updated {age} ago</span>
   );
 }
+
+/** Whether an answer came, though not the right one. */
+const connected = (error: Error | undefined): boolean => error instanceof CallFailed && error.status > 0;
 
 function SignedIn(): JSX.Element {
   const who = useStore(caller);
