@@ -40,6 +40,18 @@ def token_of(system) -> Callable[[str], str]:
 
 
 @pytest.fixture
+def operator(token_of) -> str:
+    """An operator's token."""
+    return token_of("operator")
+
+
+@pytest.fixture
+def viewer(token_of) -> str:
+    """A viewer's token."""
+    return token_of("viewer")
+
+
+@pytest.fixture
 def sign_in(system, token_of):
     """Return a function that opens the page at a screen, and signs in."""
 

@@ -17,16 +17,6 @@ from tests.browser.pages import PATIENCE
 from tests.e2e.driver import insert_failed, start_run, wait_for_end
 
 
-@pytest.fixture
-def operator(token_of):
-    return token_of("operator")
-
-
-@pytest.fixture
-def viewer(token_of):
-    return token_of("viewer")
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _schedule_is_paused(system, token_of):
     """So that only these tests change anything."""
