@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from sandbox.aws import executions
+from sandbox.aws.activities import Activities
 from sandbox.aws.apis import Apis
 from sandbox.aws.dispatcher import Dispatcher
 from sandbox.aws.dynamodb import DynamoDb, DynamoDbEnded
@@ -111,10 +112,13 @@ class EmbeddedAws(CompositeService):
         self._schedule = Schedule(self.lambdas, self._timings)
         self._email = stack.enter_context(EmailDelivery(self._smtp, self.endpoint + PREFIX, confirmed=self._confirm))
         invocations = Invocations(self.lambdas)
-        self.dispatcher = Dispatcher(self.dynamodb, invocations, gateway, apis, self._schedule, self._email)
+        activities = Activities(self._timings)
+        stack.enter_context(activities.interpreted())
+        self.dispatcher = Dispatcher(self.dynamodb, invocations, gateway, apis, self._schedule, self._email, activities)
         self._requests = RequestRecorder(self.dispatcher)
         server.serve(self._requests)
         stack.callback(server.stop)
+        stack.callback(activities.close)
         stack.callback(executions.join_threads)
         stack.callback(gateway.close)
         stack.callback(self.lambdas.close)

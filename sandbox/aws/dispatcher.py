@@ -11,7 +11,8 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug import Request, Response
 
-from sandbox.aws import executions, notifications
+from sandbox.aws import activities, executions, notifications
+from sandbox.aws.activities import Activities
 from sandbox.aws.apis import Apis, preserve_stage_settings
 from sandbox.aws.bucket_policies import BucketPolicies
 from sandbox.aws.dynamodb import DynamoDb
@@ -48,6 +49,7 @@ class Dispatcher:
         apis: Apis,
         schedule: Schedule,
         email: EmailDelivery,
+        activities: Activities,
     ) -> None:
         self._moto: Wsgi = _Moto(create_backend_app)
         self._dynamodb = dynamodb
@@ -56,6 +58,7 @@ class Dispatcher:
         self._apis = apis
         self._schedule = schedule
         self._email = email
+        self._activities = activities
         self._bucket_policies = BucketPolicies()
         self._start_lock = threading.Lock()
         # Returns whether to throttle a request, by its target such as `AWSStepFunctions.SendTaskSuccess`.
@@ -82,6 +85,9 @@ class Dispatcher:
             ("/s3/" in signature and environ["QUERY_STRING"] in ("policy", "policy="), self._bucket_policies),
             (target == "AWSStepFunctions.StartExecution", self._start_execution),
             (target == "AWSStepFunctions.StopExecution", self._stop_execution),
+            (target == "AWSStepFunctions.CreateActivity", self._create_activity),
+            (target == "AWSStepFunctions.GetActivityTask", self._activities.get_task),
+            (target.startswith("AWSStepFunctions.SendTask"), self._send_task),
         )
         return next((handler for matches, handler in handlers if matches), None)
 
@@ -100,6 +106,15 @@ class Dispatcher:
     def _stop_execution(self, request: Request) -> Response:
         body = request.get_data()
         return executions.stop(body) or self._forward(request, body)
+
+    def _create_activity(self, request: Request) -> Response:
+        with self._start_lock:  # so that of two requests at once, one creates it
+            return activities.existing(request) or self._forward(request, request.get_data())
+
+    def _send_task(self, request: Request) -> Response:
+        body = request.get_data()
+        operation = request.headers["X-Amz-Target"].rpartition(".")[2]
+        return self._activities.report(operation, json.loads(body)) or self._forward(request, body)
 
     def _sns(self, request: Request) -> Response:
         body = request.get_data(parse_form_data=False)

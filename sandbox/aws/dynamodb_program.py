@@ -13,6 +13,7 @@ import random
 import re
 import sys
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -153,7 +154,9 @@ def _partitions(request: Any) -> str:
 
 
 async def _answer(send: ASGISendCallable, body: bytes, status: int = 200) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    # Every answer of AWS has an id, and moto's interpreter needs that of an error.
+    request_id = (b"x-amzn-requestid", str(uuid.uuid4()).encode())
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), request_id]
     await send({"type": "http.response.start", "status": status, "headers": headers, "trailers": False})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 

@@ -30,7 +30,9 @@ def with_name(body: bytes) -> bytes | Response:
     """Add a name to a StartExecution without one, as AWS does and moto does not; refuse a name that AWS refuses."""
     request = json.loads(body)
     name = request.setdefault("name", str(uuid.uuid4()))
-    return json.dumps(request).encode() if NAME.fullmatch(name) else _error("InvalidName", f"Invalid Name: '{name}'")
+    if not NAME.fullmatch(name):
+        return error_response("InvalidName", f"Invalid Name: '{name}'")
+    return json.dumps(request).encode()
 
 
 def stop(body: bytes) -> Response | None:
@@ -44,7 +46,7 @@ def stop(body: bytes) -> Response | None:
     if execution is None:
         return None
     abort(execution, request.get("error"), request.get("cause"))
-    return _json({"stopDate": execution.stop_date.timestamp()}, 200)
+    return json_response({"stopDate": execution.stop_date.timestamp()})
 
 
 def abort(execution: Execution, error: str | None = None, cause: str | None = None) -> None:
@@ -92,9 +94,11 @@ def _executions() -> list[Execution]:
     return [each for backend in backends for machine in backend.state_machines for each in machine.executions]
 
 
-def _error(code: str, message: str) -> Response:
-    return _json({"__type": code, "message": message}, 400)
+def error_response(code: str, message: str) -> Response:
+    """Return an error as Step Functions does."""
+    return json_response({"__type": code, "message": message}, 400)
 
 
-def _json(body: dict[str, Any], status: int) -> Response:
+def json_response(body: dict[str, Any], status: int = 200) -> Response:
+    """Return an answer as Step Functions does."""
     return Response(json.dumps(body), status=status, content_type="application/x-amz-json-1.0")

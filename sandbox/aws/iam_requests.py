@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, unquote
 
 import botocore.session
 
+from sandbox.aws.activity_tasks import activity_of
 from sandbox.aws.model import make_arn
 from sandbox.aws.server import Environ, Wsgi
 
@@ -141,9 +142,13 @@ def _of_iam(operation: str, form: dict[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _of_states(operation: str, request: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    arn = request.get("executionArn") or request.get("stateMachineArn")
+    arn = request.get("executionArn") or request.get("stateMachineArn") or request.get("activityArn")
     if not arn and "name" in request:
-        arn = make_arn("states", f"stateMachine:{request['name']}")
+        kind = "activity" if operation == "CreateActivity" else "stateMachine"
+        arn = make_arn("states", f"{kind}:{request['name']}")
+    if not arn and "taskToken" in request:  # IAM reads the activity out of the token:
+        # https://docs.aws.amazon.com/step-functions/latest/dg/concept-create-iam-advanced.html
+        arn = activity_of(request["taskToken"])
     yield f"states:{operation}", arn or "*"
     if "roleArn" in request:
         yield "iam:PassRole", request["roleArn"]

@@ -28,6 +28,7 @@ class Timings:
 
     clock: Callable[[], float] = time.time  # for the schedule and the authorizers' cache
     integration: float = 29  # API Gateway's integration timeout
+    activity_poll: float = 60  # how long Step Functions waits for a task that it can hand to a worker
     event_retry: float = 1  # between the attempts of an asynchronous invocation; on AWS one minute, then two
 
 

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC
 from typing import Any
 
 import boto3
@@ -14,8 +15,14 @@ from botocore.config import Config
 from moto.core.base_backend import BackendDict
 from moto.core.config import default_user_config
 from moto.core.model_instances import reset_model_data
+from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
 from moto.stepfunctions.parser.asl.component.common.path import result_path
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import iteration_worker
+from moto.stepfunctions.parser.asl.component.state.exec.state_parallel import branches_decl
+from moto.stepfunctions.parser.asl.eval.evaluation_details import ExecutionDetails
 from moto.stepfunctions.parser.asl.utils import json_path
+from moto.stepfunctions.parser.backend.execution import Execution
 
 from sandbox.aws.model import INTERPRETER, REGION
 
@@ -36,7 +43,7 @@ def moto_settings(port: int) -> Iterator[None]:
         raise RuntimeError("an EmbeddedAws already runs in this process, and moto's state is global to the process")
     try:
         with ExitStack() as stack:
-            for setting in (_config, _deep_recursion, _shared_clients, _cached_paths, _silence_interpreter):
+            for setting in _SETTINGS:
                 stack.enter_context(setting())
             stack.enter_context(_environment(port))
             _reset()
@@ -115,6 +122,45 @@ def _cached_paths() -> Iterator[None]:
 
 
 @contextmanager
+def _errors_of_branches() -> Iterator[None]:
+    """Let a Map or Parallel fail with the error of its branch, such as States.Timeout: moto knows custom names only."""
+    modules: tuple[Any, ...] = (iteration_worker, branches_decl)
+    for module in modules:
+        module.CustomErrorName = _error_name
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.CustomErrorName = CustomErrorName
+
+
+def _error_name(error_name: str | None) -> Any:
+    if error_name is None or not error_name.startswith("States."):
+        return CustomErrorName(error_name)
+    return StatesErrorName.from_name(error_name)
+
+
+@contextmanager
+def _start_times() -> Iterator[None]:
+    """Give states `$$.Execution.StartTime` as the text that it is on AWS: moto's datetime is no JSON.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
+    """
+    kind: Any = Execution
+    before = kind.get_start_execution_details
+    kind.get_start_execution_details = _details
+    try:
+        yield
+    finally:
+        kind.get_start_execution_details = before
+
+
+def _details(execution: Any) -> ExecutionDetails:
+    start = execution.start_date.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return ExecutionDetails(execution.exec_arn, execution.name, execution.role_arn, execution.input_data, start)
+
+
+@contextmanager
 def _shared_clients() -> Iterator[None]:
     """Replace boto3's default session, which moto's interpreter uses, by a session that caches clients."""
     before = boto3.DEFAULT_SESSION
@@ -146,6 +192,17 @@ class _CachingSession(boto3.Session):
                 config = kwargs["config"].merge(Config(max_pool_connections=100))
                 self._cache[key] = super().client(*args, **kwargs | {"config": config})
             return self._cache[key]
+
+
+_SETTINGS = (
+    _config,
+    _deep_recursion,
+    _shared_clients,
+    _cached_paths,
+    _errors_of_branches,
+    _start_times,
+    _silence_interpreter,
+)
 
 
 def _reset() -> None:

@@ -133,7 +133,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer `POST .../invocation/{id}/response`, `.../invocation/{id}/error` and `.../init/error`."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # the process was killed while it answered, which its watcher reports
+            self.close_connection = True
+            return
         result = InvocationResult(body, failed=self.path.endswith("/error"))
         if self.path.endswith("/init/error"):
             self.server.finish(lambda _request_id: result)

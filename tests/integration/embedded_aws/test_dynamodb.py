@@ -47,8 +47,10 @@ def test_requests_can_be_throttled_and_answers_lost(app):
     """What is throttled is not carried out; what lost its answer is. AWS's SDK would repeat both."""
     client = client_with_table(app, "faults")
     app.aws.dynamodb.disturb(throttled=1)
-    with pytest.raises(ClientError, match="ThrottlingException"):
+    with pytest.raises(ClientError, match="ThrottlingException") as throttled:
         client.put_item(TableName="faults", Item={"id": {"S": "throttled"}})
+    # AWS sends it with every answer, and a Task of the interpreter reads it.
+    assert throttled.value.response["ResponseMetadata"]["RequestId"]
     app.aws.dynamodb.disturb(answer_lost=1)
     with pytest.raises(ClientError, match="InternalServerError"):
         client.put_item(TableName="faults", Item={"id": {"S": "lost"}})

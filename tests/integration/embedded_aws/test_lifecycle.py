@@ -2,6 +2,7 @@
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from sandbox.aws import DynamoDbEnded, EmbeddedAws
+from sandbox.aws import DynamoDbEnded, EmbeddedAws, Timings
 from sandbox.mailbox import Mailbox
 from tests.integration.embedded_aws.packages import zipped
 
@@ -129,6 +130,27 @@ def _execution(aws, arn, marker):
     states = client(aws, "stepfunctions")
     state_machine = states.create_state_machine(name="example", definition=json.dumps(definition), roleArn=ROLE)
     states.start_execution(stateMachineArn=state_machine["stateMachineArn"], input=json.dumps({"marker": str(marker)}))
+
+
+def test_stopping_ends_polls_at_once_and_leaves_no_thread():
+    """One worker waits for a task, and two tasks wait: one for a worker, one for its worker's report."""
+    threads = set(threading.enumerate())
+    with EmbeddedAws(timings=Timings(activity_poll=600)) as aws:
+        states = client(aws, "stepfunctions")
+        busy, idle = (states.create_activity(name=name)["activityArn"] for name in ("busy", "idle"))
+        definition = {"StartAt": "Do", "States": {"Do": {"Type": "Task", "Resource": busy, "End": True}}}
+        machine = states.create_state_machine(name="machine", definition=json.dumps(definition), roleArn=ROLE)
+        for _ in range(2):
+            states.start_execution(stateMachineArn=machine["stateMachineArn"])
+        assert states.get_activity_task(activityArn=busy)["taskToken"]
+        answers = queue.SimpleQueue()
+        poll = threading.Thread(target=lambda: answers.put(states.get_activity_task(activityArn=idle)))
+        poll.start()
+        while not [each for each in aws.iam_requests() if each.resource == idle and each.action.endswith("Task")]:
+            assert poll.is_alive()
+    poll.join()
+    assert "taskToken" not in answers.get()
+    assert not [thread for thread in set(threading.enumerate()) - threads if thread.is_alive()]
 
 
 def test_the_end_of_dynamodb_is_noticed(tmp_path):

@@ -1,6 +1,7 @@
 """The embedded AWS executes state machines as Step Functions does, with AWS's error names."""
 
 import json
+import re
 import threading
 import uuid
 
@@ -257,6 +258,15 @@ def test_starting_a_running_execution_again_with_the_same_input_returns_it(step_
     step_functions.stop_execution(executionArn=first["executionArn"])
     with pytest.raises(step_functions.exceptions.ExecutionAlreadyExists):
         step_functions.start_execution(stateMachineArn=waiting_machine, name="once", input='{"a": 1}')
+
+
+def test_a_state_sees_when_its_execution_started(create_machine, execute):
+    """As text, so that it can become a part of another."""
+    pass_on = {"start.$": "$$.Execution.StartTime", "text.$": "States.Format('at {}', $$.Execution.StartTime)"}
+    machine = create_machine(Tell={"Type": "Pass", "Parameters": pass_on, "End": True})
+    output = json.loads(execute(machine, {})["output"])
+    assert output["text"] == f"at {output['start']}"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", output["start"])
 
 
 def test_executions_without_a_name_get_different_names(step_functions, create_machine):
