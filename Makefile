@@ -8,11 +8,14 @@ PYTHON ?= $(firstword $(installed_pythons))
 VENV := .venv
 BIN := $(VENV)/bin
 
+# What ships of each is a project of its own, with an app and a chalicelib that hide this one's.
+EXAMPLES := $(patsubst %/description.py,%,$(wildcard examples/*/description.py))
+
 # Many tests wait for the system more than they compute, so there are more workers than cores.
 TEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hooks lint test test-pythons check demo serve fire screenshots chaos record page docs bench-collect bench-send bench-run bench-report bench-pace bench-summary bench-page bench-cost clean
+.PHONY: help setup hooks lint test test-pythons check demo example examples serve fire screenshots chaos record page docs bench-collect bench-send bench-run bench-report bench-pace bench-summary bench-page bench-cost clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -33,6 +36,10 @@ lint: setup  ## check style, types, and that imports point one way
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@for example in $(EXAMPLES); do \
+		echo "mypy $$example"; \
+		(cd $$example && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/examples/mypy.ini --cache-dir $(CURDIR)/.mypy_cache/$$example app.py $$(ls -d chalicelib 2>/dev/null)) || exit 1; \
+	done
 	$(BIN)/lint-imports
 	$(BIN)/node node_modules/prettier/bin/prettier.cjs --check --log-level=warn web
 
@@ -62,6 +69,12 @@ check: setup  ## run everything that has to pass before a change lands
 
 demo: setup  ## run the main job from end to end on this machine, in about a minute
 	@$(BIN)/python -m sandbox demo
+
+example: setup  ## run an example workflow from end to end: NAME=registration
+	@$(BIN)/python -m examples $(or $(NAME),$(error Say which: make example NAME=registration))
+
+examples: setup  ## run all example workflows from end to end
+	@$(BIN)/python -m examples
 
 serve: setup  ## run the whole system on this machine until Ctrl-C, also with your own: APPLICATION=path/application.toml
 	@$(BIN)/python -m sandbox serve $(if $(findstring command,$(origin APPLICATION)),"$(APPLICATION)")

@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Deploy comms-reprocess: run `chalice deploy`, and create what it does not (table, bucket, topics, state machine ...).
 
+With `--project`, deploy another project: a folder with .chalice/config.json, app.py, statemachine.json and a
+description.py, which says what it consists of.
+
 .venv/bin/python deploy.py check --stage dev
 .venv/bin/python deploy.py plan --stage dev
 .venv/bin/python deploy.py deploy --stage dev --notify someone@example.com
@@ -14,32 +17,17 @@
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from chalicelib import __version__
-from chalicelib.application import config_file
 from chalicelib.errors import ConfigurationError
 from chalicelib.ledger.tokens import ROLES
-from deployment import (
-    api,
-    check,
-    concurrency,
-    definition,
-    destroy,
-    functions,
-    policies,
-    resources,
-    stages,
-    status,
-    template,
-    tokens,
-    worst_case,
-)
+from deployment import api, definition, destroy, functions, policies, resources, stages, status, template
 from deployment.clients import Clients
+from deployment.comms_reprocess import check, tokens
 from deployment.functions import ChaliceFailed
 from deployment.plan import Plan
 from deployment.stage import Stage, current_location
@@ -70,18 +58,33 @@ def _on_stage(run: Callable[[Stage, argparse.Namespace], None]) -> Callable[[arg
     return lambda options: run(Stage(options.project, options.stage, current_location()), options)
 
 
+def _on_comms_reprocess(
+    command: str, run: Callable[[Stage, argparse.Namespace], None]
+) -> Callable[[argparse.Namespace], None]:
+    """Return a command on a stage that a project has only if its description says so."""
+
+    def refuse_or_run(stage: Stage, options: argparse.Namespace) -> None:
+        if command not in stage.description.commands:
+            raise ConfigurationError(f"{stage.app_name} has no command {command!r}: it is for comms-reprocess only")
+        run(stage, options)
+
+    return _on_stage(refuse_or_run)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="deploy.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"comms-reprocess {__version__}")
     checkout = argparse.ArgumentParser(add_help=False)
-    checkout.add_argument("--project", type=Path, default=Path(__file__).parent, help="the checkout to deploy")
+    checkout.add_argument(
+        "--project", type=Path, default=Path(__file__).parent, help="the folder to deploy (default: this checkout)"
+    )
     common = argparse.ArgumentParser(add_help=False, parents=[checkout])
     common.add_argument("--stage", required=True, help="a stage in .chalice/config.json")
     commands = parser.add_subparsers(required=True, metavar="command")
     checked = commands.add_parser("check", parents=[common], help="show what the application lists; changes nothing")
-    checked.set_defaults(run=_on_stage(_check))
+    checked.set_defaults(run=_on_comms_reprocess("check", _check))
     _add_deployment(commands, common)
     _add_tokens(commands, common)
     _add_stages(commands, checkout)
@@ -122,12 +125,12 @@ def _add_tokens(commands: "_Commands[argparse.ArgumentParser]", common: argparse
         "--role", required=True, choices=ROLES, help="viewers read, operators also act, approvers also approve"
     )
     add.add_argument("--days", type=int, default=90, help="how long it is valid (default: 90)")
-    add.set_defaults(run=_on_stage(tokens.add))
+    add.set_defaults(run=_on_comms_reprocess("token", tokens.add))
     listed = verbs.add_parser("list", parents=[common], help="list the tokens by id, without showing them")
-    listed.set_defaults(run=_on_stage(tokens.show))
+    listed.set_defaults(run=_on_comms_reprocess("token", tokens.show))
     revoke = verbs.add_parser("revoke", parents=[common], help="revoke a token, with immediate effect")
     revoke.add_argument("--id", required=True, help="as shown by `token list`")
-    revoke.set_defaults(run=_on_stage(tokens.revoke))
+    revoke.set_defaults(run=_on_comms_reprocess("token", tokens.revoke))
 
 
 def _add_stages(commands: "_Commands[argparse.ArgumentParser]", checkout: argparse.ArgumentParser) -> None:
@@ -147,14 +150,17 @@ def _add_stages(commands: "_Commands[argparse.ArgumentParser]", checkout: argpar
 def _deploy(stage: Stage, options: argparse.Namespace) -> None:
     _check_files(stage)
     location = stage.names.location
-    print(f"Deploying {stage.names.prefix} {__version__} to account {location.account}, {location.region}")
+    name = f"{stage.names.prefix} {stage.description.version}".rstrip()
+    print(f"Deploying {name} to account {location.account}, {location.region}")
     clients = Clients()
-    _warn(concurrency.warning(clients("lambda"), stage))
+    _warn(stage.description.warning(clients))
     chalice = partial(functions.ensure, clients, stage)
     steps = resources.steps(stage, clients, options.notify, options.child_execution_type, chalice)
     print(f"Done: {summary(take(steps))}.")
-    print(f"API: {status.api_url(clients('apigateway'), stage)}")
-    print(f"Page: {api.page_address(clients('apigateway'), stage)}/")
+    if stage.description.has_api:
+        print(f"API: {status.api_url(clients('apigateway'), stage)}")
+    if stage.description.page:
+        print(f"Page: {api.page_address(clients('apigateway'), stage)}/")
 
 
 def _plan(stage: Stage, options: argparse.Namespace) -> None:
@@ -162,7 +168,7 @@ def _plan(stage: Stage, options: argparse.Namespace) -> None:
     location = stage.names.location
     print(f"What deploy would do to {stage.names.prefix} in account {location.account}, {location.region}")
     plan = Plan()
-    _warn(concurrency.warning(plan.clients("lambda"), stage))
+    _warn(stage.description.warning(plan.clients))
     compare = partial(functions.compare, plan.clients, stage)
     plan.show(resources.steps(stage, plan.clients, options.notify, options.child_execution_type, compare))
 
@@ -178,10 +184,8 @@ def _template(stage: Stage, options: argparse.Namespace) -> None:
 
 
 def _check_files(stage: Stage) -> None:
-    """Refuse mistakes in application.toml, timeouts that cannot hold and outdated policies: nothing is changed yet."""
-    application = config_file.read(stage.environment, stage.application_toml, stage.settings.retention_ms)
-    machine = definition.render(stage.project / "statemachine.json", definition.placeholders(stage.names))
-    worst_case.check(json.loads(machine), stage.timeouts, application.reprocess.timeout)
+    """Refuse what the project itself refuses, and outdated policies: nothing is changed yet."""
+    stage.description.check()
     policies.check(stage)
 
 

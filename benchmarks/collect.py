@@ -27,6 +27,7 @@ from chalicelib.models.runs import Run, RunStatus, Trigger
 from chalicelib.models.selections import Selection
 from chalicelib.runs.collect import Collector
 from chalicelib.settings import Settings
+from deployment.comms_reprocess.storage import LEDGER
 from deployment.table import table_definition
 
 SIZES = (100_000, 1_000_000)
@@ -103,7 +104,7 @@ def reads(number: int) -> int:
     """Read what the ledger knows about this many communications, page by page; it knows one in a hundred."""
     with mock_aws():
         client = aws_clients.make("dynamodb", region_name="eu-central-1")
-        client.create_table(**table_definition("bench"))
+        client.create_table(**table_definition(LEDGER, "bench"))
         communications = Communications(Table(client, "bench"), times.now)
         for each in range(0, min(number, 100_000), 100):
             task = Task(run_id="r", index=0, communication=_communication(each), requested_by="bench")

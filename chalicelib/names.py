@@ -2,6 +2,11 @@
 
 import msgspec
 
+# What a prefix has to match. Short enough for a bucket name of 63 characters with account and region, and for Lambda's
+# function names of 64.
+PREFIX = r"^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]\Z"
+PREFIX_RULE = "must be 3 to 32 lower-case letters, digits and hyphens, and neither start nor end with a hyphen"
+
 
 class AwsLocation(msgspec.Struct, frozen=True):
     """The partition, region and account that a deployment lives in."""
@@ -26,6 +31,10 @@ class Names(msgspec.Struct, frozen=True):
     def arn(self, service: str, resource: str) -> str:
         """Return the ARN of a resource that belongs to the deployment's region and account."""
         return f"arn:{self.location.partition}:{service}:{self.location.region}:{self.location.account}:{resource}"
+
+    def named(self, name: str) -> str:
+        """Return the full name of something that has this short one in the deployment, if any."""
+        return f"{self.prefix}-{name}" if name else self.prefix
 
     @property
     def table(self) -> str:
@@ -59,17 +68,25 @@ class Names(msgspec.Struct, frozen=True):
     @property
     def succeeded_topic_arn(self) -> str:
         """The ARN of the topic for runs in which everything was accepted."""
-        return self.arn("sns", f"{self.prefix}-succeeded")
+        return self.topic_arn("succeeded")
 
     @property
     def failed_topic_arn(self) -> str:
         """The ARN of the topic for everything that somebody should look at."""
-        return self.arn("sns", f"{self.prefix}-failed")
+        return self.topic_arn("failed")
 
     @property
     def alarms_topic_arn(self) -> str:
         """The ARN of the topic that CloudWatch's alarms publish to."""
-        return self.arn("sns", f"{self.prefix}-alarms")
+        return self.topic_arn("alarms")
+
+    def topic_arn(self, name: str) -> str:
+        """Return the ARN of a topic."""
+        return self.arn("sns", self.named(name))
+
+    def activity_arn(self, name: str) -> str:
+        """Return the ARN of a Step Functions activity."""
+        return self.arn("states", f"activity:{self.named(name)}")
 
     def function(self, name: str) -> str:
         """Return the name of a Lambda function, as Chalice gives it."""

@@ -9,14 +9,14 @@ from msgspec import Meta
 
 from chalicelib import times
 from chalicelib.errors import ConfigurationError
+from chalicelib.names import PREFIX, PREFIX_RULE
 
 Count = Annotated[int, Meta(ge=1)]
-# Short enough for a bucket name of 63 characters with account and region, and for Lambda's function names of 64.
-Prefix = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]\Z")]
+Prefix = Annotated[str, Meta(pattern=PREFIX)]
 
 _DAY = times.parse_duration("1d")
 
-# In seconds: the bucket deletes a manifest after 90 days (deployment/bucket.py), and what has been approved is still to
+# In seconds: the bucket deletes a manifest after 90 days (description.py), and what has been approved is still to
 # be sent then.
 _MAX_WAIT = 80 * 86_400
 
@@ -131,5 +131,5 @@ def _readable(error: str) -> str:
         return f"setting {missing[1].upper()} is missing: add it to environment_variables in .chalice/config.json"
     rule, _, path = error.partition(" - at `$.")
     if "regex" in rule:
-        rule = "must be 3 to 32 lower-case letters, digits and hyphens, and neither start nor end with a hyphen"
+        rule = PREFIX_RULE
     return f"setting {path.rstrip('`').upper()}: {rule}"

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from chalicelib.ledger.page import PageAddress
 from deployment.aws_wait import answers, retry_until_ready
+from deployment.description import NotedAddress
 from deployment.stage import Stage
 from deployment.steps import Missing, StepResult
 
@@ -42,22 +42,19 @@ def url(api_id: str, stage: Stage) -> str:
 
 
 def page_address(client: Any, stage: Stage) -> str | None:
-    """Return where people find the page, without a slash at its end; None if the API is not there.
-
-    `PAGE_URL` comes first: API Gateway does not tell an API which domains lead to it.
-    """
-    api_id = find(client, stage)
-    return (stage.settings.page_address or url(api_id, stage)) if api_id else None
+    """Return where people find the page, without a slash at its end; None if there is no page, or no API yet."""
+    page, api_id = stage.description.page, find(client, stage)
+    return (page.url or url(api_id, stage)) if page and api_id else None
 
 
-def ensure_page_address(page: PageAddress, address: str | None) -> StepResult:
+def ensure_page_address(noted: NotedAddress, address: str | None) -> StepResult:
     """Note where people find the page, for those who write mails. Missing if AWS does not list the API yet."""
     if address is None:
         raise Missing("address of the page: AWS does not list the API yet: run the same command again")
-    known = page.read()
+    known = noted.read()
     if known == address:
         return StepResult.UNCHANGED
-    page.write(address)
+    noted.write(address)
     return StepResult.CHANGED if known else StepResult.CREATED
 
 

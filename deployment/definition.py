@@ -2,35 +2,28 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from chalicelib.names import Names
+from deployment.description import StateMachine
 
-# The children on AWS are EXPRESS: a hundredth of the price of STANDARD, and a batch fits into their five minutes.
+# The children on AWS are EXPRESS: a hundredth of the price of STANDARD.
 EXPRESS = "EXPRESS"
 
 
-def placeholders(names: Names, child_execution_type: str = EXPRESS) -> dict[str, str]:
-    """Return the value of each `${Placeholder}` of statemachine.json for one deployment."""
-    return {
-        "Partition": names.location.partition,
-        "Bucket": names.bucket,
-        "BeginFunction": names.function_arn("begin"),
-        "ReprocessFunction": names.function_arn("reprocess"),
-        "RecordFunction": names.function_arn("record"),
-        "ReportFunction": names.function_arn("report"),
-        "RequestApprovalFunction": names.function_arn("request_approval"),
-        "CollectorFunction": names.function_arn("collector"),
-        "SucceededTopic": names.succeeded_topic_arn,
-        "FailedTopic": names.failed_topic_arn,
-        "ChildExecutionType": child_execution_type,
-    }
+def read(project: Path, machine: StateMachine, child_execution_type: str = EXPRESS) -> str:
+    """Return a project's definition as JSON text. ValueError names a placeholder without a value."""
+    values = {**machine.placeholders, "ChildExecutionType": child_execution_type}
+    return render(project / "statemachine.json", values)
 
 
-def render(file: Path, values: dict[str, str]) -> str:
-    """Return the definition as JSON text. ValueError names a placeholder without a value."""
-    text = file.read_text(encoding="utf-8")
+def render(file: Path, values: Mapping[str, str]) -> str:
+    """Return a file's definition with these values. ValueError says what is wrong, or which value is missing."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
     unknown = set(re.findall(r"\$\{(\w+)\}", text)) - set(values)
     if unknown:
         raise ValueError(f"{file.name}: no value for the placeholder {min(unknown)}")

@@ -1,10 +1,11 @@
 """What the deploying identity may do: what deploy.py and Chalice do. A test compares it with the requests they make."""
 
-from chalicelib.application.config import Auth
+from collections.abc import Iterable, Sequence
+
 from chalicelib.names import Names
-from chalicelib.settings import Settings
-from deployment import alarms, chalice_names, function_policies, logs, secret_policy, state_machine
-from deployment.iam_policy import OWN_ACCOUNT, Json, allow, document
+from deployment import alarms, chalice_names, logs, state_machine
+from deployment.description import API, Bucket, Description, Table
+from deployment.iam_policy import OWN_ACCOUNT, Json, allow, callers, document
 
 # API Gateway creates this role when it first traces a stage of an account (API Gateway Developer Guide, "Set up AWS
 # X-Ray with API Gateway REST APIs" and "Using service-linked roles for API Gateway").
@@ -12,64 +13,88 @@ _TRACING_SERVICE = "ops.apigateway.amazonaws.com"
 _TRACING_ROLE = f"aws-service-role/{_TRACING_SERVICE}/AWSServiceRoleForAPIGateway"
 
 
-def policy(names: Names, settings: Settings, auth: Auth) -> Json:
-    """Return the policy of whoever runs deploy.py for a stage."""
+def policy(names: Names, description: Description, more: Sequence[Json]) -> Json:
+    """Return the policy of whoever runs deploy.py for a stage. `more` is what the project needs besides."""
     return document(
-        *_data(names),
-        *_functions(names),
-        *_roles(names),
-        *_messages(names, settings),
-        *_state_machine(names),
-        *secret_policy.statements(auth),
-        *_without_resources(),
+        *(statement for table in description.tables for statement in _table(names, table)),
+        *(statement for bucket in description.buckets for statement in _bucket(names, bucket)),
+        *_functions(names, description),
+        *_roles(names, description),
+        *_messages(names, description),
+        *_state_machine(names, description),
+        *more,
+        # These actions have no resources (Service Authorization Reference, CloudWatch Logs).
+        allow(f"logs:{' '.join(state_machine.LOG_DELIVERY)}", "*"),
     )
 
 
-def _data(names: Names) -> list[Json]:
-    table = "CreateTable DescribeTable UpdateTable DeleteTable DescribeTimeToLive UpdateTimeToLive"
+def _table(names: Names, table: Table) -> list[Json]:
+    actions = "CreateTable DescribeTable UpdateTable DeleteTable"
+    expiry = "DescribeTimeToLive UpdateTimeToLive" if table.ttl else ""
     backups = "DescribeContinuousBackups UpdateContinuousBackups"
-    bucket = function_policies.callers_bucket_arn(names)
+    arn = table.arn(names)
+    found = [allow(f"dynamodb:{actions} {expiry} {backups} {table.commands}", arn)]
+    queried = [f"{arn}/index/{index}" for index in table.queried]
+    return found + ([allow("dynamodb:Query", *queried)] if queried else [])
+
+
+def _bucket(names: Names, bucket: Bucket) -> list[Json]:
+    arn = bucket.arn(callers(names))
+    lifecycle = " GetLifecycleConfiguration PutLifecycleConfiguration" if bucket.expiry else ""
     return [
-        allow(f"dynamodb:{table} {backups} GetItem PutItem UpdateItem BatchGetItem Query", names.table_arn),
-        allow("dynamodb:Query", f"{names.table_arn}/index/runs", f"{names.table_arn}/index/worklist"),
         # Without a condition on its owner: a bucket that is still to be created has none. Each command first asks whose
         # it is (HeadBucket with ExpectedBucketOwner).
         allow(
             "s3:CreateBucket DeleteBucket ListBucket GetBucketPublicAccessBlock PutBucketPublicAccessBlock "
-            "GetBucketPolicy PutBucketPolicy GetLifecycleConfiguration PutLifecycleConfiguration",
-            bucket,
+            f"GetBucketPolicy PutBucketPolicy{lifecycle}",
+            arn,
         ),
-        allow("s3:DeleteObject", f"{bucket}/*", condition=OWN_ACCOUNT),
+        allow("s3:DeleteObject", f"{arn}/*", condition=OWN_ACCOUNT),
     ]
 
 
-def _functions(names: Names) -> list[Json]:
-    functions = [names.arn("lambda", f"function:{name}") for name in chalice_names.functions(names)]
-    api = names.arn("lambda", f"function:{names.prefix}")
-    rule = names.arn("events", f"rule/{chalice_names.schedule_rule(names)}")
+def _functions(names: Names, description: Description) -> list[Json]:
     return [
         allow(
             "lambda:CreateFunction GetFunction GetFunctionConfiguration UpdateFunctionCode UpdateFunctionConfiguration "
             "DeleteFunction ListTags TagResource GetFunctionConcurrency PutFunctionConcurrency "
             "DeleteFunctionConcurrency",
-            *functions,
+            *_arns(names, description.functions),
         ),
         # Those that API Gateway and EventBridge invoke.
-        allow("lambda:GetPolicy AddPermission", api, names.function_arn("authorizer"), names.function_arn("collector")),
-        allow(
+        *_on("lambda:GetPolicy AddPermission", _arns(names, description.invoked)),
+        *_on(
             "lambda:GetFunctionEventInvokeConfig PutFunctionEventInvokeConfig",
-            names.function_arn("collector"),
+            _arns(names, description.not_retried),
         ),
-        allow("lambda:InvokeFunction", api),
-        allow("events:PutRule DescribeRule DeleteRule PutTargets RemoveTargets ListTargetsByRule", rule),
-        # API Gateway makes up the id of an API, so all of the account's are covered.
+        *_on("lambda:InvokeFunction", _arns(names, [API] if description.version else [])),
+        *_on(
+            "events:PutRule DescribeRule DeleteRule PutTargets RemoveTargets ListTargetsByRule",
+            [names.arn("events", f"rule/{chalice_names.schedule_rule(names, each)}") for each in description.scheduled],
+        ),
+        *(_api() if description.has_api else []),
+    ]
+
+
+def _arns(names: Names, functions: Iterable[str]) -> list[str]:
+    return [names.arn("lambda", f"function:{chalice_names.function(names, each)}") for each in functions]
+
+
+def _on(actions: str, resources: Sequence[str]) -> list[Json]:
+    """Return the statement that allows actions on these resources; none if there are none."""
+    return [allow(actions, *resources)] if resources else []
+
+
+def _api() -> list[Json]:
+    """Return the statements for the API. API Gateway makes up its id, so all of the account's are covered."""
+    return [
         allow("apigateway:GET POST", "arn:*:apigateway:*::/restapis"),
         allow("apigateway:GET POST PUT PATCH DELETE", "arn:*:apigateway:*::/restapis/*"),
     ]
 
 
-def _roles(names: Names) -> list[Json]:
-    roles = [chalice_names.role(names, each) for each in chalice_names.FUNCTIONS] + [state_machine.role_name(names)]
+def _roles(names: Names, description: Description) -> list[Json]:
+    roles = [chalice_names.role(names, each) for each in description.functions] + [state_machine.role_name(names)]
     arns = [names.role_arn(role) for role in roles]
     services = {"iam:PassedToService": ["lambda.amazonaws.com", "states.amazonaws.com"]}
     return [
@@ -79,42 +104,38 @@ def _roles(names: Names) -> list[Json]:
         ),
         allow("iam:UpdateAssumeRolePolicy", names.role_arn(state_machine.role_name(names))),
         allow("iam:PassRole", *arns, condition={"StringEquals": services}),
-        allow(
-            "iam:CreateServiceLinkedRole",
-            names.role_arn(_TRACING_ROLE),
-            condition={"StringEquals": {"iam:AWSServiceName": _TRACING_SERVICE}},
-        ),
+        *(_tracing(names) if description.has_api else []),
     ]
 
 
-def _messages(names: Names, settings: Settings) -> list[Json]:
-    topics = (names.succeeded_topic_arn, names.failed_topic_arn, names.alarms_topic_arn)
-    alarm_arns = [
-        names.arn("cloudwatch", f"alarm:{alarms.full_name(each, names)}") for each in alarms.alarms(names, settings)
-    ]
+def _tracing(names: Names) -> list[Json]:
+    service = {"StringEquals": {"iam:AWSServiceName": _TRACING_SERVICE}}
+    return [allow("iam:CreateServiceLinkedRole", names.role_arn(_TRACING_ROLE), condition=service)]
+
+
+def _messages(names: Names, description: Description) -> list[Json]:
+    alarm_arns = [names.arn("cloudwatch", f"alarm:{alarms.full_name(each, names)}") for each in description.alarms]
     return [
-        allow(
+        *_on(
             "sns:CreateTopic GetTopicAttributes SetTopicAttributes DeleteTopic Subscribe Unsubscribe "
             "ListSubscriptionsByTopic",
-            *topics,
+            [names.topic_arn(each) for each in description.all_topics],
         ),
-        allow("cloudwatch:PutMetricAlarm DescribeAlarms DeleteAlarms", *alarm_arns),
+        *_on("cloudwatch:PutMetricAlarm DescribeAlarms DeleteAlarms", alarm_arns),
         allow(
             "logs:CreateLogGroup PutRetentionPolicy DeleteLogGroup",
-            *(names.log_group_arn(group) for group in logs.groups(names)),
+            *(names.log_group_arn(group) for group in logs.groups(names, description.functions)),
         ),
     ]
 
 
-def _state_machine(names: Names) -> list[Json]:
+def _state_machine(names: Names, description: Description) -> list[Json]:
     actions = "CreateStateMachine DescribeStateMachine UpdateStateMachine DeleteStateMachine ListExecutions"
     return [
         allow(f"states:{actions}", names.state_machine_arn),
         allow("states:StopExecution", names.execution_arn("*")),
+        *_on(
+            "states:CreateActivity DescribeActivity DeleteActivity",
+            [names.activity_arn(each) for each in description.activities],
+        ),
     ]
-
-
-def _without_resources() -> list[Json]:
-    """Return the statements for actions that have no resources (Service Authorization Reference, Lambda and Logs)."""
-    delivery = " ".join(state_machine.LOG_DELIVERY)
-    return [allow("lambda:GetAccountSettings", "*"), allow(f"logs:{delivery}", "*")]

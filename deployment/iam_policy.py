@@ -2,13 +2,22 @@
 
 from typing import Any
 
-from chalicelib.names import Names
+from chalicelib.names import AwsLocation, Names
 
 Json = dict[str, Any]
 
 # Names an account's own buckets only: a bucket of this name may also belong to somebody else, since bucket names are
 # global (IAM User Guide, "AWS global condition context keys", aws:ResourceAccount).
 OWN_ACCOUNT: Json = {"StringEquals": {"aws:ResourceAccount": "${aws:PrincipalAccount}"}}
+
+
+def callers(names: Names) -> Names:
+    """Return the names in the region and the account of whoever makes the request, for a bucket.
+
+    With `*` for both, a policy would cover the buckets of stages whose name begins with this one's (for variables: IAM
+    User Guide, "IAM policy elements: Variables and tags").
+    """
+    return Names(names.prefix, AwsLocation("*", "${aws:RequestedRegion}", "${aws:PrincipalAccount}"))
 
 
 def document(*statements: Json) -> Json:

@@ -4,10 +4,11 @@ They are created before anything writes to them, so that no function needs the p
 its lines for ever. Chalice's `log_retention_in_days` would create the HTTP API's group under the wrong name.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from chalicelib.names import Names
-from deployment.chalice_names import functions
+from deployment import chalice_names
 from deployment.steps import StepResult
 
 RETENTION_DAYS = 30
@@ -22,14 +23,19 @@ def children(names: Names) -> str:
     return f"/aws/vendedlogs/states/{names.prefix}"
 
 
-def groups(names: Names) -> list[str]:
+def of_function(names: Names, function: str) -> str:
+    """Return the name of a function's log group."""
+    return f"/aws/lambda/{chalice_names.function(names, function)}"
+
+
+def groups(names: Names, functions: Iterable[str]) -> list[str]:
     """Return the names of all log groups."""
-    return [*(f"/aws/lambda/{function}" for function in functions(names)), children(names)]
+    return [*(of_function(names, function) for function in functions), children(names)]
 
 
-def ensure(client: Any, names: Names) -> StepResult:
-    """Create the log groups and set their retention."""
-    results = {_ensure(client, name) for name in groups(names)}
+def ensure(client: Any, groups: Iterable[str]) -> StepResult:
+    """Create log groups and set their retention."""
+    results = {_ensure(client, name) for name in groups}
     return results.pop() if len(results) == 1 else StepResult.CHANGED
 
 
@@ -51,9 +57,9 @@ def _find(client: Any, name: str) -> Any:
     return None
 
 
-def remove(client: Any, names: Names) -> bool:
-    """Remove the log groups and their content; return whether any existed."""
-    found = [_remove(client, name) for name in groups(names)]
+def remove(client: Any, groups: Iterable[str]) -> bool:
+    """Remove log groups and their content; return whether any existed."""
+    found = [_remove(client, name) for name in groups]
     return any(found)
 
 

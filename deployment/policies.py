@@ -1,6 +1,6 @@
 """The policies of a stage as files in `.chalice/<stage>/`: one for each function, and one for the deploying identity.
 
-They follow from the stage's name and from the secret in `application.toml`, so nobody writes them. They are files,
+They follow from the stage's name and from the project's description, so nobody writes them. They are files,
 because Chalice reads them there, and so that people can review them. Account, region and partition stay open in them:
 the same files serve every account.
 """
@@ -8,23 +8,32 @@ the same files serve every account.
 import json
 from pathlib import Path
 
-from chalicelib.application import config_file
 from chalicelib.errors import ConfigurationError
 from chalicelib.names import Names
-from deployment import chalice_names, deployer_policy, function_policies
-from deployment.iam_policy import Json
+from deployment import deployer_policy, logs
+from deployment.description import DEPLOYER
+from deployment.iam_policy import Json, document, log_streams, x_ray
 from deployment.stage import ANYWHERE, Stage
-
-_DEPLOYER = "deployer"
 
 
 def derive(stage: Stage) -> dict[Path, Json]:
-    """Return what the files of a stage have to contain. ConfigurationError if `application.toml` is wrong."""
+    """Return what the files of a stage have to contain. ConfigurationError if what they follow from is wrong."""
+    return {_folder(stage) / f"{name}.json": policy for name, policy in documents(stage).items()}
+
+
+def documents(stage: Stage) -> dict[str, Json]:
+    """Return the policy of each function, and under `deployer` that of the deploying identity."""
     names = Names(stage.names.prefix, ANYWHERE)
-    auth = config_file.read(stage.environment, stage.application_toml, stage.settings.retention_ms).auth
-    found = function_policies.documents(names, auth)
-    found[_DEPLOYER] = deployer_policy.policy(names, stage.settings, auth)
-    return {_folder(stage) / f"{name}.json": policy for name, policy in found.items()}
+    description = stage.describe(names)
+    permissions = description.permissions()
+    if unknown := sorted(permissions.keys() - {*description.functions, DEPLOYER}):
+        raise ConfigurationError(f"description.py: there are permissions for {unknown[0]!r}, which is no function")
+    traces = [x_ray()] if stage.traced else []
+    found = {
+        name: document(log_streams(names, logs.of_function(names, name)), *traces, *permissions.get(name, []))
+        for name in description.functions
+    }
+    return found | {DEPLOYER: deployer_policy.policy(names, description, permissions.get(DEPLOYER, []))}
 
 
 def _folder(stage: Stage) -> Path:
@@ -42,7 +51,7 @@ def write(stage: Stage) -> list[Path]:
 
 def check(stage: Stage) -> None:
     """Raise ConfigurationError, with what to do, if files are missing, out of date, or those of another stage."""
-    for function in chalice_names.POLICY_FILES:
+    for function in stage.description.functions:
         wanted = policy_file(stage.name, function)
         if stage.policy_files.get(function) != wanted:
             raise ConfigurationError(
@@ -51,8 +60,8 @@ def check(stage: Stage) -> None:
     outdated = ", ".join(str(file.relative_to(stage.project)) for file in _outdated(stage))
     if outdated:
         raise ConfigurationError(
-            f"these policies do not match application.toml and .chalice/config.json: {outdated}. Run "
-            f".venv/bin/python deploy.py stage update {stage.name}, and review what it changes"
+            f"these policies do not match {stage.description.follows_from} and .chalice/config.json: {outdated}. Run "
+            f".venv/bin/python deploy.py stage update {stage.name}{stage.option}, and review what it changes"
         )
 
 

@@ -1,6 +1,10 @@
 """A stage of `.chalice/config.json`, and the AWS account and region that it is deployed to."""
 
+import functools
+import importlib.util
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +12,21 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.errors import ConfigurationError
-from chalicelib.names import AwsLocation, Names
-from chalicelib.settings import Settings
+from chalicelib.names import PREFIX, PREFIX_RULE, AwsLocation, Names
 from deployment import aws_errors
+from deployment.description import Description
 
 # For what does not depend on an account: the policies of a stage.
 ANYWHERE = AwsLocation("*", "*", "*")
 
+# Returns what the project consists of in a stage, with these names.
+Describe = Callable[["Stage", Names], Description]
+
+_CHECKOUT = Path(__file__).parents[1]
+
 
 class Stage:
-    """A stage's configuration: its settings, and the names that derive from them and from `location`.
+    """A stage's configuration, and the names that derive from it and from `location`.
 
     `config` is the content of config.json, None to read it.
     """
@@ -35,18 +44,41 @@ class Stage:
         self.timeouts = {each: int(function.get("lambda_timeout", 60)) for each, function in functions.items()}
         self.reserved = {each for each, function in functions.items() if "reserved_concurrency" in function}
         self.policy_files = {each: function.get("iam_policy_file") for each, function in functions.items()}
-        self.settings = Settings.read(self.environment)
-        self.names = Names(self.settings.resource_prefix, location)
+        self.names = Names(self.environment["RESOURCE_PREFIX"], location)
+
+    @functools.cached_property
+    def description(self) -> Description:
+        """What the project consists of. ConfigurationError if its description, or a setting, is wrong."""
+        return self.describe(self.names)
+
+    @functools.cached_property
+    def describe(self) -> Callable[[Names], Description]:
+        """Returns what the project consists of, with other names."""
+        return functools.partial(_load(self.project), self)
+
+    @property
+    def option(self) -> str:
+        """What a command line needs besides the stage; nothing in the checkout that deploy.py belongs to."""
+        return "" if self.project.resolve() == _CHECKOUT else f" --project {self.project}"
 
     @property
     def deployed(self) -> Path:
         """The file in which Chalice notes what it has deployed. It is not committed, so other checkouts lack it."""
         return self.project / ".chalice" / "deployed" / f"{self.name}.json"
 
-    @property
-    def application_toml(self) -> Path:
-        """The description of the application that is deployed with the stage."""
-        return self.project / "chalicelib" / "application.toml"
+
+def _load(project: Path) -> Describe:
+    """Return the function `describe` of a project's description.py. ConfigurationError if there is no such file."""
+    file = project / "description.py"
+    if not file.exists():
+        raise ConfigurationError(f"there is no {file}: it says what the project consists of")
+    spec = importlib.util.spec_from_file_location("description", file)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    describe: Describe = module.describe
+    return describe
 
 
 def _environment(config: dict[str, Any], stage: str) -> dict[str, str]:
@@ -65,6 +97,8 @@ def _environment(config: dict[str, Any], stage: str) -> dict[str, str]:
         raise ConfigurationError(
             f"stage {stage!r}: RESOURCE_PREFIX must be {prefix!r}, the names of the app and the stage"
         )
+    if not re.search(PREFIX, prefix):
+        raise ConfigurationError(f"setting RESOURCE_PREFIX: {PREFIX_RULE}")
     return environment
 
 

@@ -3,11 +3,12 @@
 import argparse
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from chalicelib.errors import ConfigurationError
-from deployment import chalice_names, policies
+from deployment import policies
 from deployment.stage import ANYWHERE, Stage, read_config
 
 Json = dict[str, Any]
@@ -19,7 +20,8 @@ def add(options: argparse.Namespace) -> None:
     print(f"Added stage {stage.name} to .chalice/config.json, and its policies. Its variables:")
     for name, value in stage.environment.items():
         print(f"  {name} = {value}")
-    print(f"Correct them, store the secret, and run .venv/bin/python deploy.py check --stage {stage.name}")
+    first = "store the secret, and run {} check" if "check" in stage.description.commands else "and run {} plan"
+    print(f"Correct them, {first.format('.venv/bin/python deploy.py')} --stage {stage.name}{stage.option}")
 
 
 def update(options: argparse.Namespace) -> None:
@@ -42,19 +44,19 @@ def _add(project: Path, name: str, like: str | None) -> Stage:
     if name in stages:
         raise ConfigurationError(f"stage {name!r} exists already: change it in .chalice/config.json")
     like = like or next(iter(stages), "dev")
-    Stage(project, like, ANYWHERE)  # refuses an unknown or faulty one
-    stages[name] = _copy(stages[like], config["app_name"], like, name)
+    functions = Stage(project, like, ANYWHERE).description.functions  # refuses an unknown or faulty one
+    stages[name] = _copy(stages[like], config["app_name"], like, name, functions)
     stage = Stage(project, name, ANYWHERE, config)
     policies.write(stage)
     _replace(project / ".chalice" / "config.json", json.dumps(config, indent=2) + "\n")
     return stage
 
 
-def _copy(stage: Json, app: str, old: str, new: str) -> Json:
+def _copy(stage: Json, app: str, old: str, new: str, known: Iterable[str]) -> Json:
     # Whole names only: those of a stage `developers` begin with those of `dev`.
     copied: Json = json.loads(re.sub(rf"\b{re.escape(f'{app}-{old}')}\b", f"{app}-{new}", json.dumps(stage)))
     functions = copied.setdefault("lambda_functions", {})
-    for function in chalice_names.POLICY_FILES:
+    for function in known:
         functions.setdefault(function, {})["iam_policy_file"] = policies.policy_file(new, function)
     return copied
 

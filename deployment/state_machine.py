@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -11,7 +11,7 @@ from chalicelib.names import Names
 from deployment import logs, roles
 from deployment.aws_errors import code
 from deployment.aws_wait import retry_until_ready
-from deployment.iam_policy import OWN_ACCOUNT, Json, allow, document, log_streams
+from deployment.iam_policy import Json, allow, document, log_streams
 from deployment.steps import StepFailed, StepResult
 
 POLICY = "state-machine"
@@ -27,9 +27,6 @@ LOG_DELIVERY = (
     "DescribeResourcePolicies",
     "DescribeLogGroups",
 )
-
-# What the states call.
-_FUNCTIONS = ("begin", "reprocess", "record", "report", "request_approval", "collector")
 
 DELETING = "DELETING"
 
@@ -58,40 +55,27 @@ def trust(names: Names) -> Json:
     )
 
 
-def policy(names: Names) -> Json:
-    """Return the role's policy: what the states do, and what a distributed Map needs for itself.
+def policy(names: Names, statements: Sequence[Json], *, traced: bool) -> Json:
+    """Return the role's policy: what the states do, and what each state machine needs for its log and its traces.
 
-    The latter is from AWS Step Functions Developer Guide, "IAM policies for using Distributed Map states".
+    For the latter, AWS accepts only `*` (AWS Step Functions Developer Guide, "Using CloudWatch Logs to log execution
+    history in Step Functions" and "Trace Step Functions request data in AWS X-Ray").
     """
-    bucket = names.bucket_arn
-    functions = [names.function_arn(name) for name in _FUNCTIONS]
-    executions = names.arn("states", f"execution:{names.prefix}")
     return document(
-        allow("lambda:InvokeFunction", *functions),
-        # For executions that version 0.1.0 has started: their children look at the run's switch themselves.
-        allow("dynamodb:GetItem", names.table_arn),
-        allow("s3:GetObject", f"{bucket}/runs/*", condition=OWN_ACCOUNT),
-        allow(
-            "s3:PutObject GetObject ListMultipartUploadParts AbortMultipartUpload",
-            f"{bucket}/results/*",
-            condition=OWN_ACCOUNT,
-        ),
-        allow("sns:Publish", names.succeeded_topic_arn, names.failed_topic_arn),
-        allow("states:StartExecution", names.state_machine_arn),
-        # The first is what AWS documents; the second is what the children of a Map Run are really called.
-        allow("states:DescribeExecution StopExecution", f"{executions}:*", f"{executions}/*"),
-        # Log delivery and tracing have no resources: AWS accepts only "*" here. All that follows is from AWS Step
-        # Functions Developer Guide, "Using CloudWatch Logs to log execution history in Step Functions" and "Trace Step
-        # Functions request data in AWS X-Ray".
+        *statements,
         allow(f"logs:{' '.join(LOG_DELIVERY)}", "*"),
         log_streams(names, logs.children(names)),
-        allow("xray:PutTraceSegments PutTelemetryRecords GetSamplingRules GetSamplingTargets", "*"),
+        *([_traces()] if traced else []),
     )
 
 
-def ensure_role(client: Any, names: Names) -> StepResult:
-    """Create or update the role, with exactly its policy."""
-    result, name, wanted = _ensure_trust(client, names), role_name(names), policy(names)
+def _traces() -> Json:
+    return allow("xray:PutTraceSegments PutTelemetryRecords GetSamplingRules GetSamplingTargets", "*")
+
+
+def ensure_role(client: Any, names: Names, wanted: Json) -> StepResult:
+    """Create or update the role, with exactly this policy."""
+    result, name = _ensure_trust(client, names), role_name(names)
     if roles.inline_policy(client, name, POLICY) == wanted:
         return result
     client.put_role_policy(RoleName=name, PolicyName=POLICY, PolicyDocument=json.dumps(wanted))

@@ -1,4 +1,4 @@
-"""The ledger's table."""
+"""The DynamoDB tables."""
 
 import time
 from collections.abc import Callable
@@ -6,12 +6,8 @@ from functools import partial
 from typing import Any
 
 from deployment.aws_wait import answers, retry_until_ready
+from deployment.description import Index, Table
 from deployment.steps import StepFailed, StepResult
-
-TTL = {"Enabled": True, "AttributeName": "expiresAt"}
-
-# Sparse indexes contain only the items that have the attribute. Name, which is also the partition key, and sort key.
-_INDEXES = (("runs", "requestedAt"), ("open", "requestedAt"), ("worklist", "manualSince"))
 
 # Ten minutes for a new index, which is built from all items of the table.
 _INDEX_TRIES, _INDEX_WAIT_S = 120, 5.0
@@ -19,51 +15,64 @@ _INDEX_TRIES, _INDEX_WAIT_S = 120, 5.0
 Json = dict[str, Any]
 
 
-def table_definition(name: str) -> Json:
-    """Return the table as CreateTable accepts it."""
-    numbers = sorted({sort for _, sort in _INDEXES})
+def table_definition(table: Table, name: str) -> Json:
+    """Return a table as CreateTable accepts it."""
+    keys = [table.partition, table.sort, *(key for index in table.indexes for key in (index.partition, index.sort))]
+    indexes = {"GlobalSecondaryIndexes": [_index(index) for index in table.indexes]} if table.indexes else {}
     return {
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",
-        "KeySchema": _keys("pk", "sk"),
-        "AttributeDefinitions": [
-            {"AttributeName": each, "AttributeType": "S"} for each in ("pk", "sk", *(index for index, _ in _INDEXES))
-        ]
-        + [{"AttributeName": each, "AttributeType": "N"} for each in numbers],
-        "GlobalSecondaryIndexes": [_index(index, sort) for index, sort in _INDEXES],
+        "KeySchema": _keys(table.partition, table.sort),
+        "AttributeDefinitions": _types(table, *dict.fromkeys(keys)),
+        **indexes,
         "SSESpecification": {"Enabled": True},
     }
 
 
-def _index(name: str, sort: str) -> Json:
-    return {"IndexName": name, "KeySchema": _keys(name, sort), "Projection": {"ProjectionType": "ALL"}}
+def _types(table: Table, *keys: str) -> list[dict[str, str]]:
+    """Return the types of keys: strings in their order, then numbers."""
+    strings = [each for each in keys if each and each not in table.numbers]
+    numbers = sorted(each for each in keys if each in table.numbers)
+    types = {"S": strings, "N": numbers}
+    return [{"AttributeName": each, "AttributeType": kind} for kind, named in types.items() for each in named]
+
+
+def _index(index: Index) -> Json:
+    keys = _keys(index.partition, index.sort)
+    return {"IndexName": index.name, "KeySchema": keys, "Projection": {"ProjectionType": "ALL"}}
 
 
 def _keys(partition: str, sort: str) -> list[dict[str, str]]:
-    return [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]
+    found = [{"AttributeName": partition, "KeyType": "HASH"}]
+    return found + ([{"AttributeName": sort, "KeyType": "RANGE"}] if sort else [])
 
 
-def ensure(client: Any, name: str, sleep: Callable[[float], None] = time.sleep) -> StepResult:
+def expiry(table: Table) -> Json:
+    """Return a table's time to live as UpdateTimeToLive accepts it."""
+    return {"Enabled": True, "AttributeName": table.ttl}
+
+
+def ensure(client: Any, table: Table, name: str, sleep: Callable[[float], None] = time.sleep) -> StepResult:
     """Create the table, or add what it lacks: protection from deletion, indexes, TTL and backups.
 
     Nothing else is changed: it holds data. StepFailed if a new index takes longer than ten minutes.
     """
-    result = _ensure_table(client, name)
+    result = _ensure_table(client, table, name)
     changed = [
         _protect(client, name),
-        *(_ensure_index(client, name, index, sort, sleep) for index, sort in _INDEXES),
-        _enable_ttl(client, name),
+        *(_ensure_index(client, table, name, index, sleep) for index in table.indexes),
+        _enable_ttl(client, table, name),
         _enable_backups(client, name),
     ]
     return StepResult.CHANGED if result is StepResult.UNCHANGED and any(changed) else result
 
 
-def _ensure_table(client: Any, name: str) -> StepResult:
+def _ensure_table(client: Any, table: Table, name: str) -> StepResult:
     found = _describe(client, name)
     if found and found["TableStatus"] != "DELETING":
         result = StepResult.UNCHANGED
     else:
-        create = partial(client.create_table, **table_definition(name), DeletionProtectionEnabled=True)
+        create = partial(client.create_table, **table_definition(table, name), DeletionProtectionEnabled=True)
         # The name is in use until AWS has deleted an earlier table.
         retry_until_ready(create, answers("ResourceInUseException"))
         result = StepResult.CREATED
@@ -93,26 +102,26 @@ def _protect(client: Any, name: str) -> bool:
     return True
 
 
-def _ensure_index(client: Any, name: str, index: str, sort: str, sleep: Callable[[float], None]) -> bool:
+def _ensure_index(client: Any, table: Table, name: str, index: Index, sleep: Callable[[float], None]) -> bool:
     """Add an index that a table of an earlier version lacks, and wait until it is built; False if it is there.
 
     An update creates one index at most, and nothing can be read from it until it is built from the items (Amazon
     DynamoDB Developer Guide, "Managing Global Secondary Indexes"). So the functions that need it are deployed later.
     """
-    status = _index_status(client, name, index)
+    status = _index_status(client, name, index.name)
     if status == "ACTIVE":
         return False
     if status is None:
-        types = [{"AttributeName": index, "AttributeType": "S"}, {"AttributeName": sort, "AttributeType": "N"}]
-        create = {"Create": _index(index, sort)}
+        types = _types(table, index.partition, index.sort)
+        create = {"Create": _index(index)}
         client.update_table(TableName=name, AttributeDefinitions=types, GlobalSecondaryIndexUpdates=[create])
     for _ in range(_INDEX_TRIES):
-        if _index_status(client, name, index) == "ACTIVE":
+        if _index_status(client, name, index.name) == "ACTIVE":
             return True
         sleep(_INDEX_WAIT_S)
     raise StepFailed(
-        f"table {name}: AWS is still building the index {index} from the items. Wait, then run the same command again; "
-        "it continues where it stopped."
+        f"table {name}: AWS is still building the index {index.name} from the items. Wait, then run the same command "
+        "again; it continues where it stopped."
     )
 
 
@@ -121,11 +130,13 @@ def _index_status(client: Any, name: str, index: str) -> str | None:
     return next((str(each["IndexStatus"]) for each in found if each["IndexName"] == index), None)
 
 
-def _enable_ttl(client: Any, name: str) -> bool:
-    """Enable the expiry of items; False if it is enabled already."""
+def _enable_ttl(client: Any, table: Table, name: str) -> bool:
+    """Enable the expiry of items; False if it is enabled already, or items do not expire."""
+    if not table.ttl:
+        return False
     if client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]["TimeToLiveStatus"] != "DISABLED":
         return False
-    client.update_time_to_live(TableName=name, TimeToLiveSpecification=TTL)
+    client.update_time_to_live(TableName=name, TimeToLiveSpecification=expiry(table))
     return True
 
 

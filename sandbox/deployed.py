@@ -1,4 +1,4 @@
-"""comms-reprocess as deployed: on an embedded AWS, for whichever application it is configured."""
+"""comms-reprocess, or another project, as deployed: on an embedded AWS."""
 
 import json
 import os
@@ -17,6 +17,7 @@ from chalicelib.ledger.schedule import Schedule
 from chalicelib.ledger.table import Table
 from chalicelib.ledger.tokens import Role, Tokens
 from deployment import table
+from deployment.comms_reprocess.storage import LEDGER
 from sandbox import project
 from sandbox.aws import ACCOUNT, REGION, EmbeddedAws
 from sandbox.mailbox import Mailbox
@@ -36,13 +37,17 @@ class DeployPyFailed(Exception):
 
 
 class Deployed(CompositeService):
-    """comms-reprocess on an embedded AWS, with its files in `folder`. `mailbox` belongs to the person on duty.
+    """The project in the folder `source` on an embedded AWS, with its files in `folder`: this checkout, or another one.
 
-    `start` starts what it needs; `configure` and `deploy` add comms-reprocess itself.
+    `start` starts what it needs; `configure` and `deploy` add the project itself. `mailbox` belongs to the person on
+    duty, `prefix` begins the name of everything that it has in the embedded AWS. Tokens and the collector are those of
+    comms-reprocess.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, source: Path = project.ROOT) -> None:
         self.folder = folder
+        self.source = source
+        self.prefix = project.stage_variables(source)["RESOURCE_PREFIX"]
         self.mailbox = Mailbox()
 
     def _start_all(self, stack: ExitStack) -> None:
@@ -61,12 +66,12 @@ class Deployed(CompositeService):
             aws_secret_access_key="sandbox",  # noqa: S106 (the embedded AWS accepts any)
         )
 
-    def configure(self, settings: Mapping[str, str], application_toml: str) -> None:
+    def configure(self, settings: Mapping[str, str], application_toml: str | None = None) -> None:
         """Make the project to deploy: with these environment variables of the stage, and this application.toml."""
-        project.copy(self.folder / "project", settings, application_toml)
+        project.copy(self.folder / "project", settings, application_toml, self.source)
 
     def deploy(self) -> str:
-        """Deploy comms-reprocess with deploy.py, as you would to AWS, and return what it printed."""
+        """Deploy the project with deploy.py, as you would to AWS, and return what it printed."""
         return self.run("deploy", "--notify", ON_DUTY, "--child-execution-type", "STANDARD")
 
     def token(self, role: Role, name: str | None = None) -> str:
@@ -75,7 +80,7 @@ class Deployed(CompositeService):
 
     def pause_schedule(self) -> None:
         """Pause the schedule, also before it exists, so that it does not fire while something else is prepared."""
-        table.ensure(self.client("dynamodb"), PREFIX)
+        table.ensure(self.client("dynamodb"), LEDGER, PREFIX)
         self._schedule().pause("make serve")
 
     def resume_schedule(self) -> None:
@@ -119,7 +124,7 @@ class Deployed(CompositeService):
     def rule(self) -> str:
         """The name of the schedule's EventBridge rule."""
         names = [rule["Name"] for rule in self.client("events").list_rules()["Rules"]]
-        return str(next(name for name in names if name.startswith(PREFIX)))
+        return str(next(name for name in names if name.startswith(self.prefix)))
 
     def fire(self) -> None:
         """Fire the schedule now."""

@@ -1,4 +1,4 @@
-"""Copies the deployable part of this checkout and configures the copy for the sandbox."""
+"""Copies the deployable part of this checkout, or of another project, and configures the copy for the sandbox."""
 
 import json
 import shutil
@@ -14,33 +14,33 @@ STAGE = "dev"
 # How comms-reprocess talks to the reference application.
 APPLICATION_TOML = ROOT / "sandbox" / "application" / "application.toml"
 
-# What a deployment reads. Only app.py and chalicelib ship to Lambda.
-_DEPLOYABLE = ("app.py", "chalicelib", "requirements.txt", "statemachine.json", ".chalice")
+# What a deployment reads, as far as a project has it. Only app.py and chalicelib ship to Lambda.
+_DEPLOYABLE = ("app.py", "chalicelib", "requirements.txt", "statemachine.json", "description.py", ".chalice")
 
 
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", "deployed", "deployments")
 
 
-def copy(folder: Path, environment: Mapping[str, str], application_toml: str) -> None:
-    """Copy the project to `folder`, with this application.toml and these environment variables added to the stage.
+def copy(folder: Path, environment: Mapping[str, str], application_toml: str | None, project: Path = ROOT) -> None:
+    """Copy a project to `folder`, with this application.toml, if any, and these environment variables of the stage.
 
     The stage's policies follow from both.
     """
-    for name in _DEPLOYABLE:
-        source = ROOT / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in (project / name for name in _DEPLOYABLE):
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=_NOT_COPIED)
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, folder / name)
-    (folder / "chalicelib" / "application.toml").write_text(application_toml, encoding="utf-8")
+            shutil.copytree(source, folder / source.name, ignore=_NOT_COPIED)
+        elif source.exists():
+            shutil.copy2(source, folder / source.name)
+    if application_toml is not None:
+        (folder / "chalicelib" / "application.toml").write_text(application_toml, encoding="utf-8")
     _add_variables(folder / ".chalice" / "config.json", environment)
     policies.write(Stage(folder, STAGE, ANYWHERE))
 
 
-def stage_variables() -> dict[str, str]:
-    """Return the environment variables of the stage in this checkout."""
-    config = json.loads((ROOT / ".chalice" / "config.json").read_text(encoding="utf-8"))
+def stage_variables(project: Path = ROOT) -> dict[str, str]:
+    """Return the environment variables of a project's stage."""
+    config = json.loads((project / ".chalice" / "config.json").read_text(encoding="utf-8"))
     variables: dict[str, str] = config["stages"][STAGE]["environment_variables"]
     return variables
 

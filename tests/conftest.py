@@ -10,6 +10,7 @@ from moto import mock_aws
 
 from chalicelib.ledger import Communications, Ledger
 from chalicelib.ledger.table import Table
+from deployment.comms_reprocess.storage import LEDGER
 from deployment.table import table_definition
 from tests.fakes import DAY, FakeClock, FakeCommunications
 
@@ -90,6 +91,6 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def new_table(client):
-    definition = table_definition(f"ledger-{next(_numbers)}")
+    definition = table_definition(LEDGER, f"ledger-{next(_numbers)}")
     client.create_table(**definition)
     return Table(client, definition["TableName"])

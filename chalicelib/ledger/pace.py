@@ -18,7 +18,7 @@ from chalicelib.models.runs import Proof
 START, LOWEST, HIGHEST = 10_000, 100, 10_000_000
 
 # In seconds: how long a child workflow may wait until its last communication is sent. The rest of the five minutes of
-# an EXPRESS workflow is for sending and recording; deployment/worst_case.py adds it up.
+# an EXPRESS workflow is for sending and recording; deployment/comms_reprocess/worst_case.py adds it up.
 WINDOW_S = 60
 
 # In seconds: how much later than that it may ask for the last time, since state machines wait whole seconds, and more.

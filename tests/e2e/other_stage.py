@@ -1,12 +1,16 @@
-"""A second stage next to the system's, for tests that deploy, interrupt and destroy."""
+"""For tests that deploy, interrupt and destroy: a second stage next to the system's, or a project of its own."""
 
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+from sandbox import project
+from sandbox.deployed import Deployed
 from sandbox.project import ROOT
 from tests.e2e.driver import PREFIX
 
@@ -50,15 +54,8 @@ class OtherStage:
 
     def start(self, *arguments: str) -> subprocess.Popen:
         """Start deploy.py for the stage, with an empty standard input."""
-        return subprocess.Popen(
-            [*COMMAND, *arguments, "--stage", STAGE, "--project", str(self.project)],
-            env=self.system.environment() | {"AWS_ACCESS_KEY_ID": DEPLOYER},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        arguments += ("--stage", STAGE, "--project", str(self.project))
+        return _start(arguments, self.system.environment() | {"AWS_ACCESS_KEY_ID": DEPLOYER})
 
     def run(self, *arguments: str, status: int = 0) -> str:
         """Run deploy.py for the stage to its end; return what it printed."""
@@ -74,20 +71,60 @@ class OtherStage:
         return self.run("plan", "--notify", "someone@example.com", "--child-execution-type", "STANDARD")
 
 
+class OwnProject(Deployed):
+    """A project in an account of its own. deploy.py has an access key of its own, so that its requests can be told."""
+
+    def environment(self) -> dict[str, str]:
+        return super().environment() | {"AWS_ACCESS_KEY_ID": DEPLOYER}
+
+    def start_command(self, *arguments: str) -> subprocess.Popen:
+        """Start deploy.py, with an empty standard input."""
+        arguments += ("--stage", project.STAGE, "--project", str(self.folder / "project"))
+        return _start(arguments, self.environment())
+
+
+def _start(arguments: tuple[str, ...], environment: dict[str, str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def kill_when(process: subprocess.Popen, reached) -> None:
+    """Kill a deployment, with all that it has started, as soon as it has got that far."""
+    deadline = time.monotonic() + 100
+    while not reached():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
 def snapshot(system) -> dict[str, list[str]]:
     """The names of everything in the account, by kind."""
     aws = system.client
+    roles = sorted(each["RoleName"] for each in aws("iam").list_roles()["Roles"])
     return {
         "tables": aws("dynamodb").list_tables()["TableNames"],
         "buckets": sorted(each["Name"] for each in aws("s3").list_buckets()["Buckets"]),
         "topics": sorted(each["TopicArn"] for each in aws("sns").list_topics()["Topics"]),
         "mails": sorted(each["SubscriptionArn"] for each in aws("sns").list_subscriptions()["Subscriptions"]),
         "functions": sorted(each["FunctionName"] for each in aws("lambda").list_functions()["Functions"]),
-        "roles": sorted(each["RoleName"] for each in aws("iam").list_roles()["Roles"]),
+        "roles": [f"{role}: {aws('iam').list_role_policies(RoleName=role)['PolicyNames']}" for role in roles],
+        "policies": sorted(each["PolicyName"] for each in aws("iam").list_policies(Scope="Local")["Policies"]),
         "rules": sorted(each["Name"] for each in aws("events").list_rules()["Rules"]),
         "apis": sorted(each["id"] for each in aws("apigateway").get_rest_apis()["items"]),
         "logs": sorted(each["logGroupName"] for each in aws("logs").describe_log_groups()["logGroups"]),
         "alarms": sorted(each["AlarmName"] for each in aws("cloudwatch").describe_alarms()["MetricAlarms"]),
+        "activities": sorted(each["name"] for each in aws("stepfunctions").list_activities()["activities"]),
+        "parameters": sorted(each["Name"] for each in aws("ssm").describe_parameters()["Parameters"]),
+        "secrets": sorted(each["Name"] for each in aws("secretsmanager").list_secrets()["SecretList"]),
         "machines": sorted(each["name"] for each in aws("stepfunctions").list_state_machines()["stateMachines"]),
     }
 

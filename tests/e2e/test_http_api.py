@@ -12,6 +12,7 @@ from chalicelib import times
 from chalicelib.api import routes
 from chalicelib.ledger.table import Table
 from chalicelib.ledger.tokens import ROLES, Token, Tokens
+from deployment.comms_reprocess.storage import LEDGER
 from deployment.table import table_definition
 from sandbox.project import ROOT
 from tests.e2e.driver import PREFIX, collect, create_failed, executions, start_run, wait_for_end
@@ -53,7 +54,7 @@ def table(system, name):
 def invalid_tokens(system):
     """Tokens that are wrong, expired, revoked, of another stage, or not ASCII."""
     tokens_of_stage = Tokens(table(system, PREFIX), times.now)
-    definition = table_definition("comms-reprocess-other")
+    definition = table_definition(LEDGER, "comms-reprocess-other")
     system.client("dynamodb").create_table(**definition)
     revoked = system.run("token", "add", "--name", "rita", "--role", "approver").strip()
     token_id = next(each for each, token in tokens_of_stage.all().items() if token.name == "rita")

@@ -1,7 +1,6 @@
 """Least privilege: each function and the state machine may do what they do, and nothing else."""
 
 import json
-from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -18,13 +17,14 @@ from chalicelib.models.runs import ApprovalDecision, Run, RunStatus, Trigger
 from chalicelib.models.selections import Selection
 from chalicelib.names import AwsLocation, Names
 from chalicelib.runs.start import record_request
-from deployment import function_policies, state_machine
-from deployment.stage import ANYWHERE
+from deployment import policies, state_machine
+from deployment.comms_reprocess import function_policies
+from deployment.iam_policy import document
+from deployment.stage import ANYWHERE, Stage
 from sandbox.aws import ACCOUNT, REGION
 from sandbox.aws.iam_requests import IamRequest
-from sandbox.aws.model import INTERPRETER
 from sandbox.project import ROOT
-from tests.e2e import iam
+from tests import iam
 from tests.e2e.driver import (
     PATIENCE,
     PREFIX,
@@ -46,20 +46,10 @@ HOUR = 3_600_000
 LOCK_HELD = "the schedule lock is still held"
 
 # Permissions that nothing uses in the sandbox. Each needs its reason.
-UNUSED_HERE = {
-    "logs:CreateLogStream": "Lambda itself writes what a function prints, with the function's role",
-    "logs:PutLogEvents": "the same",
+UNUSED_HERE = iam.UNUSED_BY_FUNCTIONS | {
     "s3:ListBucket": "without it, S3 answers that a missing manifest is forbidden, not that it is missing",
-    "xray:PutTraceSegments": "Lambda's and Step Functions' own agents send the traces",
-    "xray:PutTelemetryRecords": "the same",
 }
-UNUSED_BY_STATE_MACHINE_HERE = UNUSED_HERE | {
-    "xray:GetSamplingRules": "Step Functions asks whether to trace",
-    "xray:GetSamplingTargets": "the same",
-    **dict.fromkeys(
-        [f"logs:{action}" for action in state_machine.LOG_DELIVERY],
-        "AWS requires it when a state machine with logging is created",
-    ),
+UNUSED_BY_STATE_MACHINE_HERE = iam.UNUSED_BY_STATE_MACHINES | {
     "dynamodb:GetItem": "executions that version 0.1.0 has started look at the switch themselves",
     "states:StartExecution": "AWS starts the children of a distributed Map with it; moto runs them itself",
     "states:DescribeExecution": "the same",
@@ -101,17 +91,11 @@ def test_each_function_and_the_state_machine_use_exactly_their_permissions(
     _deliver_decisions_again(system, operator, ledger)
     use_ssm_parameter()
     _run_with_ssm_parameter(system, operator)
-    requested = defaultdict(set)
-    for request in system.aws.iam_requests():
-        # The interpreter has one key for the state machines of all stages.
-        if OTHER_PREFIX not in request.resource:
-            requested[request.caller].add(request)
-    problems = []
-    for function, policies in _function_policies(system).items():
-        problems += iam.compare(function, policies, requested[chalice_name(function)], UNUSED_HERE)
-    machine = [state_machine.policy(NAMES)]
-    problems += iam.compare("state machine", machine, requested[INTERPRETER], UNUSED_BY_STATE_MACHINE_HERE)
-    assert problems == []
+    # The interpreter has one key for the state machines of all stages.
+    requests = {each for each in system.aws.iam_requests() if OTHER_PREFIX not in each.resource}
+    stage = Stage(system.folder / "project", "dev", NAMES.location)
+    both = _function_policies(system)
+    assert iam.compare_stage(stage, both, requests, UNUSED_HERE, UNUSED_BY_STATE_MACHINE_HERE) == []
 
 
 def chalice_name(function: str) -> str:
@@ -121,12 +105,12 @@ def chalice_name(function: str) -> str:
 
 def _function_policies(system) -> dict[str, list[dict]]:
     """The policy that each function is deployed with, and the one that it would have with the SSM parameter."""
-    deployed = function_policies.documents(Names(PREFIX, ANYWHERE), Auth(type="bearer", secret=SECRET))
-    other = function_policies.documents(Names(PREFIX, ANYWHERE), Auth(type="bearer", secret=f"ssm:{SECRET}"))
-    for name, policy in deployed.items():
-        file = system.folder / "project" / ".chalice" / "dev" / f"{name}.json"
+    deployed = policies.derive(Stage(system.folder / "project", "dev", ANYWHERE))
+    for file, policy in deployed.items():
         assert json.loads(file.read_text()) == policy
-    return {name: [policy, other[name]] for name, policy in deployed.items()}
+    other = function_policies.statements(Names(PREFIX, ANYWHERE), Auth(type="bearer", secret=f"ssm:{SECRET}"))
+    found = {file.stem: policy for file, policy in deployed.items()}
+    return {name: [found[name], document(*statements)] for name, statements in other.items()}
 
 
 def test_no_function_may_write_a_token(system, operator):
@@ -144,8 +128,9 @@ def test_no_function_may_write_a_token(system, operator):
 
 def test_policies_never_have_wildcards_for_actions_or_resource_names():
     """Account and region may be left open. A resource may be `*` only where AWS has no name for it."""
-    policies = {file.stem: json.loads(file.read_text()) for file in (ROOT / ".chalice" / "dev").glob("*.json")}
-    for name, policy in (policies | {"state machine": state_machine.policy(NAMES)}).items():
+    found = {file.stem: json.loads(file.read_text()) for file in (ROOT / ".chalice" / "dev").glob("*.json")}
+    statements = Stage(ROOT, "dev", NAMES.location).description.state_machine.statements
+    for name, policy in (found | {"state machine": state_machine.policy(NAMES, statements, traced=True)}).items():
         for action, resource in iam.permissions(policy):
             assert "*" not in action, name
             if resource == "*":

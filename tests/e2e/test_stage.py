@@ -2,12 +2,9 @@
 
 import functools
 import json
-import os
 import re
 import shutil
-import signal
 import threading
-import time
 
 import pytest
 from werkzeug import Response
@@ -24,20 +21,9 @@ from deployment.plan import Plan
 from deployment.stage import Stage
 from deployment.steps import StepResult, take
 from sandbox.aws import ACCOUNT, REGION
-from tests.e2e import iam
+from tests import iam
 from tests.e2e.driver import PREFIX, create_failed
-from tests.e2e.other_stage import DEPLOYER, OTHER_PREFIX, STAGE, OtherStage, run_plan, snapshot
-
-# What the policy of the deploying identity allows, and nothing uses in the sandbox. Each needs its reason.
-UNUSED_HERE = {
-    "iam:CreateServiceLinkedRole": "API Gateway asks for it when it first traces a stage of the account",
-    "lambda:PutFunctionConcurrency": "any function may be given a reserved concurrency",
-    "lambda:TagResource": "Lambda asks for it when a function is created with tags, as Chalice does",
-    **dict.fromkeys(
-        [f"logs:{action}" for action in state_machine.LOG_DELIVERY],
-        "Step Functions asks for it when a state machine with logging is created",
-    ),
-}
+from tests.e2e.other_stage import DEPLOYER, OTHER_PREFIX, STAGE, OtherStage, kill_when, run_plan, snapshot
 
 # What PutMetricAlarm accepts of what DescribeAlarms returns of an alarm.
 _ALARM_ARGUMENTS = (
@@ -104,7 +90,7 @@ def test_a_stage_can_be_planned_deployed_changed_and_destroyed_without_a_trace(s
     assert "Done: 2 removed." in stage.run("destroy", "--yes", "--with-data")
     assert snapshot(system) == before
     requested = {request for request in system.aws.iam_requests() if request.caller == DEPLOYER}
-    assert iam.compare("the deploying identity", [policy], requested, UNUSED_HERE) == []
+    assert iam.compare("the deploying identity", [policy], requested, iam.UNUSED_BY_DEPLOYERS) == []
 
 
 def _correct_what_an_earlier_version_left(system, stage) -> None:
@@ -298,24 +284,14 @@ def test_deploying_again_completes_a_deployment_that_was_killed_during_chalice_d
         return len(apis.get_rest_apis()["items"]) > len(before["apis"])
 
     for reached in (some_functions, an_api):
-        _kill_when(stage, reached)
+        process = stage.start("deploy", "--notify", "someone@example.com", "--child-execution-type", "STANDARD")
+        kill_when(process, reached)
         assert not (stage.project / ".chalice" / "deployed" / f"{STAGE}.json").exists()
         stage.deploy()
         assert len(apis.get_rest_apis()["items"]) == len(before["apis"]) + 1
         assert "Plan: nothing to change." in stage.plan()
         stage.run("destroy", "--yes", "--with-data")
         assert snapshot(system) == before
-
-
-def _kill_when(stage, reached) -> None:
-    process = stage.start("deploy", "--notify", "someone@example.com", "--child-execution-type", "STANDARD")
-    deadline = time.monotonic() + 100
-    while not reached():
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
 
 
 class Interrupted(BaseException):

@@ -75,7 +75,7 @@ def test_cfn_lint_accepts_the_merged_template(system, package, tmp_path):
 
 def test_asl_validator_accepts_the_definition(system, tmp_path):
     """It does find a state that is missing, so it has really checked the definition."""
-    text = definition.render(ROOT / "statemachine.json", definition.placeholders(system_stage(system).names))
+    text = definition.read(ROOT, system_stage(system).description.state_machine)
     file = tmp_path / "definition.json"
     for content, status in ((text, 0), (text.replace('"Next": "Report"', '"Next": "Nowhere"'), 1)):
         file.write_text(content)

@@ -8,9 +8,9 @@ from chalicelib.errors import ConfigurationError
 from chalicelib.ledger.claims import State
 from chalicelib.models.communications import CommunicationStatus
 from chalicelib.names import AwsLocation
-from deployment import check
+from deployment.comms_reprocess import check
+from deployment.comms_reprocess.toml_location import line_of
 from deployment.stage import Stage
-from deployment.toml_location import line_of
 from tests.fakes import FakeClock
 from tests.servers import always, closed_port, reply, serving
 

@@ -9,6 +9,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from deployment.comms_reprocess.storage import LEDGER
 from deployment.table import table_definition
 
 NAME = "two-dynamodbs"
@@ -104,7 +105,7 @@ def client(request):
     options = {"region_name": plain.meta.region_name, "endpoint_url": plain.meta.endpoint_url}
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     client = boto3.client("dynamodb", **options, **keys, config=Config(parameter_validation=False))
-    client.create_table(**table_definition(NAME))
+    client.create_table(**table_definition(LEDGER, NAME))
     client.update_time_to_live(TableName=NAME, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expiresAt"})
     client.put_item(TableName=NAME, Item=KEY | {"q": {"S": "1"}})
     yield request.param, client

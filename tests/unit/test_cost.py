@@ -19,7 +19,7 @@ from chalicelib.runs.prices import PRICES
 from chalicelib.runs.situation import MAX_SCANS
 from chalicelib.settings import Settings
 from chalicelib.telemetry import metrics
-from deployment import alarms
+from deployment.comms_reprocess import alarms
 from tests.fakes import NOON, item_size, make_run
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,10 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from chalicelib.models.runs import RunKind
 from chalicelib.names import AwsLocation, Names
 from chalicelib.settings import Settings
-from deployment import alarms, aws_errors, status, topics
+from deployment import aws_errors, topics
 from deployment.aws_wait import answers, retry_until_ready
 from deployment.clients import ReadOnlyClient, WouldCreate
+from deployment.comms_reprocess import alarms, status
 from deployment.steps import Step, StepFailed, StepResult, take
 from tests.fakes import make_run
 

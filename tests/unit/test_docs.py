@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from chalicelib import __version__
 from chalicelib.settings import Settings
-from docs import generate
+from docs import generate, line_links
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,6 +68,29 @@ def test_the_estimates_in_operate_md_are_those_of_the_cost_model():
 def test_flow_svg_was_drawn_from_its_current_source():
     """`make docs` draws it again."""
     assert read("docs/images/flow.svg").endswith(generate.source_mark())
+
+
+def test_each_link_to_a_line_leads_to_the_line_that_it_shows():
+    """`make docs` corrects the numbers."""
+    assert line_links.corrected(generate.STEP_FUNCTIONS) == read("docs/step-functions.md")
+
+
+def test_each_rule_about_step_functions_has_a_line_that_follows_it():
+    """A rule that nothing here follows does not belong there."""
+    topics = read("docs/step-functions.md").partition("\n## ")[2]
+    rules = [line for line in topics.splitlines() if line.startswith("| ") and not line.startswith(("| rule", "| ---"))]
+    assert len(rules) > 40
+    assert [rule for rule in rules if not re.search(r"\| \[`.+`\]\(\.\./.+#L\d+\) \|", rule)] == []
+
+
+def test_a_line_that_is_gone_is_named(tmp_path):
+    """A link to it would lead to something else."""
+    (tmp_path / "code.py").write_text("one\ntwo\n")
+    (tmp_path / "page.md").write_text("See [`two`](code.py#L1).")
+    assert line_links.corrected(tmp_path / "page.md") == "See [`two`](code.py#L2)."
+    (tmp_path / "page.md").write_text("See [`three`](code.py#L1).")
+    with pytest.raises(ValueError, match=r"code\.py has no line with: three"):
+        line_links.corrected(tmp_path / "page.md")
 
 
 def test_the_changelog_starts_with_the_current_version():

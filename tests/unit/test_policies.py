@@ -8,11 +8,15 @@ from pathlib import Path
 import cfnlint
 import pytest
 
+import app
 import deploy
 from chalicelib.application.config import Auth
 from chalicelib.errors import ConfigurationError
 from chalicelib.names import AwsLocation, Names
-from deployment import deployer_policy, function_policies, policies, secret_policy, state_machine
+from chalicelib.settings import Settings
+from deployment import deployer_policy, policies, state_machine
+from deployment.comms_reprocess import secret_policy
+from deployment.description import DEPLOYER
 from deployment.iam_policy import OWN_ACCOUNT
 from deployment.stage import ANYWHERE, Stage
 from sandbox.project import ROOT
@@ -29,6 +33,7 @@ def project(tmp_path) -> Path:
     shutil.copytree(ROOT / ".chalice", tmp_path / ".chalice", ignore=shutil.ignore_patterns("deployed", "deployments"))
     (tmp_path / "chalicelib").mkdir()
     shutil.copy2(ROOT / "chalicelib" / "application.toml", tmp_path / "chalicelib")
+    shutil.copy2(ROOT / "description.py", tmp_path)
     return tmp_path
 
 
@@ -93,6 +98,17 @@ def test_a_policy_file_of_another_stage_is_refused(project):
         policies.check(Stage(project, "dev", ANYWHERE))
 
 
+def test_the_description_names_each_function_of_app_py_with_its_handler():
+    """Chalice never updates the handler of a deployed function; deploy.py does."""
+    chalice = app.app
+    others = [*chalice.pure_lambda_functions, *chalice.event_sources, *chalice.builtin_auth_handlers]
+    description = Stage(ROOT, "dev", LOCATION).description
+    assert {"api_handler": "app.app"} | {each.name: each.handler_string for each in others} == {
+        name: description.handler(name) for name in description.functions
+    }
+    assert description.scheduled == [each.name for each in chalice.event_sources]
+
+
 # -- a new stage
 
 
@@ -102,7 +118,7 @@ def test_a_new_stage_is_one_command(project, capsys):
     before = read(project, "dev")
     assert run(project, "stage", "add", "prod") == 0
     stage = Stage(project, "prod", ANYWHERE)
-    assert stage.settings.resource_prefix == "comms-reprocess-prod"
+    assert stage.names.prefix == "comms-reprocess-prod"
     assert stage.environment["APPLICATION_SECRET"] == "comms-reprocess-prod-application"
     assert stage.environment["QUEUE"] == "comms-reprocess-developers"
     policies.check(stage)
@@ -118,7 +134,7 @@ def test_a_stage_can_be_like_any_other_one(project):
     assert run(project, "stage", "add", "test") == 0
     set_variable(project, "test", "CONCURRENCY", "5")
     assert run(project, "stage", "add", "prod", "--like", "test") == 0
-    assert Stage(project, "prod", ANYWHERE).settings.concurrency == 5
+    assert Settings.read(Stage(project, "prod", ANYWHERE).environment).concurrency == 5
 
 
 @pytest.mark.parametrize(
@@ -176,17 +192,19 @@ def test_a_key_of_your_own_may_be_used_for_the_secret_only():
     assert secret_policy.statements(Auth()) == []
 
 
-def all_policies() -> dict[str, dict]:
-    auth = Auth(type="bearer", secret="app", kms_key=KEY)
-    found = function_policies.documents(NAMES, auth)
-    stage = Stage(ROOT, "dev", ANYWHERE)
-    found["deployer"] = deployer_policy.policy(NAMES, stage.settings, auth)
-    return found | {"state machine": state_machine.policy(Names(NAMES.prefix, LOCATION))}
+@pytest.fixture
+def all_policies(project) -> dict[str, dict]:
+    """Those of the functions, the deploying identity and the state machine, with a key of your own."""
+    file = project / "chalicelib" / "application.toml"
+    file.write_text(file.read_text().replace("[auth]", f'[auth]\nkms_key = "{KEY}"'))
+    stage = Stage(project, "dev", LOCATION)
+    machine = state_machine.policy(stage.names, stage.description.state_machine.statements, traced=True)
+    return policies.documents(stage) | {"state machine": machine}
 
 
-def test_no_policy_covers_the_bucket_of_another_stage_or_account():
+def test_no_policy_covers_the_bucket_of_another_stage_or_account(all_policies):
     """Bucket names are global, and those of a stage dev-2 begin with those of dev."""
-    for name, policy in all_policies().items():
+    for name, policy in all_policies.items():
         for statement in policy["Statement"]:
             if any(action.startswith("s3:") for action in statement["Action"]):
                 if "s3:CreateBucket" not in statement["Action"]:  # a bucket that is not there has no owner
@@ -210,15 +228,15 @@ def may_write_tokens(policy: dict) -> bool:
     return bool(allowed - denied)
 
 
-def test_only_the_deploying_identity_may_write_a_token():
+def test_only_the_deploying_identity_may_write_a_token(all_policies):
     """A function that could write one could give itself any role."""
-    assert [name for name, policy in all_policies().items() if may_write_tokens(policy)] == ["deployer"]
+    assert [name for name, policy in all_policies.items() if may_write_tokens(policy)] == ["deployer"]
 
 
-def test_only_the_api_may_look_up_a_token():
+def test_only_the_api_may_look_up_a_token(all_policies):
     """The others may not even read the hashes."""
     readers = []
-    for name, policy in all_policies().items():
+    for name, policy in all_policies.items():
         denied = {each for part in policy["Statement"] if part["Effect"] == "Deny" for each in part["Action"]}
         allowed = {each for part in policy["Statement"] if part["Effect"] == "Allow" for each in part["Action"]}
         if {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"} & (allowed - denied):
@@ -226,11 +244,11 @@ def test_only_the_api_may_look_up_a_token():
     assert readers == ["api_handler", "authorizer", "deployer", "state machine"]
 
 
-def test_every_action_exists_and_has_the_resources_that_it_is_given():
+def test_every_action_exists_and_has_the_resources_that_it_is_given(all_policies):
     """According to AWS's Service Authorization Reference, of which cfn-lint has a copy."""
     file = Path(cfnlint.__file__).parent / "data" / "AdditionalSpecs" / "Policies.json"
     reference = json.loads(file.read_text(encoding="utf-8"))
-    for name, policy in all_policies().items():
+    for name, policy in all_policies.items():
         for statement in policy["Statement"]:
             for action in statement["Action"]:
                 service, _, operation = action.partition(":")
@@ -241,8 +259,10 @@ def test_every_action_exists_and_has_the_resources_that_it_is_given():
                     assert bool(known.get("Resources")) == (statement["Resource"] != ["*"]), (name, action)
 
 
-def test_the_policy_of_the_deploying_identity_fits_into_a_role():
+def test_the_policy_of_the_deploying_identity_fits_into_a_role(project):
     """All inline policies of a role may have 10,240 characters without white space (IAM User Guide, "IAM quotas")."""
     longest = Names("a" * 32, ANYWHERE)
-    policy = deployer_policy.policy(longest, Stage(ROOT, "dev", ANYWHERE).settings, Auth(type="bearer", secret=KEY))
+    set_variable(project, "dev", "APPLICATION_SECRET", KEY)
+    description = Stage(project, "dev", ANYWHERE).describe(longest)
+    policy = deployer_policy.policy(longest, description, description.permissions()[DEPLOYER])
     assert len(json.dumps(policy, separators=(",", ":"))) < 10_240

@@ -4,18 +4,24 @@ import itertools
 import json
 from types import SimpleNamespace
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from chalicelib.names import AwsLocation, Names
-from chalicelib.settings import Settings
-from deployment import api, aws_errors, concurrency, state_machine, table
+from deployment import api, aws_errors, bucket, state_machine, table
 from deployment.clients import ReadOnlyClient, WouldChange
+from deployment.comms_reprocess import concurrency
+from deployment.comms_reprocess.storage import LEDGER
+from deployment.description import Bucket
 from deployment.plan import Plan
+from deployment.stage import Stage
 from deployment.steps import Missing, Step, StepFailed, StepResult, take
+from sandbox.project import ROOT
 
 NAMES = Names("app-dev", AwsLocation("aws", "eu-west-1", "123456789012"))
 DEFINITION = '{"StartAt": "Report"}'
+POLICY = state_machine.policy(NAMES, [], traced=True)
 
 _numbers = itertools.count()
 
@@ -55,7 +61,7 @@ def in_turn(*answers):
 def old_table(dynamodb):
     """The name of a table of an earlier version: two indexes are missing, and nothing protects it."""
     name = f"old-{next(_numbers)}"
-    definition = table.table_definition(name)
+    definition = table.table_definition(LEDGER, name)
     definition["GlobalSecondaryIndexes"] = definition["GlobalSecondaryIndexes"][:1]
     keys = {"pk", "sk", *(each["AttributeName"] for each in definition["GlobalSecondaryIndexes"][0]["KeySchema"])}
     definition["AttributeDefinitions"] = [
@@ -75,10 +81,10 @@ def test_a_table_of_an_earlier_version_gets_the_indexes_and_the_protection_that_
     """Its items are in the new indexes. A plan foresees the change, and makes none."""
     noted = []
     with pytest.raises(WouldChange):
-        table.ensure(ReadOnlyClient(dynamodb, noted), old_table)
+        table.ensure(ReadOnlyClient(dynamodb, noted), LEDGER, old_table)
     assert [name for name, _ in noted] == ["update_table"]
     assert len(described(dynamodb, old_table)["GlobalSecondaryIndexes"]) == 1
-    assert table.ensure(dynamodb, old_table) is StepResult.CHANGED
+    assert table.ensure(dynamodb, LEDGER, old_table) is StepResult.CHANGED
     found = described(dynamodb, old_table)
     assert {each["IndexName"] for each in found["GlobalSecondaryIndexes"]} == {"runs", "open", "worklist"}
     assert found["DeletionProtectionEnabled"]
@@ -91,29 +97,29 @@ def test_a_table_of_an_earlier_version_gets_the_indexes_and_the_protection_that_
         ExpressionAttributeValues=wanted[1],
     )
     assert answer["Count"] == 1
-    assert table.ensure(dynamodb, old_table) is StepResult.UNCHANGED
+    assert table.ensure(dynamodb, LEDGER, old_table) is StepResult.UNCHANGED
 
 
 def test_a_new_index_is_waited_for_until_it_is_built(dynamodb, old_table):
     """Nothing can be read from it before. After ten minutes the deployment ends, and the next one goes on waiting."""
-    table.ensure(dynamodb, old_table)
+    table.ensure(dynamodb, LEDGER, old_table)
     active = {"Table": described(dynamodb, old_table)}
     building = json.loads(json.dumps(active, default=str))
     building["Table"]["GlobalSecondaryIndexes"][1]["IndexStatus"] = "CREATING"
     waits = []
     client = Replaced(dynamodb, describe_table=in_turn(*[building] * 5, active))
-    assert table.ensure(client, old_table, waits.append) is StepResult.CHANGED
+    assert table.ensure(client, LEDGER, old_table, waits.append) is StepResult.CHANGED
     assert waits == [5.0]
     waits.clear()
     with pytest.raises(StepFailed, match=r"still building the index open .* run the same command again"):
-        table.ensure(Replaced(dynamodb, describe_table=in_turn(building)), old_table, waits.append)
+        table.ensure(Replaced(dynamodb, describe_table=in_turn(building)), LEDGER, old_table, waits.append)
     assert sum(waits) == 600
 
 
 def test_only_destroy_deletes_the_ledger(dynamodb):
     """Anybody else first has to switch its protection off."""
     name = f"protected-{next(_numbers)}"
-    assert table.ensure(dynamodb, name) is StepResult.CREATED
+    assert table.ensure(dynamodb, LEDGER, name) is StepResult.CREATED
     with pytest.raises(ClientError, match="protect"):
         dynamodb.delete_table(TableName=name)
     assert table.remove(dynamodb, name)
@@ -124,11 +130,11 @@ def test_a_table_that_is_being_deleted_is_created_again(dynamodb):
     """Its name is in use until AWS has deleted it."""
     name = f"deleted-{next(_numbers)}"
     deleting = {"Table": {"TableStatus": "DELETING"}}
-    definition = table.table_definition(name) | {"DeletionProtectionEnabled": True}
+    definition = table.table_definition(LEDGER, name) | {"DeletionProtectionEnabled": True}
     dynamodb.create_table(**definition)
     there = {"Table": described(dynamodb, name)}
     client = Replaced(dynamodb, describe_table=in_turn(deleting, there), create_table=in_turn({}))
-    assert table.ensure(client, name) is StepResult.CREATED
+    assert table.ensure(client, LEDGER, name) is StepResult.CREATED
     calls = []
     gone = Replaced(
         dynamodb,
@@ -144,15 +150,33 @@ def test_a_table_that_is_being_deleted_is_created_again(dynamodb):
 def test_backups_are_enabled_where_aws_describes_none(dynamodb):
     """The description is optional in AWS's answer."""
     name = f"backups-{next(_numbers)}"
-    table.ensure(dynamodb, name)
+    table.ensure(dynamodb, LEDGER, name)
     enabled = []
     client = Replaced(
         dynamodb,
         describe_continuous_backups=in_turn({"ContinuousBackupsDescription": {"ContinuousBackupsStatus": "ENABLED"}}),
         update_continuous_backups=lambda **request: enabled.append(request),
     )
-    assert table.ensure(client, name) is StepResult.CHANGED
+    assert table.ensure(client, LEDGER, name) is StepResult.CHANGED
     assert len(enabled) == 1
+
+
+# -- a bucket
+
+
+def test_what_has_expired_is_deleted_by_the_prefix_of_its_key(moto):
+    """A changed number of days is a change. A second bucket of a stage has a name of its own."""
+    s3 = boto3.client("s3", region_name=moto.meta.region_name)
+    names = Names("app-dev", AwsLocation("aws", moto.meta.region_name, "123456789012"))
+    first, longer = (Bucket("slips", {"in/": 7, "out/": days}) for days in (30, 60))
+    assert bucket.ensure(s3, names, first) is StepResult.CREATED
+    assert bucket.ensure(s3, names, first) is StepResult.UNCHANGED
+    assert bucket.ensure(s3, names, longer) is StepResult.CHANGED
+    name = f"app-dev-slips-123456789012-{moto.meta.region_name}"
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+    assert {rule["Filter"]["Prefix"]: rule["Expiration"]["Days"] for rule in rules} == {"in/": 7, "out/": 60}
+    assert bucket.remove(s3, names, longer)
+    assert not bucket.remove(s3, names, longer)
 
 
 # -- the state machine
@@ -246,10 +270,10 @@ def test_only_step_functions_for_this_account_may_use_the_state_machines_role():
     iam = SimpleNamespace(
         exceptions=SimpleNamespace(NoSuchEntityException=DoesNotExist),
         get_role=in_turn({"Role": {"AssumeRolePolicyDocument": old}}),
-        get_role_policy=in_turn({"PolicyDocument": state_machine.policy(NAMES)}),
+        get_role_policy=in_turn({"PolicyDocument": POLICY}),
         update_assume_role_policy=lambda **request: updated.append(json.loads(request["PolicyDocument"])),
     )
-    assert state_machine.ensure_role(iam, NAMES) is StepResult.CHANGED
+    assert state_machine.ensure_role(iam, NAMES, POLICY) is StepResult.CHANGED
     assert updated == [state_machine.trust(NAMES)]
 
 
@@ -343,20 +367,27 @@ def test_a_bare_403_for_the_bucket_says_whose_it_may_be():
     assert "s3:ListBucket" in aws_errors.advice(refused("403"))
 
 
+def stage_with(*reserved: str) -> Stage:
+    """Return a stage in which these functions have a reserved concurrency."""
+    stage = Stage(ROOT, "dev", NAMES.location)
+    stage.reserved = set(reserved)
+    return stage
+
+
 @pytest.mark.parametrize(
     ("limit", "reserved", "expected"),
     [(10, (), "runs 10 functions at once, but a run needs up to 25"), (10, ("reprocess",), None), (25, (), None)],
 )
 def test_a_low_limit_of_the_account_is_pointed_out(limit, reserved, expected):
     """A run needs CONCURRENCY, and one of each other function; what is reserved needs nothing of the rest."""
-    stage = SimpleNamespace(settings=Settings(resource_prefix="app-dev"), reserved=set(reserved))
     client = SimpleNamespace(get_account_settings=in_turn({"AccountLimit": {"UnreservedConcurrentExecutions": limit}}))
-    warning = concurrency.warning(client, stage)
+    warning = concurrency.warning(stage_with(*reserved), lambda _: client)
     assert (expected in warning) if expected else warning is None
 
 
 def test_an_unknown_limit_of_the_account_is_no_obstacle():
     """It is said, and the deployment goes on."""
-    stage = SimpleNamespace(settings=Settings(resource_prefix="app-dev"), reserved=set())
     client = SimpleNamespace(get_account_settings=in_turn(refused("AccessDeniedException")))
-    assert "is not known: An error occurred (AccessDeniedException)" in concurrency.warning(client, stage)
+    assert "is not known: An error occurred (AccessDeniedException)" in concurrency.warning(
+        stage_with(), lambda _: client
+    )

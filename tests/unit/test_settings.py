@@ -6,7 +6,7 @@ from chalicelib import times
 from chalicelib.errors import ConfigurationError
 from chalicelib.names import AwsLocation, Names
 from chalicelib.settings import Settings
-from deployment import bucket
+from deployment.comms_reprocess import storage
 
 NAMES = Names("mail-prod", AwsLocation("aws-cn", "cn-north-1", "123456789012"))
 
@@ -124,7 +124,7 @@ def test_a_run_must_not_be_forgotten_while_it_waits_for_approval(retention, time
 def test_a_manifest_outlives_the_longest_wait_for_approval():
     """By some days, in which the run is sent and reported."""
     settings = Settings.read({"RESOURCE_PREFIX": "mail-prod", "APPROVAL_TIMEOUT": "80d"})
-    assert settings.approval_timeout_s + 7 * 86_400 < bucket.DAYS * 86_400
+    assert settings.approval_timeout_s + 7 * 86_400 < storage.DAYS * 86_400
 
 
 @pytest.mark.parametrize(
@@ -147,6 +147,8 @@ def test_every_resource_name_derives_from_the_prefix_and_the_location():
     assert NAMES.state_machine_arn == "arn:aws-cn:states:cn-north-1:123456789012:stateMachine:mail-prod"
     assert NAMES.execution_arn("r-1") == "arn:aws-cn:states:cn-north-1:123456789012:execution:mail-prod:r-1"
     assert NAMES.succeeded_topic_arn == "arn:aws-cn:sns:cn-north-1:123456789012:mail-prod-succeeded"
+    assert NAMES.activity_arn("exams") == "arn:aws-cn:states:cn-north-1:123456789012:activity:mail-prod-exams"
+    assert NAMES.named("") == "mail-prod"
     assert NAMES.failed_topic_arn == "arn:aws-cn:sns:cn-north-1:123456789012:mail-prod-failed"
 
 

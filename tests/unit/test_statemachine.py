@@ -19,8 +19,10 @@ from chalicelib.models.runs import RunStatus
 from chalicelib.names import AwsLocation, Names
 from chalicelib.runs.recovery import COLLECTOR_LIFETIME
 from chalicelib.settings import Settings
-from deployment import definition, worst_case
-from deployment.worst_case import states
+from deployment import definition
+from deployment.comms_reprocess import worst_case
+from deployment.comms_reprocess.state_machine import state_machine
+from deployment.comms_reprocess.worst_case import states
 from tests.fakes import make_run
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +32,7 @@ NAMES = Names("comms-reprocess-dev", AwsLocation("aws", "eu-central-1", "1234567
 @pytest.fixture
 def machine() -> dict[str, Any]:
     """The definition of the state machine, as deploy.py fills it in."""
-    return json.loads(definition.render(ROOT / "statemachine.json", definition.placeholders(NAMES)))
+    return json.loads(definition.read(ROOT, state_machine(NAMES)))
 
 
 @pytest.fixture
@@ -248,7 +250,7 @@ def test_the_longest_time_of_a_state_counts_every_wait_up_to_its_cap_and_every_a
 def test_every_placeholder_has_a_value_and_every_value_a_placeholder():
     """deploy.py fills in exactly what statemachine.json needs."""
     text = (ROOT / "statemachine.json").read_text()
-    values = definition.placeholders(NAMES)
+    values = {**state_machine(NAMES).placeholders, "ChildExecutionType": "STANDARD"}
     assert "${" not in definition.render(ROOT / "statemachine.json", values)
     assert all(f"${{{name}}}" in text for name in values)
     with pytest.raises(ValueError, match="no value for the placeholder Bucket"):

@@ -30,6 +30,7 @@ from chalicelib.runs.collect import Collector
 from chalicelib.runs.recovery import Recovery
 from chalicelib.runs.reprocess import rules_for
 from chalicelib.settings import Settings
+from deployment.comms_reprocess.storage import LEDGER
 from deployment.table import table_definition
 
 MINUTE = 60_000
@@ -182,7 +183,7 @@ class FakeDeployment:
 
     def __init__(self, dynamodb, s3, clock) -> None:
         name = f"collector-{next(_numbers)}"
-        dynamodb.create_table(**table_definition(name))
+        dynamodb.create_table(**table_definition(LEDGER, name))
         s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
         self.clock = clock
         self.s3 = s3

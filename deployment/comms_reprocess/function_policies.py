@@ -2,17 +2,17 @@
 
 from chalicelib.application.config import Auth
 from chalicelib.ledger.tokens import PARTITION as TOKENS
-from chalicelib.names import AwsLocation, Names
-from deployment import chalice_names, secret_policy
-from deployment.iam_policy import OWN_ACCOUNT, Json, allow, deny, document, log_streams, x_ray
+from chalicelib.names import Names
+from deployment.comms_reprocess import secret_policy
+from deployment.iam_policy import OWN_ACCOUNT, Json, allow, callers, deny
 
 _EVERYTHING = "GetItem PutItem UpdateItem DeleteItem BatchGetItem Query"
 
 
-def documents(names: Names, auth: Auth) -> dict[str, Json]:
-    """Return the policy of each function, by its name in app.py (`api_handler`: the HTTP API)."""
+def statements(names: Names, auth: Auth) -> dict[str, list[Json]]:
+    """Return what each function may do besides writing its log and its traces, by its name in app.py."""
     secret = secret_policy.statements(auth)
-    statements = {
+    return {
         "api_handler": _api_handler(names, secret),
         "authorizer": _ledger(names, "GetItem", reads_tokens=True),
         "collector": _collector(names, secret),
@@ -30,7 +30,6 @@ def documents(names: Names, auth: Auth) -> dict[str, Json]:
             _ends_waits_for_approval(names),
         ],
     }
-    return {name: document(_logs(names, name), x_ray(), *own) for name, own in statements.items()}
 
 
 def _api_handler(names: Names, secret: list[Json]) -> list[Json]:
@@ -66,11 +65,6 @@ def _ends_waits_for_approval(names: Names) -> Json:
     return allow("states:SendTaskSuccess SendTaskFailure", names.state_machine_arn)
 
 
-def _logs(names: Names, function: str) -> Json:
-    functions = {chalice_names.role(names, each): name for name, each in chalice_names.functions(names).items()}
-    return log_streams(names, f"/aws/lambda/{functions[names.function(function)]}")
-
-
 def _ledger(names: Names, actions: str, *indexes: str, reads_tokens: bool = False) -> list[Json]:
     """Return the statements for the table and its indexes.
 
@@ -89,7 +83,7 @@ def _ledger(names: Names, actions: str, *indexes: str, reads_tokens: bool = Fals
 
 
 def _objects(names: Names, actions: str, *folders: str) -> Json:
-    bucket = callers_bucket_arn(names)
+    bucket = callers(names).bucket_arn
     return allow(f"s3:{actions}", *(f"{bucket}/{folder}/*" for folder in folders), condition=OWN_ACCOUNT)
 
 
@@ -98,13 +92,4 @@ def _told_what_is_gone(names: Names) -> Json:
 
     Without it, the answer is 403, as for one that may not be read (Amazon S3 API Reference, GetObject).
     """
-    return allow("s3:ListBucket", callers_bucket_arn(names), condition=OWN_ACCOUNT)
-
-
-def callers_bucket_arn(names: Names) -> str:
-    """Return the ARN of the bucket in the region and the account of whoever makes the request.
-
-    With `*` it would cover the buckets of stages whose name begins with this one's (for variables: IAM User Guide, "IAM
-    policy elements: Variables and tags").
-    """
-    return Names(names.prefix, AwsLocation("*", "${aws:RequestedRegion}", "${aws:PrincipalAccount}")).bucket_arn
+    return allow("s3:ListBucket", callers(names).bucket_arn, condition=OWN_ACCOUNT)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import times
-from chalicelib.application import config_file, list_pages, list_requests, secret_reader
+from chalicelib.application import list_pages, list_requests, secret_reader
 from chalicelib.application.config import Configuration, Source
 from chalicelib.application.credentials import Credentials
 from chalicelib.application.excerpts import describe
@@ -26,11 +26,13 @@ from chalicelib.models.communications import Communication, SkipReason
 from chalicelib.models.selections import Selection
 from chalicelib.runs.eligibility import judge
 from chalicelib.settings import Settings
-from deployment import policies, request_preview
+from deployment import policies
 from deployment.clients import Clients
+from deployment.comms_reprocess import configuration as stage_configuration
+from deployment.comms_reprocess import request_preview
+from deployment.comms_reprocess.toml_location import line_of
 from deployment.stage import Stage
 from deployment.steps import StepFailed
-from deployment.toml_location import line_of
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -53,9 +55,9 @@ _EXPLANATIONS = {
 
 def check(stage: Stage) -> int:
     """Check `application.toml` for a stage against the real endpoints; return the number of problems."""
-    file = stage.application_toml
+    file = stage_configuration.application_toml(stage)
     try:
-        configuration = config_file.read(stage.environment, file, stage.settings.retention_ms)
+        configuration = stage_configuration.application(stage)
     except ConfigurationError as error:
         line = line_of(file.read_text(encoding="utf-8"), str(error)) if file.exists() else None
         raise ConfigurationError(f"{error}" + (f" (line {line})" if line else "")) from None
@@ -63,7 +65,7 @@ def check(stage: Stage) -> int:
     credentials = Credentials(configuration.auth, lambda name: secret_reader.read(name, clients), times.now)
     listing = Listing(configuration, credentials, times.now)
     text = file.read_text(encoding="utf-8")
-    problems = Check(configuration, text, listing, stage.settings).run(
+    problems = Check(configuration, text, listing, stage_configuration.settings(stage)).run(
         functools.partial(_read_states, clients, stage), times.now
     )
     return problems + _check_policies(stage)

@@ -1,23 +1,24 @@
 """Whether the account lets as many functions run at once as a stage needs."""
 
-from typing import Any
+from collections.abc import Iterable
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from deployment import chalice_names
+from deployment.clients import Clients
+from deployment.comms_reprocess import configuration
 from deployment.stage import Stage
 
 
-def warning(client: Any, stage: Stage) -> str | None:
+def warning(stage: Stage, clients: Clients) -> str | None:
     """Return what to do if the account's limit is too low; None if it is high enough.
 
     New accounts may have a limit of 10 (AWS Lambda Developer Guide, "Lambda quotas").
     """
     try:
-        limit = client.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
+        limit = clients("lambda").get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
     except (BotoCoreError, ClientError) as error:
         return f"Whether the account's concurrency is enough is not known: {error}"
-    needed = _needed(stage)
+    needed = _needed(configuration.settings(stage).concurrency, stage.description.functions, stage.reserved)
     if needed <= limit:
         return None
     return (
@@ -28,12 +29,11 @@ def warning(client: Any, stage: Stage) -> str | None:
     )
 
 
-def _needed(stage: Stage) -> int:
+def _needed(concurrency: int, functions: Iterable[str], reserved: set[str]) -> int:
     """Return how many executions a run needs of those that are not reserved for a function.
 
     Of `reprocess`, or in its place `begin` or `record`, up to `CONCURRENCY`; of each other function one. A second run
     at the same time needs as many again.
     """
-    others = [name for name in chalice_names.POLICY_FILES if name not in ("begin", "reprocess", "record")]
-    sending = 0 if "reprocess" in stage.reserved else stage.settings.concurrency
-    return sending + sum(name not in stage.reserved for name in others)
+    others = set(functions) - {"begin", "reprocess", "record"}
+    return (0 if "reprocess" in reserved else concurrency) + len(others - reserved)

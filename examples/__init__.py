@@ -1,0 +1,1 @@
+"""Example workflows: small projects, each deployed and broken by its own tests."""

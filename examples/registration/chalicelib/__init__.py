@@ -1,0 +1,1 @@
+"""What ships to Lambda besides app.py."""

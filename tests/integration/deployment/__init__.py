@@ -1,0 +1,1 @@
+"""Deploying another project than comms-reprocess, with the same code."""
