@@ -210,10 +210,11 @@ function ByHand({ pace }: { pace: Pace }): JSX.Element {
             submit
             refused={problem}
             run={async () => {
+              const before = await current();
               const ours = await put(Number(rate), Number(minutes));
               return {
                 text: `Set to ${perSecond(Number(rate))} for ${duration(Number(minutes) * 60)}.`,
-                undo: () => takeBack(ours, pace),
+                undo: () => takeBack(ours, before),
               };
             }}
           >
@@ -284,8 +285,10 @@ function Release({ pace }: { pace: Pace }): JSX.Element {
           : undefined
       }
       run={async () => {
+        const before = await current();
+        if (before.blockedUntil && !pace.blockedUntil) throw new Error(WANTS_A_PAUSE);
         const ours = await call(DELETE("/pace"));
-        const undo = pace.setBy ? () => takeBack(ours, pace) : undefined;
+        const undo = before.setBy ? () => takeBack(ours, before) : undefined;
         return { text: "Released: the pace finds out by itself again.", undo };
       }}
     >
@@ -294,12 +297,18 @@ function Release({ pace }: { pace: Pace }): JSX.Element {
   );
 }
 
+const WANTS_A_PAUSE =
+  "The application wants a pause now, which this would end, too. Release the pace if that is right.";
+
+/** The pace as it is now: what the screen shows may be half a minute old. */
+const current = (): Promise<Pace> => call(GET("/pace"));
+
 const put = (rate: number, minutes: number): Promise<Pace> =>
   call(PUT("/pace", { body: { perSecond: rate, minutes } }));
 
 /** Brings back the pace as it was before our change: for the rest of its time, if somebody had set it. */
 async function takeBack(ours: Pace, before: Pace): Promise<void> {
-  const now = await call(GET("/pace"));
+  const now = await current();
   if (now.setBy && now.setUntil !== ours.setUntil) {
     throw new Error(`${now.setBy} has set the pace since, so it stays. Set or release it if that is right.`);
   }
@@ -307,8 +316,6 @@ async function takeBack(ours: Pace, before: Pace): Promise<void> {
     const minutes = Math.ceil((Date.parse(before.setUntil) - time()) / 60_000);
     return void (await put(before.perSecond, Math.max(1, minutes)));
   }
-  if (now.blockedUntil) {
-    throw new Error("The application wants a pause now, which this would end, too. Release the pace if that is right.");
-  }
+  if (now.blockedUntil) throw new Error(WANTS_A_PAUSE);
   await call(DELETE("/pace"));
 }
