@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -83,6 +84,25 @@ class Payroll(Deployed):
 
     def executions(self, content: bytes) -> list[str]:
         return [each["name"] for each in self.all_executions() if each["name"].startswith(demo.payroll_of(content))]
+
+    def history(self, content: bytes) -> str:
+        """The last events of the first attempt."""
+        arn = demo.execution(self, content, 1)["executionArn"]
+        found = self.client("stepfunctions").get_execution_history(executionArn=arn, reverseOrder=True, maxResults=10)
+        return json.dumps(found["events"], default=str)
+
+    @contextmanager
+    def changed_state(self, name: str, changes: dict):
+        """Give a state of the state machine other fields for a while."""
+        client = self.client("stepfunctions")
+        before = client.describe_state_machine(stateMachineArn=self.machine)["definition"]
+        changed = json.loads(before)
+        changed["States"][name] |= changes
+        client.update_state_machine(stateMachineArn=self.machine, definition=json.dumps(changed))
+        try:
+            yield
+        finally:
+            client.update_state_machine(stateMachineArn=self.machine, definition=before)
 
     def assert_paid_once(self, content: bytes, employees: int) -> None:
         """The ledger, the payment file, the API and the mail agree."""

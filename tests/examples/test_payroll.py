@@ -16,6 +16,7 @@ from examples.payroll import demo
 from sandbox.aws import ACCOUNT, REGION
 from sandbox.deployed import ON_DUTY
 from tests import iam
+from tests.e2e.driver import wait_until
 from tests.examples.payroll import IBAN, SOURCE, file
 
 STEPS = ("split", "compute", "aggregate", "pay")
@@ -291,6 +292,14 @@ def test_functions_that_are_called_twice_at_once_pay_once(payroll, rows):
     assert len(payroll.mails(content)) == 1
 
 
+@pytest.fixture
+def short_wait(payroll):
+    """For tests in which no call of Pay is left when Pay has failed."""
+    with payroll.changed_state("WaitForPay", {"Seconds": 1}):
+        yield
+
+
+@pytest.mark.usefixtures("short_wait")
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_that_never_succeeds_fails_the_execution_after_a_mail_and_nobody_is_paid(payroll, rows, step):
     """Once it works again, the same file is paid."""
@@ -310,19 +319,14 @@ def test_a_step_that_never_succeeds_fails_the_execution_after_a_mail_and_nobody_
 @contextmanager
 def short_of_time(payroll, step):
     """A step has a second and no second try, and its function does not begin until the step is over."""
-    client = payroll.client("stepfunctions")
-    before = client.describe_state_machine(stateMachineArn=payroll.machine)["definition"]
-    short = json.loads(before)
-    short["States"][step.capitalize()] |= {"TimeoutSeconds": 1, "Retry": []}
     held = threading.Event()
     payroll.aws.lambdas.observe = lambda name, _: name.endswith(step) and held.wait(60)
-    client.update_state_machine(stateMachineArn=payroll.machine, definition=json.dumps(short))
     try:
-        yield
+        with payroll.changed_state(step.capitalize(), {"TimeoutSeconds": 1, "Retry": []}):
+            yield
     finally:
         held.set()
         payroll.aws.lambdas.observe = lambda _name, _payload: None
-        client.update_state_machine(stateMachineArn=payroll.machine, definition=before)
 
 
 def test_a_timeout_fails_the_execution_after_a_mail_and_with_what_the_mail_says(payroll, rows):
@@ -337,6 +341,7 @@ def test_a_timeout_fails_the_execution_after_a_mail_and_with_what_the_mail_says(
     payroll.assert_paid_once(content, 2)
 
 
+@pytest.mark.usefixtures("short_wait")
 @pytest.mark.parametrize("step", STEPS)
 def test_if_s3_refuses_the_mail_names_the_call(payroll, rows, step):
     content, elsewhere = file(*rows(2)), {"Variables": {"RESOURCE_PREFIX": "no-such-stage"}}
@@ -349,6 +354,7 @@ def test_if_s3_refuses_the_mail_names_the_call(payroll, rows, step):
     payroll.assert_paid_once(content, 2)
 
 
+@pytest.mark.usefixtures("short_wait")
 def test_if_dynamodb_refuses_nobody_claims_to_know_whether_it_is_paid(payroll, rows):
     content = file(*rows(2))
     payroll.aws.lambdas.observe = lambda name, _: name.endswith("-pay") and payroll.aws.dynamodb.disturb(throttled=1.0)
@@ -364,20 +370,44 @@ def test_if_dynamodb_refuses_nobody_claims_to_know_whether_it_is_paid(payroll, r
     payroll.assert_paid_once(content, 2)
 
 
-def test_a_payment_whose_answer_is_lost_is_found_in_the_ledger(payroll, rows):
-    """Lambda pays, but all that the state machine gets is errors."""
-    content, name = file(*rows(2)), f"{payroll.prefix}-pay"
+@pytest.fixture
+def only_twins(payroll):
+    """Each call of Pay is delivered twice, and throttled once: Lambda pays, and Step Functions gets errors alone."""
+    name = f"{payroll.prefix}-pay"
     payroll.aws.lambdas.deliver_twice = lambda called: called == name
     payroll.aws.lambdas.throttle = lambda called: (
         called == name and "_invoke_duplicate" not in threading.current_thread().name
     )
-    try:
-        execution = payroll.run_file(content)
-    finally:
-        payroll.aws.lambdas.deliver_twice = payroll.aws.lambdas.throttle = lambda _name: False
+    yield
+    payroll.aws.lambdas.deliver_twice = payroll.aws.lambdas.throttle = lambda _name: False
+
+
+@pytest.mark.usefixtures("only_twins", "short_wait")
+def test_a_payment_whose_answer_is_lost_is_found_in_the_ledger(payroll, rows):
+    content = file(*rows(2))
+    execution = payroll.run_file(content)
     assert execution["status"] == "SUCCEEDED"
     assert "is paid: 2 employees, 320.80 in all. The payment file is payments/" in payroll.mail(content)
     payroll.assert_paid_once(content, 2)
+
+
+@pytest.mark.usefixtures("only_twins")
+def test_a_payment_that_is_made_after_pay_has_failed_is_waited_for(payroll, rows):
+    """Nobody is told that it is not paid."""
+    content, held = file(*rows(2)), threading.Event()
+    payroll.aws.lambdas.observe = lambda name, _: name.endswith("-pay") and held.wait(60)
+    try:
+        assert payroll.upload(content).status_code == 202
+        wait_until(lambda: "WaitForPay" in payroll.history(content), "Pay has not failed")
+        assert payroll.items(content) == []
+    finally:
+        held.set()
+        payroll.aws.lambdas.observe = lambda _name, _payload: None
+    assert payroll.show(content)["status"] in ("running", "paid")
+    assert payroll.wait_for_end(content)["status"] == "SUCCEEDED"
+    payroll.assert_paid_once(content, 2)
+    assert "is paid: 2 employees" in payroll.mail(content)
+    assert len(payroll.mails(content)) == 1
 
 
 @contextmanager
@@ -441,10 +471,7 @@ def test_a_mail_that_cannot_be_sent_does_not_undo_a_payment(payroll, rows):
     """The state in which the execution ends says that the mail is missing."""
     content = file(*rows(2))
     execution = payroll.run_file(content)
-    history = payroll.client("stepfunctions").get_execution_history(
-        executionArn=execution["executionArn"], reverseOrder=True, maxResults=10
-    )
-    assert "PaidWithoutMail" in json.dumps(history["events"], default=str)
+    assert "PaidWithoutMail" in payroll.history(content)
     assert execution["status"] == "SUCCEEDED"
     payroll.assert_paid_once(content, 2)
 
@@ -465,6 +492,7 @@ def test_an_execution_that_somebody_stops_can_be_repeated(payroll, rows):
     payroll.assert_paid_once(content, 2)
 
 
+@pytest.mark.usefixtures("short_wait")
 def test_payments_that_are_not_those_of_the_file_are_not_paid(payroll):
     """Not even if they only have two employees changed about, so that all sums are the same."""
     content, s3 = file(f"P-1,{IBAN},2026-11,1,10", f"P-2,{IBAN},2026-11,2,20"), payroll.client("s3")
@@ -488,14 +516,14 @@ def change_about(s3, bucket: str, event: bytes) -> None:
         s3.put_object(**where, Body=json.dumps(result).encode())
 
 
-def test_when_pay_times_out_its_function_has_ended():
-    """Its timeout begins when it is initialized, which takes up to 10 seconds (AWS Lambda Developer Guide).
+def test_no_call_of_pay_lasts_longer_than_what_waits_for_it():
+    """A function's timeout begins when it is initialized, which takes up to 10 seconds (AWS Lambda Developer Guide).
 
     So a payment that is not in the ledger then will never be.
     """
-    state = json.loads((SOURCE / "statemachine.json").read_text())["States"]["Pay"]
+    states = json.loads((SOURCE / "statemachine.json").read_text())["States"]
     function = json.loads((SOURCE / ".chalice" / "config.json").read_text())["lambda_functions"]["pay"]
-    assert state["TimeoutSeconds"] > 10 + function["lambda_timeout"]
+    assert min(states["Pay"]["TimeoutSeconds"], states["WaitForPay"]["Seconds"]) > 10 + function["lambda_timeout"]
 
 
 # -- what may be done

@@ -22,7 +22,7 @@ from tests.examples.payroll import IBAN, Payroll, file
 _SEED = 20261122
 _FILES = 100
 _AT_A_TIME = 12  # files
-_PATIENCE = 120  # seconds for an execution
+_PATIENCE = 240  # seconds for an execution
 _TRIES = 50  # of a call of the API
 
 # Shares of the files: with a mistake, uploaded by several at once, and uploaded again later.
@@ -346,7 +346,8 @@ def _what_is_wrong(payroll: Payroll, uploads: list[Upload]) -> str:
 
 def _is_right(payroll: Payroll, upload: Upload, outcome: Outcome) -> bool:
     mailed = _failures_are_mailed(outcome) and _successes_are_mailed(upload, outcome)
-    return mailed and _agrees(payroll, upload, outcome)
+    ended = bool(outcome.causes("SUCCEEDED")) == bool(upload.pays)
+    return mailed and ended and _agrees(payroll, upload, outcome)
 
 
 def _show(title: str, *columns: str, rows: Iterable[tuple]) -> None:
