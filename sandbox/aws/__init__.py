@@ -92,7 +92,7 @@ class EmbeddedAws(CompositeService):
 
     def iam_requests(self) -> Counter[IamRequest]:
         """Return the requests so far, as IAM sees them."""
-        return self._requests.counts + self.dynamodb.requests()
+        return self.recorder.counts + self.dynamodb.requests()
 
     def _start_all(self, stack: ExitStack) -> None:
         """Build and start everything; `stack` stops it in the opposite order."""
@@ -115,8 +115,8 @@ class EmbeddedAws(CompositeService):
         activities = Activities(self._timings)
         stack.enter_context(activities.interpreted())
         self.dispatcher = Dispatcher(self.dynamodb, invocations, gateway, apis, self._schedule, self._email, activities)
-        self._requests = RequestRecorder(self.dispatcher)
-        server.serve(self._requests)
+        self.recorder = RequestRecorder(self.dispatcher)
+        server.serve(self.recorder)
         stack.callback(server.stop)
         stack.callback(activities.close)
         stack.callback(executions.join_threads)

@@ -6,7 +6,7 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -60,9 +60,12 @@ class RequestRecorder:
         self._inner = inner
         self._lock = threading.Lock()
         self.counts: Counter[IamRequest] = Counter()
+        # Called with each of them once it has been carried out, before it is answered.
+        self.before_answer: Callable[[IamRequest], None] = lambda _request: None
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         """Record a request and pass it on."""
+        found: list[IamRequest] = []
         signed = CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
         if signed:
             caller, service = signed.groups()
@@ -72,7 +75,10 @@ class RequestRecorder:
             found = [IamRequest(caller, *each) for each in _actions(service, environ, body)]
             with self._lock:
                 self.counts.update(found)
-        return self._inner(environ, start_response)
+        answer = self._inner(environ, start_response)
+        for each in found:
+            self.before_answer(each)
+        return answer
 
 
 def _reads_body(environ: Environ) -> bool:

@@ -1,12 +1,14 @@
 """For tests that deploy, interrupt and destroy: a second stage next to the system's, or a project of its own."""
 
+import itertools
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from sandbox import project
@@ -95,15 +97,29 @@ def _start(arguments: tuple[str, ...], environment: dict[str, str]) -> subproces
     )
 
 
-def kill_when(process: subprocess.Popen, reached) -> None:
-    """Kill a deployment, with all that it has started, as soon as it has got that far."""
-    deadline = time.monotonic() + 100
-    while not reached():
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+def kill_before_answer(aws, start: Callable[[], subprocess.Popen], action: str, number: int = 1) -> None:
+    """Start a deployment and kill it, with all that it has started, before AWS answers its n-th request of this kind.
+
+    AWS has carried out that request, and none that would have followed.
+    """
+    reached, killed = threading.Event(), threading.Event()
+    numbers = itertools.count(1)
+
+    def hold(request) -> None:
+        if (request.caller, request.action) == (DEPLOYER, action) and next(numbers) == number:
+            reached.set()
+            killed.wait()
+
+    aws.recorder.before_answer = hold
+    process = start()
+    try:
+        is_reached = reached.wait(100)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        printed, _ = process.communicate()
+        killed.set()
+        aws.recorder.before_answer = lambda _request: None
+    assert is_reached, printed
 
 
 def snapshot(system) -> dict[str, list[str]]:
