@@ -29,7 +29,7 @@ class Activities:
 
     def __init__(self, timings: Timings) -> None:
         self._timings = timings
-        self._queues = TaskQueues()
+        self._queues = TaskQueues(timings.activity_clock)
         self._closed = False
 
     def interpreted(self) -> AbstractContextManager[None]:

@@ -87,7 +87,7 @@ class _ActivityState(StateTaskActivity):
         """Put a new task into the queue; the interpreter's pool of callbacks is where `executions.abort` finds it."""
         activity, task_input = self.resource.resource_arn, self._input(env)
         limits = self._limits(env)
-        task = Task(env, activity, task_input, **limits)
+        task = Task(env, activity, task_input, self._queues.clock, **limits)
         seconds = {f"{name}InSeconds": value for name, value in limits.items() if value < math.inf}
         details = {"resource": activity, "input": task_input, "inputDetails": {"truncated": False}}
         env.callback_pool_manager._pool[task.token] = task  # noqa: SLF001 (the same)

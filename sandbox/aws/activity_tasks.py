@@ -5,9 +5,9 @@ import binascii
 import json
 import math
 import threading
-import time
 import uuid
 from collections import defaultdict, deque
+from collections.abc import Callable
 from typing import Any
 
 from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import EvalTimeoutError
@@ -38,6 +38,7 @@ class Task:
         environment: Environment,
         activity: str,
         task_input: str,
+        clock: Callable[[], float],
         *,
         timeout: float = math.inf,
         heartbeat: float = math.inf,
@@ -47,6 +48,7 @@ class Task:
         self.token = _new_token(activity)
         self.worker: str | None = None
         self._environment = environment
+        self._clock = clock
         self._timeout = timeout
         self._heartbeat = heartbeat
         self._changed = threading.Condition()
@@ -60,7 +62,7 @@ class Task:
             if not self._is_open():
                 return False
             self.worker = worker
-            self._started = self._last_beat = time.monotonic()
+            self._started = self._last_beat = self._clock()
             self._changed.notify_all()
             return True
 
@@ -68,7 +70,7 @@ class Task:
         """Restart the count of HeartbeatSeconds, or raise TaskClosedError."""
         with self._changed:
             self._check_open()
-            self._last_beat = time.monotonic()
+            self._last_beat = self._clock()
 
     def close(self, outcome: Outcome) -> None:
         """Set its outcome, or raise TaskClosedError."""
@@ -93,7 +95,7 @@ class Task:
         """Wait for its outcome, which may be that its time is up; None if its execution or its branch has ended."""
         with self._changed:
             while self._is_open():
-                self._changed.wait(min(CHECK_SECONDS, max(0, self._deadline() - time.monotonic())))
+                self._changed.wait(min(CHECK_SECONDS, max(0, self._deadline() - self._clock())))
             if self._outcome is None and self._environment.is_running():
                 self._outcome = self._timed_out()
             return self._outcome
@@ -103,7 +105,7 @@ class Task:
             raise TaskClosedError
 
     def _is_open(self) -> bool:
-        return self._outcome is None and self._environment.is_running() and time.monotonic() < self._deadline()
+        return self._outcome is None and self._environment.is_running() and self._clock() < self._deadline()
 
     def _deadline(self) -> float:
         return min(self._started + self._timeout, self._last_beat + self._heartbeat)
@@ -116,7 +118,8 @@ class Task:
 class TaskQueues:
     """The tasks that wait for a worker, by activity and oldest first, and all those that a worker may report on."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock  # of the tasks: seconds
         self.changed = threading.Condition()  # notified of each new task; hold it to take one
         self._waiting: defaultdict[str, deque[Task]] = defaultdict(deque)
         self._tasks: dict[str, Task | None] = {}  # by token; None once the interpreter has done with it

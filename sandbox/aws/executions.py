@@ -17,6 +17,7 @@ from sandbox.aws.model import ACCOUNT
 NAME = re.compile(r'[^\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]{1,80}')
 Execution = Any  # moto's parser.backend.execution.Execution, whose annotations are wrong
 JOIN_SECONDS = 3  # for the interpreter's threads to end
+START_SECONDS = 60  # for the interpreter to read a definition, which takes a tenth of a second of a free core
 
 
 class _IgnoreTermination:
@@ -50,18 +51,15 @@ def stop(body: bytes) -> Response | None:
 
 
 def abort(execution: Execution, error: str | None = None, cause: str | None = None) -> None:
-    """Abort an execution, and end its waits. A task that is running continues, but no state follows it."""
-    if execution.exec_status != ExecutionStatus.RUNNING:
-        return
-    environment = _running_environment(execution)
-    execution.exec_worker._execution_communication = _IgnoreTermination()  # noqa: SLF001 (moto has no other way)
-    execution.stop_date = datetime.now(UTC)
-    execution.exec_status = ExecutionStatus.ABORTED
-    execution.error, execution.cause = error, cause
-    if environment:
-        environment.set_stop(stop_date=execution.stop_date, error=error, cause=cause)
-        for callback in list(environment.callback_pool_manager._pool.values()):  # noqa: SLF001 (the same)
-            callback.interrupt_all()
+    """Abort an execution, and end its waits. A task that is running continues, but no state follows it.
+
+    One that has ended by itself stays as it is. One that is just starting is waited for: moto would ignore a stop.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while execution.exec_status == ExecutionStatus.RUNNING and time.monotonic() < deadline:
+        if _aborted(execution, error, cause):
+            return
+        time.sleep(0.01)
 
 
 def abort_all() -> None:
@@ -78,15 +76,33 @@ def join_threads() -> None:
     TMP_THREADS.clear()
 
 
-def _running_environment(execution: Execution) -> Any | None:
-    """Wait until the execution's thread has started: before that, moto would ignore a stop."""
-    deadline = time.monotonic() + 1
-    while time.monotonic() < deadline:
-        environment = execution.exec_worker.env
-        if environment and environment.is_running():
-            return environment
-        time.sleep(0.01)
-    return None
+def _aborted(execution: Execution, error: str | None, cause: str | None) -> bool:
+    """Abort an execution, unless its thread has not started yet, or has come to an end. Return whether it was aborted.
+
+    The interpreter takes the same lock to end an execution.
+    """
+    environment = execution.exec_worker.env
+    if environment is None:
+        return False
+    with environment._state_mutex:  # noqa: SLF001 (moto has no other way)
+        if not environment.is_running():
+            return False
+        stop_date = datetime.now(UTC)
+        environment.set_stop(stop_date=stop_date, error=error, cause=cause)
+        _end_waits(environment)
+        execution.exec_worker._execution_communication = _IgnoreTermination()  # noqa: SLF001 (the same)
+        execution.stop_date, execution.error, execution.cause = stop_date, error, cause
+        execution.exec_status = ExecutionStatus.ABORTED  # last: whoever sees it finds the rest
+    for callback in list(environment.callback_pool_manager._pool.values()):  # noqa: SLF001 (the same)
+        callback.interrupt_all()
+    return True
+
+
+def _end_waits(environment: Any) -> None:
+    """End the waits of Wait states, also of those that are about to begin: moto would not reach them."""
+    environment.program_state_event.set()
+    for frame in environment._frames:  # noqa: SLF001 (moto has no other way)
+        _end_waits(frame)
 
 
 def _executions() -> list[Execution]:

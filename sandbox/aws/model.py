@@ -27,6 +27,7 @@ class Timings:
     """AWS's own timings, in seconds. Tests shorten them, even while AWS runs, and bring their own clock."""
 
     clock: Callable[[], float] = time.time  # for the schedule and the authorizers' cache
+    activity_clock: Callable[[], float] = time.monotonic  # for the TimeoutSeconds and HeartbeatSeconds of activities
     integration: float = 29  # API Gateway's integration timeout
     activity_poll: float = 60  # how long Step Functions waits for a task that it can hand to a worker
     event_retry: float = 1  # between the attempts of an asynchronous invocation; on AWS one minute, then two

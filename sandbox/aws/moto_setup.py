@@ -1,11 +1,12 @@
 """The settings that moto needs to stand in for AWS. They are global to the process, like all of moto's state."""
 
+import copy
 import functools
 import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC
 from typing import Any
@@ -22,7 +23,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration impo
 from moto.stepfunctions.parser.asl.component.state.exec.state_parallel import branches_decl
 from moto.stepfunctions.parser.asl.eval.evaluation_details import ExecutionDetails
 from moto.stepfunctions.parser.asl.utils import json_path
-from moto.stepfunctions.parser.backend.execution import Execution
+from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 
 from sandbox.aws.model import INTERPRETER, REGION
 
@@ -155,6 +156,29 @@ def _start_times() -> Iterator[None]:
         kind.get_start_execution_details = before
 
 
+@contextmanager
+def _ends_at_once() -> Iterator[None]:
+    """Let nobody see that an execution has ended before its output, its error and its cause are there."""
+    kind: Any = BaseExecutionWorkerCommunication
+    before = kind._reflect_execution_status  # noqa: SLF001 (moto has no other way)
+    kind._reflect_execution_status = lambda communication: _end(communication, before)  # noqa: SLF001 (the same)
+    try:
+        yield
+    finally:
+        kind._reflect_execution_status = before  # noqa: SLF001 (the same)
+
+
+def _end(communication: Any, reflect: Callable[[Any], None]) -> None:
+    """Let moto note the end in a copy of the execution, and then the execution itself become like it."""
+    execution = communication.execution
+    ended = copy.copy(execution)
+    communication.execution = ended
+    reflect(communication)
+    communication.execution = execution
+    for name in ("stop_date", "output", "error", "cause", "exec_status"):
+        setattr(execution, name, getattr(ended, name))
+
+
 def _details(execution: Any) -> ExecutionDetails:
     start = execution.start_date.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return ExecutionDetails(execution.exec_arn, execution.name, execution.role_arn, execution.input_data, start)
@@ -201,6 +225,7 @@ _SETTINGS = (
     _cached_paths,
     _errors_of_branches,
     _start_times,
+    _ends_at_once,
     _silence_interpreter,
 )
 

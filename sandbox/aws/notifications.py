@@ -18,6 +18,7 @@ from sandbox.aws.model import ACCOUNT
 from sandbox.service import BackgroundService
 
 RETRY_SECONDS = 0.5  # between two attempts to deliver a mail
+SMTP_SECONDS = 60  # for each answer of the server: a mail whose answer is given up is delivered twice
 # ASCII, one line, no longer than 100: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 SUBJECT = re.compile(r"[!-~][ -~]{0,99}")
 SUBSCRIPTION = re.compile(r"<member>.*?</member>", re.DOTALL)
@@ -89,7 +90,7 @@ class EmailDelivery(BackgroundService):
         """Return whether the server accepted the mail."""
         assert self._smtp
         try:
-            with smtplib.SMTP(*self._smtp, timeout=10) as server:
+            with smtplib.SMTP(*self._smtp, timeout=SMTP_SECONDS) as server:
                 server.send_message(mail)
         except (OSError, smtplib.SMTPException):
             return False

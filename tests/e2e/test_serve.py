@@ -21,8 +21,16 @@ from tests.servers import answering, reply, serving
 def descendants(process: int) -> set[int]:
     """The ids of all processes that a process has started, and those that they have started."""
     tasks = Path(f"/proc/{process}/task").glob("*/children")
-    children = {int(pid) for path in tasks for pid in path.read_text().split()}
+    children = {int(pid) for path in tasks for pid in _read(path).split()}
     return children.union(*map(descendants, children))
+
+
+def _read(path: Path) -> str:
+    """What a file in /proc says; nothing if its thread has ended."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def is_alive(process: int) -> bool:

@@ -225,7 +225,7 @@ class SmallApp:
         """The lines printed by functions that contain this word."""
         return [line for line in self.aws.function_logs() if word in line]
 
-    def wait_until(self, condition, what, seconds=20):
+    def wait_until(self, condition, what, seconds=100):
         """Wait for a condition. If it does not come true, fail with `what` and the functions' logs."""
         deadline = time.monotonic() + seconds
         while not condition():

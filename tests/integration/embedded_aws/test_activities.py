@@ -24,9 +24,24 @@ MAX_BYTES = 262_144
 LONG_POLL = 60
 
 
+class Clock:
+    """Counts the time that a task may take. It stands still unless a test moves it."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
 @pytest.fixture(scope="module")
-def timings():
-    return Timings(activity_poll=LONG_POLL)
+def clock():
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def timings(clock):
+    return Timings(activity_poll=LONG_POLL, activity_clock=clock)
 
 
 @pytest.fixture(scope="module")
@@ -125,14 +140,6 @@ def events(client, execution):
 
 def wait_until_scheduled(client, execution):
     wait_until(lambda: "ActivityScheduled" in events(client, execution), "no task is scheduled")
-
-
-def beat_until_refused(client, token):
-    while True:
-        try:
-            client.send_task_heartbeat(taskToken=token)
-        except client.exceptions.TaskTimedOut:
-            return
 
 
 def assert_all_reports_fail(client, token, error):
@@ -237,12 +244,12 @@ def test_only_an_activity_can_be_polled(client, activity, poll):
         poll(activity.replace(":activity:", ":stateMachine:"))
 
 
-def test_heartbeats_keep_a_task_alive(client, activity, start, poll):
+def test_heartbeats_keep_a_task_alive(client, clock, activity, start, poll):
     """For longer than HeartbeatSeconds."""
     execution = start(Do=task(activity, HeartbeatSeconds=2))
     token = poll()["taskToken"]
-    until = time.monotonic() + 2.5
-    while time.monotonic() < until:
+    for _ in range(3):
+        clock.now += 1.9
         client.send_task_heartbeat(taskToken=token)
     client.send_task_success(taskToken=token, output="{}")
     assert output_of(client, execution) == {}
@@ -250,10 +257,11 @@ def test_heartbeats_keep_a_task_alive(client, activity, start, poll):
 
 
 @pytest.mark.parametrize("error", ["States.HeartbeatTimeout", "States.Timeout", "States.ALL"])
-def test_a_task_without_heartbeats_is_given_to_another_worker(client, activity, start, poll, error):
+def test_a_task_without_heartbeats_is_given_to_another_worker(client, clock, activity, start, poll, error):
     """The other worker gets a new token; the first worker's reports are refused."""
     execution = start(Do=task(activity, HeartbeatSeconds=1, Retry=again(error)))
     first = poll(worker="first")
+    clock.now += 1
     second = poll(worker="second")
     assert (first["input"], first["taskToken"] != second["taskToken"]) == (second["input"], True)
     assert_all_reports_fail(client, first["taskToken"], "TaskTimedOut")
@@ -261,17 +269,20 @@ def test_a_task_without_heartbeats_is_given_to_another_worker(client, activity, 
     assert output_of(client, execution) == ["second"]
 
 
-def test_a_missed_heartbeat_that_nobody_handles_fails_the_execution_with_states_timeout(client, activity, start, poll):
+def test_a_missed_heartbeat_that_nobody_handles_fails_the_execution_with_states_timeout(
+    client, clock, activity, start, poll
+):
     """AWS uses the name States.HeartbeatTimeout in Retry and Catch only."""
     execution = start(Do=task(activity, HeartbeatSeconds=1, Retry=again("Other")))
     poll()
+    clock.now += 1
     ended = wait_for_end(client, execution)
     assert (ended["status"], ended["error"]) == ("FAILED", "States.Timeout")
     assert "ActivityTimedOut" in events(client, execution)
 
 
 @pytest.mark.parametrize("kind", ["Map", "Parallel"])
-def test_a_timeout_in_a_branch_is_one_of_the_whole_state(client, activity, start, poll, kind):
+def test_a_timeout_in_a_branch_is_one_of_the_whole_state(client, clock, activity, start, poll, kind):
     """That state may catch it."""
     branch = {"StartAt": "Do", "States": {"Do": task(activity, HeartbeatSeconds=1)}}
     branches = {"Map": {"ItemsPath": "$.items", "ItemProcessor": branch}, "Parallel": {"Branches": [branch]}}[kind]
@@ -280,6 +291,7 @@ def test_a_timeout_in_a_branch_is_one_of_the_whole_state(client, activity, start
     state = {"Type": kind, "Catch": catch, "End": True} | branches
     execution = start({"items": [1]}, Branches=state, **caught)
     poll()
+    clock.now += 1
     assert output_of(client, execution) == ["Timeout"]
 
 
@@ -295,33 +307,40 @@ def test_a_limit_that_is_no_positive_integer_fails_the_execution(client, activit
     assert is_empty(activity)
 
 
-def test_a_limit_may_come_from_the_input(client, activity, start, poll):
+def test_a_limit_may_come_from_the_input(client, clock, activity, start, poll):
     """Here the heartbeats, which never come."""
     execution = start({"seconds": 1}, Do=task(activity, HeartbeatSecondsPath="$.seconds", TimeoutSeconds=600))
     poll()
+    clock.now += 1
     assert wait_for_end(client, execution)["error"] == "States.Timeout"
 
 
-def test_heartbeats_do_not_extend_the_timeout(client, activity, start, poll):
+def test_heartbeats_do_not_extend_the_timeout(client, clock, activity, start, poll):
     """It is no States.HeartbeatTimeout, and the success is refused that comes too late."""
     catch = [{"ErrorEquals": [name], "Next": name[7:]} for name in ("States.HeartbeatTimeout", "States.Timeout")]
     caught = {name: {"Type": "Pass", "Result": [name], "End": True} for name in ("HeartbeatTimeout", "Timeout")}
-    execution = start(Do=task(activity, TimeoutSeconds=1, Catch=catch), **caught)
+    execution = start(Do=task(activity, TimeoutSeconds=2, HeartbeatSeconds=1, Catch=catch), **caught)
     token = poll()["taskToken"]
-    beat_until_refused(client, token)
+    for _ in range(3):
+        clock.now += 0.6
+        client.send_task_heartbeat(taskToken=token)
+    clock.now += 0.6
+    with pytest.raises(client.exceptions.TaskTimedOut):
+        client.send_task_heartbeat(taskToken=token)
     with pytest.raises(client.exceptions.TaskTimedOut):
         client.send_task_success(taskToken=token, output="{}")
     assert output_of(client, execution) == ["Timeout"]
 
 
 @pytest.mark.parametrize("limit", ["TimeoutSeconds", "HeartbeatSeconds"])
-def test_the_time_in_the_queue_does_not_count(client, activity, start, poll, limit):
+def test_the_time_in_the_queue_does_not_count(client, clock, activity, start, poll, limit):
     """The second task waits until the first one has timed out, and still has all its time."""
     executions = []
     for number in range(2):
         executions.append(start({"number": number}, Do=task(activity, **{limit: 1})))
         wait_until_scheduled(client, executions[-1])
     poll()
+    clock.now += 1
     assert wait_for_end(client, executions[0])["status"] == "FAILED"
     client.send_task_success(taskToken=poll()["taskToken"], output='["in time"]')
     assert output_of(client, executions[1]) == ["in time"]
@@ -381,9 +400,10 @@ def test_a_failed_branch_takes_the_tasks_of_the_others_along(client, activity, s
     assert is_empty(waiting)
 
 
-def test_only_the_timeout_of_the_state_machine_ends_the_wait_for_a_worker(client, activity, start, is_empty):
+def test_only_the_timeout_of_the_state_machine_ends_the_wait_for_a_worker(client, clock, activity, start, is_empty):
     """The execution is TIMED_OUT, and its task is gone."""
     execution = start(Do=task(activity, TimeoutSeconds=3), timeout=1)
+    clock.now += 3
     assert wait_for_end(client, execution)["status"] == "TIMED_OUT"
     assert is_empty(activity)
 
@@ -480,7 +500,7 @@ signal.pause()
 """
 
 
-def test_the_task_of_a_killed_worker_is_given_to_another_one(aws, client, activity, start, poll):
+def test_the_task_of_a_killed_worker_is_given_to_another_one(aws, client, clock, activity, start, poll):
     """Its heartbeats stay away. It was a process of its own."""
     execution = start(Do=task(activity, HeartbeatSeconds=1, Retry=again("States.HeartbeatTimeout")))
     environment = os.environ | aws.environment() | {"ACTIVITY": activity}
@@ -488,6 +508,7 @@ def test_the_task_of_a_killed_worker_is_given_to_another_one(aws, client, activi
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as worker:
         token = worker.stdout.readline().strip()
         worker.send_signal(signal.SIGKILL)
+    clock.now += 1
     other = poll()
     assert token not in ("", other["taskToken"])
     client.send_task_success(taskToken=other["taskToken"], output='["by the other"]')

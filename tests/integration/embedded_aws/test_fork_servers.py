@@ -138,7 +138,7 @@ def test_a_module_may_start_processes_which_end_with_its_server(aws_lambda):
     assert answers[0] == answers[1]
     began = time.monotonic()
     aws_lambda.close()
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 200
     _wait_until(lambda: not Path(f"/proc/{answers[0]['long']}").exists())
 
 
@@ -152,7 +152,7 @@ def test_a_module_may_close_its_standard_streams(aws_lambda):
 
 
 def _wait_until(condition) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 100
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -38,7 +38,27 @@ def create_function(aws, source):
 def children(process=None):
     """The ids of a process's children; of this process's own if none is given."""
     task = Path(f"/proc/{process or os.getpid()}/task")
-    return {int(pid) for path in task.glob("*/children") for pid in path.read_text().split()}
+    return {int(pid) for path in task.glob("*/children") for pid in _read(path).split()}
+
+
+def _read(path):
+    """What a file in /proc says; nothing if its thread has ended."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + 100
+    while not condition():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.02)
+
+
+def running(threads):
+    """The threads that are there besides these."""
+    return [thread for thread in set(threading.enumerate()) - threads if thread.is_alive()]
 
 
 def test_a_second_embedded_aws_in_the_same_process_is_refused():
@@ -72,7 +92,7 @@ def test_the_environment_variables_of_the_embedded_aws_are_all_that_a_client_nee
 
 
 def test_the_embedded_aws_listens_on_loopback_only():
-    """Every port that is opened while it runs is one of 127.0.0.1."""
+    """Every port that it and its processes open is one of 127.0.0.1."""
     before = _listening()
     with EmbeddedAws() as aws:
         opened = _listening() - before
@@ -82,9 +102,19 @@ def test_the_embedded_aws_listens_on_loopback_only():
 
 
 def _listening():
-    """The local addresses in state LISTEN, as /proc writes them."""
+    """The local addresses at which this process and its children listen, as /proc writes them."""
     lines = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
-    return {fields[1] for fields in lines if fields[3] == "0A"}
+    files = [file for process in (os.getpid(), *children()) for file in Path(f"/proc/{process}/fd").iterdir()]
+    own = {_target(file) for file in files}
+    return {fields[1] for fields in lines if fields[3] == "0A" and f"socket:[{fields[9]}]" in own}
+
+
+def _target(file):
+    """What an open file is; nothing if it has been closed meanwhile."""
+    try:
+        return str(file.readlink())
+    except OSError:
+        return ""
 
 
 def test_stopping_while_functions_run_leaves_no_process_no_thread_and_no_file(tmp_path):
@@ -95,17 +125,14 @@ def test_stopping_while_functions_run_leaves_no_process_no_thread_and_no_file(tm
         arn = "arn:aws:lambda:eu-west-1:123456789012:function:example"
         for number, begin in enumerate((_call, _event, _execution)):
             begin(aws, arn, tmp_path / str(number))
-        deadline = time.monotonic() + 20
-        while len(list(tmp_path.glob("[0-2]"))) < 3:
-            assert time.monotonic() < deadline, aws.function_logs()
-            time.sleep(0.02)
+        wait_until(lambda: len(list(tmp_path.glob("[0-2]"))) == 3, aws.function_logs)
         functions = aws.lambdas.processes()
         assert len(functions) == 3
         package = Path(f"/proc/{functions[0]}/cwd").resolve()
         assert (package / "main.py").exists()
     assert children() == processes
     assert not [pid for pid in functions if _alive(pid)]
-    assert not [thread for thread in set(threading.enumerate()) - threads if thread.is_alive()]
+    wait_until(lambda: not running(threads), lambda: running(threads))  # one of them is the caller's own
     assert not package.parent.exists()
 
 
@@ -150,7 +177,7 @@ def test_stopping_ends_polls_at_once_and_leaves_no_thread():
             assert poll.is_alive()
     poll.join()
     assert "taskToken" not in answers.get()
-    assert not [thread for thread in set(threading.enumerate()) - threads if thread.is_alive()]
+    wait_until(lambda: not running(threads), lambda: running(threads))
 
 
 def test_the_end_of_dynamodb_is_noticed(tmp_path):
@@ -224,10 +251,7 @@ def test_every_process_ends_when_that_of_the_embedded_aws_is_killed(tmp_path):
         pids = {int(parent.stdout.readline())} | children(parent.pid)
         parent.send_signal(signal.SIGKILL)
     assert len(pids) == 3
-    deadline = time.monotonic() + 10
-    while any(map(_alive, pids)):
-        assert time.monotonic() < deadline, "processes still run"
-        time.sleep(0.02)
+    wait_until(lambda: not any(map(_alive, pids)), lambda: "processes still run")
 
 
 def _alive(pid):

@@ -48,7 +48,7 @@ def wait_for_end(app, step_functions, execution):
     def description():
         return step_functions.describe_execution(executionArn=execution)
 
-    app.wait_until(lambda: description()["status"] != "RUNNING", "the execution does not end", seconds=60)
+    app.wait_until(lambda: description()["status"] != "RUNNING", "the execution does not end")
     return description()
 
 
@@ -317,6 +317,24 @@ def test_a_stopped_execution_starts_no_item_no_retry_and_no_further_state(
     for thread in worker_threads:
         thread.join(10)
     assert (tmp_path / "marker").read_text().count("\n") == 2
+    assert step_functions.describe_execution(executionArn=execution)["status"] == "ABORTED"
+
+
+def test_an_execution_that_is_stopped_while_it_starts_comes_to_its_end(app, step_functions, create_machine):
+    """The interpreter takes more than a second to read this definition."""
+    wait = {"Type": "Wait", "Seconds": 600, "Next": "0"}
+    text = "States.Format('{} {}', $.one, $.other)"
+    many = {str(each): {"Type": "Pass", "Parameters": {"text.$": text}, "Next": str(each + 1)} for each in range(600)}
+    arn = create_machine(Wait=wait, **many, **{"600": {"Type": "Pass", "End": True}})
+    execution = step_functions.start_execution(stateMachineArn=arn)["executionArn"]
+    step_functions.stop_execution(executionArn=execution)
+    assert step_functions.describe_execution(executionArn=execution)["status"] == "ABORTED"
+
+    def events():
+        found = step_functions.get_execution_history(executionArn=execution)["events"]
+        return [event["type"] for event in found]
+
+    app.wait_until(lambda: "ExecutionAborted" in events(), "the execution goes on")
     assert step_functions.describe_execution(executionArn=execution)["status"] == "ABORTED"
 
 
