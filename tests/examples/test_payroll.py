@@ -236,42 +236,36 @@ def test_executions_of_a_file_at_once_pay_once(payroll, rows):
 
 
 @contextmanager
-def killed_once(payroll, name):
-    """Kill a function in the middle of its first call."""
-    called, stopped, killed = threading.Event(), threading.Event(), threading.Event()
+def killed_once(payroll, name, action):
+    """Kill a function in the middle of its work: once AWS has carried out such a request of it, before it answers."""
+    killed = threading.Event()
 
-    def kill() -> None:
-        called.wait()
-        while not stopped.is_set() and not killed.is_set():
-            if payroll.aws.lambdas.kill_one(name):
-                killed.set()
+    def kill(request) -> None:
+        if (request.caller, request.action) == (name, action) and not killed.is_set():
+            killed.set()
+            assert payroll.aws.lambdas.kill_one(name)
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    # Functions that are called at once are observed at once.
-    payroll.aws.lambdas.observe = lambda function, _: function == name and called.set()
+    payroll.aws.recorder.before_answer = kill
     try:
         yield
         assert killed.is_set()
     finally:
-        payroll.aws.lambdas.observe = lambda _name, _payload: None
-        stopped.set()
-        called.set()
-        killer.join()
+        payroll.aws.recorder.before_answer = lambda _request: None
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_function_that_is_killed_is_repeated_and_the_file_is_paid_once(payroll, rows, step):
     content = file(*rows(400))
-    with killed_once(payroll, f"{payroll.prefix}-{step}"):
+    with killed_once(payroll, f"{payroll.prefix}-{step}", "s3:GetObject"):
         assert payroll.run_file(content)["status"] == "SUCCEEDED"
     payroll.assert_paid_once(content, 400)
 
 
-def test_an_upload_that_is_killed_can_be_repeated_and_the_file_is_paid_once(payroll, rows):
-    """Whether it has started the execution by then, or not."""
+@pytest.mark.parametrize("action", ["s3:PutObject", "states:StartExecution"])
+def test_an_upload_that_is_killed_can_be_repeated_and_the_file_is_paid_once(payroll, rows, action):
+    """Before it has started the execution, or after."""
     content = file(*rows(400))
-    with killed_once(payroll, payroll.prefix):
+    with killed_once(payroll, payroll.prefix, action):
         assert payroll.upload(content).status_code == 502
     assert payroll.upload(content).status_code in (200, 202)
     assert payroll.wait_for_end(content)["status"] == "SUCCEEDED"
@@ -370,39 +364,49 @@ def test_if_dynamodb_refuses_nobody_claims_to_know_whether_it_is_paid(payroll, r
     payroll.assert_paid_once(content, 2)
 
 
-@pytest.fixture
-def only_twins(payroll):
-    """Each call of Pay is delivered twice, and throttled once: Lambda pays, and Step Functions gets errors alone."""
+@contextmanager
+def only_twins(payroll, wait=lambda: None):
+    """Each call of Pay is delivered twice, and throttled once: Lambda pays, and Step Functions gets errors alone.
+
+    It gets them after `wait`.
+    """
     name = f"{payroll.prefix}-pay"
-    payroll.aws.lambdas.deliver_twice = lambda called: called == name
-    payroll.aws.lambdas.throttle = lambda called: (
-        called == name and "_invoke_duplicate" not in threading.current_thread().name
-    )
-    yield
-    payroll.aws.lambdas.deliver_twice = payroll.aws.lambdas.throttle = lambda _name: False
+
+    def throttle(called) -> bool:
+        if called != name or "_invoke_duplicate" in threading.current_thread().name:
+            return False
+        wait()
+        return True
+
+    payroll.aws.lambdas.deliver_twice, payroll.aws.lambdas.throttle = lambda called: called == name, throttle
+    try:
+        yield
+    finally:
+        payroll.aws.lambdas.deliver_twice = payroll.aws.lambdas.throttle = lambda _name: False
 
 
-@pytest.mark.usefixtures("only_twins", "short_wait")
+@pytest.mark.usefixtures("short_wait")
 def test_a_payment_whose_answer_is_lost_is_found_in_the_ledger(payroll, rows):
     content = file(*rows(2))
-    execution = payroll.run_file(content)
+    with only_twins(payroll, lambda: wait_until(lambda: payroll.items(content), "nobody has paid")):
+        execution = payroll.run_file(content)
     assert execution["status"] == "SUCCEEDED"
     assert "is paid: 2 employees, 320.80 in all. The payment file is payments/" in payroll.mail(content)
     payroll.assert_paid_once(content, 2)
 
 
-@pytest.mark.usefixtures("only_twins")
 def test_a_payment_that_is_made_after_pay_has_failed_is_waited_for(payroll, rows):
     """Nobody is told that it is not paid."""
     content, held = file(*rows(2)), threading.Event()
     payroll.aws.lambdas.observe = lambda name, _: name.endswith("-pay") and held.wait(60)
-    try:
-        assert payroll.upload(content).status_code == 202
-        wait_until(lambda: "WaitForPay" in payroll.history(content), "Pay has not failed")
-        assert payroll.items(content) == []
-    finally:
-        held.set()
-        payroll.aws.lambdas.observe = lambda _name, _payload: None
+    with only_twins(payroll):
+        try:
+            assert payroll.upload(content).status_code == 202
+            wait_until(lambda: "WaitForPay" in payroll.history(content), "Pay has not failed")
+            assert payroll.items(content) == []
+        finally:
+            held.set()
+            payroll.aws.lambdas.observe = lambda _name, _payload: None
     assert payroll.show(content)["status"] in ("running", "paid")
     assert payroll.wait_for_end(content)["status"] == "SUCCEEDED"
     payroll.assert_paid_once(content, 2)
