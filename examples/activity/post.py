@@ -17,6 +17,8 @@ import boto3
 
 from examples.activity.stopping import Stop, StopRequested
 
+_LOCKED_S = 60.0
+
 _TABLE = """
 CREATE TABLE IF NOT EXISTS letters (
     key TEXT PRIMARY KEY,  -- a letter is taken once, whatever happens to this process
@@ -27,8 +29,8 @@ CREATE TABLE IF NOT EXISTS letters (
 
 
 def open_database(file: str) -> sqlite3.Connection:
-    """Open the database, which need not exist yet."""
-    database = sqlite3.connect(file)
+    """Open the database, which need not exist yet. Whoever is writing there may have been suspended for a while."""
+    database = sqlite3.connect(file, timeout=_LOCKED_S)
     database.execute(_TABLE)
     return database
 

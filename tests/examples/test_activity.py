@@ -9,7 +9,7 @@ import uuid
 import zlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
@@ -36,8 +36,14 @@ from tests.e2e.driver import wait_until
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "activity"
 
-# In seconds, in place of those that ship: nobody wants to wait for them here.
-HEARTBEAT, TIMEOUT = 4, 8
+# In seconds, in place of the one that ships: nobody wants to wait for it here.
+HEARTBEAT = 4
+
+# For tests in which nobody is to lose a letter, also if a process does not run for a while.
+PATIENT = {"HeartbeatSeconds": 120}
+
+# Of a letter that no worker finishes before something happens to it.
+ENDLESS = 500
 
 FAULTS = 25
 
@@ -47,7 +53,7 @@ def deployed(tmp_path_factory):
     """The example, with a state machine that loses patience sooner."""
     with Deployed(tmp_path_factory.mktemp("letters"), EXAMPLE) as running:
         running.configure({})
-        _change_definition(running.folder / "project" / "statemachine.json", TIMEOUT, HEARTBEAT)
+        _change_definition(running.folder / "project" / "statemachine.json")
         running.deploy()
         yield running
 
@@ -76,14 +82,34 @@ def batch():
     return _unique("batch")
 
 
-def _change_definition(file, timeout, heartbeat):
+def _change_definition(file):
     definition = json.loads(file.read_text())
-    states = definition["States"]
-    task = states["RenderLetters"]["ItemProcessor"]["States"]["RenderLetter"]
-    task |= {"TimeoutSeconds": timeout, "HeartbeatSeconds": heartbeat}
-    states["TellPerson"]["Retry"][0] |= {"IntervalSeconds": 1, "MaxAttempts": 1}
+    task = _task(definition)
+    task["HeartbeatSeconds"] = HEARTBEAT
     task["Retry"][1]["MaxDelaySeconds"] = 2
+    definition["States"]["TellPerson"]["Retry"][0] |= {"IntervalSeconds": 1, "MaxAttempts": 1}
     file.write_text(json.dumps(definition))
+
+
+def _task(definition):
+    return definition["States"]["RenderLetters"]["ItemProcessor"]["States"]["RenderLetter"]
+
+
+@contextmanager
+def limits(deployed, office, **changes):
+    """Batches that are started meanwhile give a worker other limits; None: no limit."""
+    client, machine = deployed.client("stepfunctions"), office.names.state_machine_arn
+    before = client.describe_state_machine(stateMachineArn=machine)["definition"]
+    changed = json.loads(before)
+    task = _task(changed)
+    task |= changes
+    for name in [name for name, value in changes.items() if value is None]:
+        del task[name]
+    client.update_state_machine(stateMachineArn=machine, definition=json.dumps(changed))
+    try:
+        yield
+    finally:
+        client.update_state_machine(stateMachineArn=machine, definition=before)
 
 
 def _unique(name):
@@ -145,11 +171,20 @@ def mail_about(deployed, batch):
     return deployed.mailbox.wait_for(lambda mail: batch in str(mail["Subject"])).get_content()
 
 
+def polls(deployed):
+    """How often workers have asked for a task."""
+    asked = deployed.aws.iam_requests().items()
+    return sum(number for each, number in asked if (each.caller, each.action) == ("worker", "states:GetActivityTask"))
+
+
 def test_three_workers_share_thirty_letters(deployed, office, post, start_worker, batch):
     """Each gets some, and each letter is rendered by one of them."""
+    before = polls(deployed)
     for name in ("a", "b", "c"):
         start_worker(name, rest=0.1)
-    execution = office.start(batch, 30)
+    wait_until(lambda: polls(deployed) == before + 3, "a worker asks for nothing")
+    with limits(deployed, office, **PATIENT):
+        execution = office.start(batch, 30)
     assert wait_for_end(office, execution) == "SUCCEEDED"
     shares = assert_delivered(deployed, office, post, batch, letters(30))
     assert len(shares) == 3
@@ -159,19 +194,19 @@ def test_three_workers_share_thirty_letters(deployed, office, post, start_worker
 def test_a_worker_is_killed_while_it_renders(deployed, office, post, start_worker, batch):
     """Its heartbeats end, so the letter comes back, and another worker begins it anew."""
     killed = start_worker("killed")
-    execution = office.start(batch, 1, pages=20)
+    execution = office.start(batch, 1, ENDLESS)
     wait_until(lambda: killed.said("began"), "the worker has no letter")
     killed.kill()
     start_worker("other", rest=0)
     assert wait_for_end(office, execution) == "SUCCEEDED"
-    assert_delivered(deployed, office, post, batch, letters(1, 20))
-    assert events(office, execution)["ActivityTimedOut"] == 1
+    assert_delivered(deployed, office, post, batch, letters(1, ENDLESS))
+    assert events(office, execution)["ActivityTimedOut"]
 
 
 def test_a_worker_hangs_and_continues_when_another_has_done_its_letter(deployed, office, post, start_worker, batch):
     """It learns so from its next heartbeat, throws its work away, and goes on with other letters."""
     zombie = start_worker("zombie")
-    execution = office.start(batch, 1, pages=20)
+    execution = office.start(batch, 1, ENDLESS)
     wait_until(lambda: zombie.said("began"), "the worker has no letter")
     zombie.suspend()
     other = start_worker("other", rest=0)
@@ -180,7 +215,7 @@ def test_a_worker_hangs_and_continues_when_another_has_done_its_letter(deployed,
     zombie.resume()
     wait_until(lambda: zombie.said("gave up a letter: TaskTimedOut"), "the zombie goes on")
     assert not zombie.said("published")
-    assert_delivered(deployed, office, post, batch, letters(1, 20))
+    assert_delivered(deployed, office, post, batch, letters(1, ENDLESS))
     assert wait_for_end(office, office.start(_unique("next"), 1)) == "SUCCEEDED"
 
 
@@ -215,14 +250,15 @@ def test_a_worker_dies_between_publishing_and_its_report(deployed, office, post,
 
 def test_workers_that_are_told_to_stop_use_up_no_retries(deployed, office, post, start_worker, batch):
     """Each gives its letter back at once. They are more than all other errors may be."""
-    execution = office.start(batch, 1, pages=20)
+    with limits(deployed, office, **PATIENT):
+        execution = office.start(batch, 1, ENDLESS)
     for _ in range(5):
         worker = start_worker("stopping")
         wait_until(lambda worker=worker: worker.said("began") or has_ended(office, execution), "no letter comes back")
         assert worker.terminate() == 0
     start_worker("other", rest=0)
     assert wait_for_end(office, execution) == "SUCCEEDED"
-    assert_delivered(deployed, office, post, batch, letters(1, 20))
+    assert_delivered(deployed, office, post, batch, letters(1, ENDLESS))
     assert events(office, execution)["WorkerStopping"] == 5
     assert not events(office, execution)["ActivityTimedOut"]
 
@@ -238,7 +274,8 @@ def test_a_worker_that_waits_for_a_task_stops_at_once(office, start_worker, batc
 def test_a_letter_that_takes_too_long_is_given_up(deployed, office, post, start_worker, batch):
     """Heartbeats do not help against TimeoutSeconds. A person is told, and the worker goes on with other letters."""
     worker = start_worker("slow", rest=1)
-    execution = office.start(batch, 1, pages=30)
+    with limits(deployed, office, TimeoutSeconds=4, HeartbeatSeconds=None):
+        execution = office.start(batch, 1, ENDLESS)
     assert wait_for_end(office, execution) == "FAILED"
     assert "States.Timeout" in mail_about(deployed, batch)
     wait_until(lambda: worker.said("gave up a letter: TaskTimedOut"), "the worker goes on with it")
@@ -249,7 +286,7 @@ def test_a_letter_that_takes_too_long_is_given_up(deployed, office, post, start_
 
 def test_workers_that_die_of_a_letter_do_not_do_so_forever(deployed, office, start_worker, batch):
     """The retries end, a person is told, and the batch is FAILED."""
-    execution = office.start(batch, 1, pages=20)
+    execution = office.start(batch, 1, ENDLESS)
     while not has_ended(office, execution):
         worker = start_worker("dying")
         wait_until(lambda worker=worker: worker.said("began") or has_ended(office, execution), "no letter comes back")
@@ -280,7 +317,7 @@ def test_nobody_works(deployed, office, start_worker, batch):
 def test_somebody_stops_a_batch(deployed, office, post, start_worker, batch):
     """The worker learns it from its next heartbeat, and goes on with other letters. An alarm tells people."""
     worker = start_worker("worker")
-    execution = office.start(batch, 1, pages=20)
+    execution = office.start(batch, 1, ENDLESS)
     wait_until(lambda: worker.said("began"), "the worker has no letter")
     deployed.client("stepfunctions").stop_execution(executionArn=execution)
     wait_until(lambda: worker.said("gave up a letter: TaskTimedOut"), "the worker goes on with it")
@@ -305,12 +342,13 @@ def test_a_letter_that_cannot_be_rendered_stays_alone(deployed, office, post, st
 
 
 def test_aws_refuses_a_few_heartbeats(deployed, office, post, start_worker, batch):
-    """They say nothing about the task: the work goes on, and later heartbeats keep it alive."""
-    with Proxy(deployed.aws.endpoint) as proxy:
+    """They say nothing about the task: the work goes on, and later heartbeats arrive."""
+    with Proxy(deployed.aws.endpoint) as proxy, limits(deployed, office, **PATIENT):
         worker = start_worker("worker", rest=0.5, AWS_ENDPOINT_URL_SFN=proxy.refuse("SendTaskHeartbeat", 3))
         execution = office.start(batch, 1, pages=10)
         assert wait_for_end(office, execution) == "SUCCEEDED"
     assert worker.said("heartbeat refused")
+    assert 200 in proxy.answers
     assert events(office, execution)["ActivityStarted"] == 1
     assert_delivered(deployed, office, post, batch, letters(1, 10))
 
@@ -328,28 +366,29 @@ def test_aws_refuses_all_heartbeats_of_a_worker(deployed, office, post, start_wo
 
 
 @pytest.mark.parametrize(
-    ("lost", "tries", "said"),
+    ("lost", "comes_back", "said"),
     [
-        ("GetActivityTask", 2, "poll refused"),
-        ("PUT", 1, "was there already"),
-        ("SendTaskSuccess", 1, "gave up a letter: TaskTimedOut"),
+        ("GetActivityTask", True, "poll refused"),
+        ("PUT", False, "was there already"),
+        ("SendTaskSuccess", False, "gave up a letter: TaskTimedOut"),
     ],
 )
-def test_an_answer_of_aws_is_lost(deployed, office, post, start_worker, batch, lost, tries, said):
+def test_an_answer_of_aws_is_lost(deployed, office, post, start_worker, batch, lost, comes_back, said):
     """AWS has done what it was asked for, and the worker does not know. The letter comes once all the same."""
-    with Proxy(deployed.aws.endpoint) as proxy:
+    patience = {} if comes_back else PATIENT
+    with Proxy(deployed.aws.endpoint) as proxy, limits(deployed, office, **patience):
         name = "AWS_ENDPOINT_URL_S3" if lost == "PUT" else "AWS_ENDPOINT_URL_SFN"
         worker = start_worker("worker", rest=0, **{name: proxy.lose(lost)})
         execution = office.start(batch, 1)
         assert wait_for_end(office, execution) == "SUCCEEDED"
         wait_until(lambda: worker.said(said), f"the worker does not say {said!r}")
-    assert events(office, execution)["ActivityStarted"] == tries
+    assert (events(office, execution)["ActivityStarted"] > 1) == comes_back
     assert_delivered(deployed, office, post, batch, letters(1))
 
 
 def test_s3_refuses_a_letter(deployed, office, post, start_worker, batch):
     """Also when boto3 asks again. The letter comes back at once, and is published later."""
-    with Proxy(deployed.aws.endpoint) as proxy:
+    with Proxy(deployed.aws.endpoint) as proxy, limits(deployed, office, **PATIENT):
         start_worker("worker", rest=0, AWS_ENDPOINT_URL_S3=proxy.refuse("PUT", 2))
         execution = office.start(batch, 1)
         assert wait_for_end(office, execution) == "SUCCEEDED"
@@ -378,13 +417,13 @@ def test_a_worker_that_gets_no_tasks_ends(deployed, start_worker):
     """Whoever supervises it notices, and starts it again. It says what AWS said."""
     with Proxy(deployed.aws.endpoint) as proxy:
         worker = start_worker("refused", AWS_ENDPOINT_URL_SFN=proxy.refuse("GetActivityTask", 10_000))
-        wait_until(worker.has_ended, "the worker goes on", 60)
+        wait_until(worker.has_ended, "the worker goes on")
     assert worker.said("no tasks to be had")
 
 
 def test_the_same_batch_asked_for_twice_is_one_batch(deployed, office, post, start_worker, batch):
     """At once, while it is under way, and afterwards. Another one under its name is refused."""
-    with ThreadPoolExecutor(5) as pool:
+    with limits(deployed, office, **PATIENT), ThreadPoolExecutor(5) as pool:
         [execution] = set(pool.map(lambda _: office.start(batch, 3), range(5)))
     assert office.start(batch, 3) == execution
     start_worker("worker", rest=0)
@@ -530,27 +569,37 @@ def test_an_invalid_batch_is_refused(office, event, sentence):
 
 
 def test_workers_are_killed_stopped_and_suspended_all_the_time(deployed, office, post, batch):
-    """A hundred letters, three workers, and faults that hit them while they work: all sums add up.
+    """A hundred letters or more, three workers, and faults that hit them while they work: all sums add up.
 
     `pytest -s` shows them.
     """
     chance = random.Random(20)  # the faults are the same each time; what they hit is not
     with ExitStack() as stack:
-        execution = office.start(batch, 100, pages=5)
+        executions = {batch: office.start(batch, 100, pages=5)}
         workers = [Unlucky(office, stack, chance) for _ in range(3)]
+
+        def has_begun(unlucky):
+            if all(has_ended(office, each) for each in executions.values()):  # the others have done it all
+                more = _unique("more")
+                executions[more] = office.start(more, 100, pages=5)
+            return unlucky.has_begun()
+
         for _ in range(FAULTS):
             unlucky = chance.choice(workers)
-            wait_until(lambda unlucky=unlucky: unlucky.has_begun(), "a worker gets no letter")
+            wait_until(lambda unlucky=unlucky: has_begun(unlucky), "a worker gets no letter")
             time.sleep(chance.uniform(0, 1))  # the fault may hit anything
             unlucky.suffer()
         for worker in workers:
             worker.recover()
-        assert wait_for_end(office, execution, 200) == "SUCCEEDED"
-    shares = assert_delivered(deployed, office, post, batch, letters(100, 5))
-    found, suffered = events(office, execution), sum((worker.suffered for worker in workers), Counter())
+        assert {wait_for_end(office, each, 200) for each in executions.values()} == {"SUCCEEDED"}
+    shares, found = Counter(), Counter()
+    for each, execution in executions.items():
+        shares += assert_delivered(deployed, office, post, each, letters(100, 5))
+        found += events(office, execution)
+    suffered = sum((worker.suffered for worker in workers), Counter())
     print(_table(suffered, found, shares))  # noqa: T201 (with pytest -s, for people)
     ended = found["ActivitySucceeded"] + found["ActivityTimedOut"] + found["WorkerStopping"] + found["WorkerFailed"]
-    assert found["ActivitySucceeded"] == 100
+    assert found["ActivitySucceeded"] == 100 * len(executions)
     assert found["ActivityStarted"] == ended
     assert found["ActivityTimedOut"]
     assert found["WorkerStopping"]
