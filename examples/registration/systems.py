@@ -43,8 +43,11 @@ CREATE TABLE IF NOT EXISTS calls (
 """
 
 # The switches: seconds to wait before and after writing, the status to answer instead of writing, and after it. The
-# reason in an answer instead of writing has at least `length` characters; with `cut`, the answer breaks off.
-_SWITCHES = {"slow", "slow_after", "status", "status_after", "length", "cut"}
+# reason in an answer instead of writing has at least `length` characters; with `cut`, the answer breaks off. A call
+# that is `overtaken` waits until its key is cancelled.
+_SWITCHES = {"slow", "slow_after", "status", "status_after", "length", "cut", "overtaken"}
+
+_CHECK_S = 0.05
 
 Switches = dict[str, float]
 
@@ -97,6 +100,8 @@ def create_app(database: Database, switchboard: SwitchBoard) -> Flask:
         with database.transaction() as connection:
             _note(connection, key, "arrived")
         time.sleep(switches.get("slow", 0))
+        while "overtaken" in switches and not _is_cancelled(database, key):
+            time.sleep(_CHECK_S)
         if "status" in switches:
             return _broken(switches), int(switches["status"])
         with database.transaction() as connection:
@@ -121,6 +126,12 @@ def create_app(database: Database, switchboard: SwitchBoard) -> Flask:
 
 def _note(connection: sqlite3.Connection, key: str, step: str) -> None:
     connection.execute("INSERT INTO calls VALUES (?, ?, ?)", (request.method, key, step))
+
+
+def _is_cancelled(database: Database, key: str) -> bool:
+    with database.transaction() as connection:
+        known = connection.execute("SELECT state FROM registrations WHERE key = ?", (key,)).fetchone()
+    return bool(known == ("cancelled",))
 
 
 def _broken(switches: Switches) -> Response:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 
 import requests
@@ -10,6 +11,7 @@ from chalicelib import times
 from chalicelib.application import config_file
 from chalicelib.application.client import ApplicationClient
 from chalicelib.application.credentials import Credentials
+from chalicelib.errors import ApplicationOverloaded, OutcomeUnknown
 from chalicelib.models.selections import Selection
 from deployment import chalice_names
 from deployment.stage import Stage
@@ -123,6 +125,18 @@ def listed(client) -> list[str]:
 def send_again(client, mail_id) -> None:
     """Send a mail as comms-reprocess does."""
     client.reprocess({"primaryId": mail_id, "operation": "send.registration-mail"}, "key", "run")
+
+
+def send_in_the_end(client, mail_id) -> None:
+    """Send a mail as comms-reprocess does, and again if nobody knows what has become of it."""
+
+    def is_sent() -> bool:
+        with suppress(ApplicationOverloaded, OutcomeUnknown):
+            send_again(client, mail_id)
+            return True
+        return False
+
+    wait_until(is_sent, f"{mail_id} cannot be sent", PATIENCE)
 
 
 def _hurry(definition) -> None:

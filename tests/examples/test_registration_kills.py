@@ -30,7 +30,7 @@ from tests.examples.registration import (
     Person,
     Registration,
     listed,
-    send_again,
+    send_in_the_end,
 )
 
 PEOPLE, TWICE = 100, 25  # of the people, so many post twice at once
@@ -249,7 +249,7 @@ def _send_failed_mails(registration, people, sums) -> Iterator[str]:
     waiting, failed = [person for person in people if not registration.mails(person)], listed(client)
     sums |= {"mails sent at once": PEOPLE - len(waiting), "mails sent later": len(waiting), "mails listed": len(failed)}
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda mail_id: send_again(client, mail_id), sorted(failed * 2)))
+        list(pool.map(lambda mail_id: send_in_the_end(client, mail_id), sorted(failed * 2)))
     for person in people:
         expected = WELCOME if registration.end(person) == "SUCCEEDED" else SORRY
         if registration.mails(person) != expected:
