@@ -33,7 +33,8 @@ from tests.examples.registration import (
     send_in_the_end,
 )
 
-PEOPLE, TWICE = 100, 25  # of the people, so many post twice at once
+PEOPLE, MOST = 100, 500  # more than the first only until all has happened that has to
+TWICE = 4  # each fourth posts twice at once
 PACE = 0.1  # seconds between two people
 PATIENCE = 150  # seconds
 SEED = 20261122
@@ -61,8 +62,9 @@ BEFORE, DURING, AFTER = "before its call arrived", "before it was processed", "b
 LATER, API = "in a later try", "in the API"
 
 # What has to happen, or else the test has tested nothing.
-EXPECTED = [f"functions killed {moment}" for moment in (BEFORE, DURING, AFTER, LATER, API)]
-EXPECTED += ["functions invoked twice", "systems killed", "systems suspended", "calls processed and answered with 500"]
+MOMENTS = (BEFORE, DURING, AFTER, LATER, API)
+FAULTY = ("functions invoked twice", "systems killed", "systems suspended")
+EXPECTED = [*(f"functions killed {moment}" for moment in MOMENTS), *FAULTY, "calls processed and answered with 500"]
 EXPECTED += ["executions SUCCEEDED", "executions FAILED NotRegistered"]
 
 
@@ -95,6 +97,10 @@ class Chaos:
         self._registration.world.repair()
         for loop in loops:
             loop.result()  # one that failed has broken nothing since
+
+    def has_done_everything(self) -> bool:
+        """Whether it has killed at each moment, and broken in each way. When a kill hits is chance."""
+        return all(self.killed[moment] for moment in MOMENTS) and all(self.counts[name] for name in FAULTY)
 
     def _repeat(self, seconds, action) -> None:
         while not self._stopping.wait(seconds):
@@ -170,16 +176,16 @@ def registration(tmp_path):
 
 def test_a_hundred_registrations_add_up_whatever_is_killed(registration):
     """Each is everywhere or nowhere, or a person is told; and each person gets one mail."""
-    people, chaos = [Person() for _ in range(PEOPLE)], Chaos(registration)
+    chaos = Chaos(registration)
     with chaos.reigning():
-        _ask_all(registration, people)
+        people = _ask_all(registration, chaos)
     client = registration.client("stepfunctions")
     wait_until(lambda: not state_machine.running(client, NAMES), "some do not end", PATIENCE)
     time.sleep(SLOWEST + 1)  # so that what was on its way then is processed, too
     ends = Counter(registration.end(person) for person in people)
     left = [person for person in people if registration.end(person) == "FAILED LeftBehind"]
     wait_until(lambda: all(registration.told(person) for person in left), "nobody is told", PATIENCE)
-    sums = _sums(registration, chaos, ends)
+    sums = _sums(registration, chaos, len(people), ends)
     problems = [problem for person in people for problem in _problems(registration, person)]
     problems += _send_failed_mails(registration, people, sums)
     problems += _do_as_told(registration, ends["SUCCEEDED"])
@@ -189,15 +195,18 @@ def test_a_hundred_registrations_add_up_whatever_is_killed(registration):
     assert min(sums.get(name, 0) for name in EXPECTED) > 0, f"too little has happened:\n{table}"
 
 
-def _ask_all(registration, people) -> None:
-    """Register everybody at a steady pace, some of them twice at once."""
+def _ask_all(registration, chaos) -> list[Person]:
+    """Register people at a steady pace, some of them twice at once, until everything has happened. Return them."""
+    people, asking = [], []
     with ThreadPoolExecutor(16) as pool:
-        asking = []
-        for number, person in enumerate(people):
-            asking += [pool.submit(_ask, registration, person) for _ in range(1 + (number % (PEOPLE // TWICE) == 0))]
+        while len(people) < PEOPLE or (len(people) < MOST and not chaos.has_done_everything()):
+            person = Person()
+            asking += [pool.submit(_ask, registration, person) for _ in range(1 + (len(people) % TWICE == 0))]
+            people.append(person)
             time.sleep(PACE)
     for each in asking:
         each.result()
+    return people
 
 
 def _ask(registration, person) -> None:
@@ -206,11 +215,11 @@ def _ask(registration, person) -> None:
         assert answer.status_code in (500, 502, 504), answer.text
 
 
-def _sums(registration, chaos, ends) -> dict[str, int]:
+def _sums(registration, chaos, people: int, ends) -> dict[str, int]:
     return (
-        {"people": PEOPLE, "of whom posted twice at once": TWICE}
-        | {f"functions killed {moment}": chaos.killed[moment] for moment in (BEFORE, DURING, AFTER, LATER, API)}
-        | {name: chaos.counts[name] for name in ("functions invoked twice", "systems killed", "systems suspended")}
+        {"people": people, "of whom posted twice at once": -(-people // TWICE)}
+        | {f"functions killed {moment}": chaos.killed[moment] for moment in MOMENTS}
+        | {name: chaos.counts[name] for name in FAULTY}
         | {"calls processed and answered with 500": _denied(registration)}
         | {f"executions {end}": number for end, number in sorted(ends.items())}
         | {f"registered in {system.name}": _registered(system) for system in registration.world.systems.values()}
@@ -247,7 +256,11 @@ def _send_failed_mails(registration, people, sums) -> Iterator[str]:
     """Send each mail that has failed twice at once. Yield what is wrong with the mails."""
     client = registration.comms_reprocess()
     waiting, failed = [person for person in people if not registration.mails(person)], listed(client)
-    sums |= {"mails sent at once": PEOPLE - len(waiting), "mails sent later": len(waiting), "mails listed": len(failed)}
+    sums |= {
+        "mails sent at once": len(people) - len(waiting),
+        "mails sent later": len(waiting),
+        "mails listed": len(failed),
+    }
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda mail_id: send_in_the_end(client, mail_id), sorted(failed * 2)))
     for person in people:
