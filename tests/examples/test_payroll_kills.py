@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Self
 
+import pytest
 import requests
 from rich.console import Console
 from rich.table import Table
@@ -360,6 +361,7 @@ def _show(title: str, *columns: str, rows: Iterable[tuple]) -> None:
 # -- the test
 
 
+@pytest.mark.timeout(900)  # a payment that fails is waited for, and one after the other may
 def test_whatever_is_killed_each_right_file_is_paid_once_and_each_wrong_one_never(payroll):
     """Calls are also doubled and throttled, and DynamoDB refuses and loses answers. Users repeat what has failed."""
     uploads, users = _uploads(), Users(payroll)
