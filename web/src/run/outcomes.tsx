@@ -144,8 +144,9 @@ export function Communications({ run, place }: { run: Run; place: Place }): JSX.
   const cursor = query.get("cursor") ?? undefined;
   const { data, error } = useLive(
     `runs/${run.runId}/communications?${outcome ?? ""}&${cursor ?? ""}`,
-    (signal) => load(run.runId, signal, outcome, PER_PAGE, cursor),
-    () => isMoving(run),
+    async (signal) => ({ ...(await load(run.runId, signal, outcome, PER_PAGE, cursor)), early: isMoving(run) }),
+    // The run may have ended since this was asked for: then the last ones are missing.
+    ({ early }) => early,
   );
   return (
     <Section title="Communications" aside={<Filter run={run} outcome={outcome} />}>

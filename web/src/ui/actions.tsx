@@ -76,7 +76,13 @@ function Undo({ undo }: { undo: () => Promise<unknown> }): JSX.Element {
 function Close(): JSX.Element {
   useFocusKept();
   return (
-    <button type="button" class="quiet" aria-label="Close the message" onClick={() => message.set(undefined)}>
+    <button
+      type="button"
+      class="quiet"
+      aria-label="Close the message"
+      // After a double click on Undo, it may be where that was.
+      onClick={(event) => isSecond(event) || message.set(undefined)}
+    >
       ×
     </button>
   );

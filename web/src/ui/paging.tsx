@@ -1,7 +1,7 @@
 /** The way through a list in pages. The cursor is in the address, so the browser's Back works as well. */
 
 import type { JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 import { link, type Place } from "../router";
 
@@ -12,7 +12,8 @@ export function Paging({ place, next }: { place: Place; next: string | null }): 
   const { cursor = "", ...filters } = Object.fromEntries(place.query);
   const previous = before.get(cursor);
   const at = (page: string): string => link(place.path, { ...filters, cursor: page });
-  useEffect(() => {
+  // Not after painting: whoever goes on at once would not find the way back.
+  useLayoutEffect(() => {
     if (next) before.set(next, cursor);
   }, [next, cursor]);
   if (!cursor && !next) return null;
@@ -41,7 +42,7 @@ export function Paging({ place, next }: { place: Place; next: string | null }): 
 export function useTopOf(place: Place): void {
   const cursor = place.query.get("cursor");
   const shown = useRef(cursor);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (shown.current === cursor) return;
     shown.current = cursor;
     scrollTo(0, 0);

@@ -1,7 +1,7 @@
 /** Which part of the worklist is shown. It is in the address, so it can be sent to somebody, and Back undoes it. */
 
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 
 import type { Schemas } from "../api";
 import { number } from "../format";
@@ -94,7 +94,8 @@ function Select({
 
 function Text({ name, label, value, most }: { name: string; label: string; value: string; most: number }): JSX.Element {
   const [text, setText] = useState(value);
-  useEffect(() => setText(value), [value]);
+  // Not after painting: what somebody has typed by then would be gone.
+  useLayoutEffect(() => setText(value), [value]);
   return (
     <div>
       <label for={name}>{label}</label>
