@@ -66,6 +66,19 @@ def go(page: Page, address: str) -> None:
     page.evaluate("address => { location.hash = address }", address)
 
 
+def type_at_once(page: Page, keys: str) -> None:
+    """Press keys in one moment. Between two calls of Playwright, a busy machine may take longer than people do."""
+    page.evaluate(
+        """keys => {
+            for (const key of keys) {
+                const event = new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true });
+                document.activeElement.dispatchEvent(event);
+            }
+        }""",
+        keys,
+    )
+
+
 def press(button: Locator) -> None:
     """Press a button with the keyboard: Playwright clicks none that is only `aria-disabled`, but people do."""
     button.focus()

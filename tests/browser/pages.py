@@ -2,14 +2,15 @@
 
 import re
 import shutil
+import time
 from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Error, Page, Request
 
 from sandbox.project import ROOT
 
-# How long a page may take to show what a test waits for, in milliseconds.
-PATIENCE = 20_000
+# How long a page may take to show what a test waits for, in milliseconds. Only a failing test waits that long.
+PATIENCE = 120_000
 
 # Not the machine's own: what a page shows of times must not depend on where the test runs. UTC would hide mistakes.
 _SURROUNDINGS = {"locale": "en-GB", "timezone_id": "Europe/Berlin"}
@@ -44,14 +45,20 @@ class Pages:
         """Declare that a problem matches each of these regular expressions. The test fails if one does not occur."""
         self._expected += patterns
 
-    def check(self) -> None:
-        """AssertionError if there are other problems than expected, or not all of those."""
+    def check(self, patience: int = PATIENCE) -> None:
+        """AssertionError if there are other problems than expected, or not all of those within so many milliseconds."""
         for page in self._all():
             page.evaluate("0")  # what happened before has been reported when this is answered
+        # That holds for a page, but not for the network: what fails there is reported when the browser comes to it.
+        deadline = time.monotonic() + patience / 1000
+        while self._absent() and time.monotonic() < deadline:
+            self._all()[0].wait_for_timeout(20)
         unexpected = [each for each in self.problems if not any(re.search(one, each) for one in self._expected)]
         assert not unexpected, "problems in the page:\n" + "\n".join(unexpected)
-        absent = [one for one in self._expected if not any(re.search(one, each) for each in self.problems)]
-        assert not absent, f"expected problems that did not occur: {absent}"
+        assert not self._absent(), f"expected problems that did not occur: {self._absent()}"
+
+    def _absent(self) -> list[str]:
+        return [one for one in self._expected if not any(re.search(one, each) for each in self.problems)]
 
     def keep(self, test: str) -> str:
         """Save screenshots and traces of a test that failed. Return where, with the URL and the text of each page."""

@@ -87,14 +87,14 @@ def test_an_expected_problem_has_to_occur(show, pages):
     show()
     pages.expect_problem("status of 500")
     with pytest.raises(AssertionError, match=r"did not occur: .*status of 500"):
-        pages.check()
+        pages.check(patience=0)
     pages.problems.append("status of 500")
 
 
 FAILING = """
 def test_with_an_error(page):
     page.set_content("<h1>Broken</h1>")
-    page.evaluate("setTimeout(() => { throw new Error('out of order') })")
+    page.evaluate("new Promise(then => setTimeout(() => { setTimeout(then); throw new Error('out of order') }))")
 """
 
 

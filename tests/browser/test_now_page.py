@@ -11,7 +11,7 @@ from chalicelib import times
 from sandbox import story
 from sandbox.system import System
 from tests.browser.axe import axe
-from tests.browser.driver import LOOKS
+from tests.browser.driver import LOOKS, press
 from tests.e2e.driver import PATIENCE, insert_failed, wait_until
 
 
@@ -108,7 +108,7 @@ def test_in_an_outage_it_says_what_fails_why_and_what_to_do(system, pages, sign_
     run = waits(page).get_by_role("listitem").first
     expect(run).to_contain_text("Run of 42 communications, scheduled")
     expect(run.get_by_role("button", name="Approve")).to_be_disabled()
-    run.get_by_role("button", name="Approve").click(force=True)
+    press(run.get_by_role("button", name="Approve"))
     expect(page.get_by_role("status").filter(has_text="needs the role approver")).to_be_visible()
     expect(steps(page).get_by_role("listitem")).to_contain_text(
         ["Decide about the 1 run above", "Find out", "dry run", "Prove the fix", "2 communications on the worklist"]

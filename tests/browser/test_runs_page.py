@@ -9,7 +9,17 @@ from chalicelib import times
 from chalicelib.models.communications import CauseKind
 from chalicelib.models.outcomes import Outcome, OutcomeRecord
 from chalicelib.models.runs import ApprovalDecision, Proof, RunKind, RunStatus
-from tests.browser.driver import EVIL, NARROW, check_look, go, keep_ended, keep_outcomes, press, sign_in
+from tests.browser.driver import (
+    EVIL,
+    NARROW,
+    check_look,
+    go,
+    keep_ended,
+    keep_outcomes,
+    press,
+    sign_in,
+    type_at_once,
+)
 from tests.e2e.driver import (
     changed_environment,
     insert_failed,
@@ -21,6 +31,9 @@ from tests.e2e.driver import (
 from tests.fakes import make_run
 
 CAUSE = "0123456789abcdef"
+# So many that a run never ends before somebody has stopped it: twenty at once, with an application that takes 3 s.
+MANY = 900
+
 ENDED = {"requested_at": times.parse_iso("2026-11-20T12:00:00Z"), "ended_at": times.parse_iso("2026-11-20T12:01:05Z")}
 
 
@@ -107,8 +120,7 @@ def test_the_keyboard_leads_from_the_list_to_a_run(visit, keep):
     """`g r`, then `j` to the first row, then Enter."""
     keep("keys", status=RunStatus.SUCCEEDED, requested_at=times.parse_iso("2037-01-01T00:00:00Z"))
     page = visit("#/causes")
-    page.keyboard.press("g")
-    page.keyboard.press("r")
+    type_at_once(page, "gr")
     expect(row(page, "keys")).to_be_visible()
     page.keyboard.press("j")
     page.keyboard.press("Enter")
@@ -136,6 +148,7 @@ def test_a_run_that_waits_is_on_top_and_somebody_else_approves_it(visit, pages, 
     other.get_by_role("button", name="Approve").click()
     expect(other.get_by_role("dialog")).to_contain_text("It sends 5 communications to the application.")
     other.get_by_role("button", name="Approve 5").click()
+    wait_for_end(system, token_of("viewer"), run_id)
     expect(other.get_by_text("The application accepted all 5.")).to_be_visible()
     expect(other).to_have_title(re.compile("^Run: succeeded"))
     expect(section(other, "When, and by whom")).to_contain_text("Approved by bert")
@@ -162,19 +175,20 @@ def test_who_may_not_decide_reads_why(visit, system, token_of):
 
 def test_a_run_is_watched_while_it_sends_and_stopped(visit, system, token_of):
     """The numbers grow by themselves; the question says how many are left; then the page says who has done it."""
-    insert_failed(system, 60, "watched")
+    insert_failed(system, MANY, "watched")
     system.application.switch(slow=3)
     run_id = start_run(system, token_of("operator"), operation="send.email", createdBy="watched")
     wait_for_status(system, token_of("viewer"), run_id, RunStatus.RUNNING)
     page = visit(f"#/runs/{run_id}", "operator")
-    expect(page.get_by_text("It sends 60 communications")).to_be_visible()
+    expect(page.get_by_text(f"It sends {MANY} communications")).to_be_visible()
     expect(section(page, "Pace")).to_contain_text("a second, together with all other runs")
     expect(section(page, "What became of them").get_by_role("link", name="accepted")).to_be_visible()
     page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_role("dialog")).to_contain_text(re.compile(r"\d+ of 60 have not had their turn"))
+    expect(page.get_by_role("dialog")).to_contain_text(re.compile(rf"\d+ of {MANY} have not had their turn"))
     page.get_by_role("button", name=re.compile(r"Stop before \d+")).click()
     expect(page.get_by_text("The run stops after what is in flight.")).to_be_visible()
-    expect(page.get_by_text(re.compile(r"It was stopped by olga, after it had sent \d+ of 60"))).to_be_visible()
+    wait_for_end(system, token_of("viewer"), run_id)
+    expect(page.get_by_text(re.compile(rf"It was stopped by olga, after it had sent \d+ of {MANY}"))).to_be_visible()
     expect(section(page, "When, and by whom")).to_contain_text("Stopped by olga")
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
 
@@ -225,7 +239,7 @@ def test_the_bands_of_the_picture_are_as_thick_as_the_numbers_and_meet_their_row
     for width in (1200, NARROW):
         page.set_viewport_size({"width": width, "height": 800})
         expect(bars).to_have_count(2)
-        wait_until(lambda: _distances(flow) <= 1.5, "the bands do not meet their rows", 20)
+        wait_until(lambda: _distances(flow) <= 1.5, "the bands do not meet their rows")
         heights = bars.evaluate_all("all => all.map(each => each.getBoundingClientRect().height)")
         assert heights[0] == pytest.approx(3 * heights[1], rel=0.02)
 
@@ -277,6 +291,22 @@ def test_the_communications_of_a_run_are_filtered_and_paged_in_the_address(visit
     expect(listed.locator("tbody")).not_to_contain_text("http_500")
     page.go_back()
     expect(listed.get_by_label("Outcome")).to_have_value("failed")
+
+
+def test_what_was_asked_for_before_the_end_is_asked_for_again(visit, page, keep, system):
+    """The list was asked for while the run was under way, so it lacks the last one; it comes when the end is known."""
+    screen = keep("slow", status=RunStatus.SUCCEEDED, matched=1, counts={"accepted": 1})
+    keep_outcomes(system, "slow", [OutcomeRecord(operation="send.email", primary_id="last", outcome=Outcome.ACCEPTED)])
+    under_way, lists = {"status": "running", "endedAt": None}, []
+    page.route("**/runs/slow", lambda route: route.fulfill(json=route.fetch().json() | ({} if lists else under_way)))
+    page.route("**/runs/slow/communications*", lambda route: lists.append(route), times=1)  # noqa: PLW0108
+    visit(screen)
+    expect(page.get_by_text("The application accepted all 1.")).to_be_visible()
+    lists[0].fulfill(json={"communications": [], "nextCursor": None})
+    listed = section(page, "Communications")
+    expect(listed).to_contain_text("There is none.")
+    # After a few seconds, and not only with the next load of a run that has ended.
+    expect(listed).to_contain_text("last", timeout=25_000)
 
 
 def test_a_bulk_run_says_how_many_were_changed_and_why_others_were_refused(visit, keep):

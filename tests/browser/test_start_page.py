@@ -116,6 +116,7 @@ def test_a_run_starts_after_a_preview_with_its_number_in_the_question(visit, sys
     assert runs_noted(system, token_of("viewer"), "whole path") == []
     confirm(page, 12)
     expect(page).to_have_url(re.compile(r"#/runs/[\w-]+$"))
+    wait_for_end(system, token_of("viewer"), page.url.rsplit("/", 1)[1])
     expect(page.get_by_text("The application accepted all 12.")).to_be_visible()
     (run_id,) = runs_noted(system, token_of("viewer"), "whole path")
     assert page.url.endswith(run_id)
@@ -182,7 +183,7 @@ def test_a_double_click_starts_one_run(visit, system, token_of):
     assert len(runs_noted(system, token_of("viewer"), "double click")) == 1
 
 
-def test_what_would_be_left_alone_and_what_needs_approval_is_said_before(visit, system):
+def test_what_would_be_left_alone_and_what_needs_approval_is_said_before(visit, system, token_of):
     """By reason, in words; and whether somebody else has to approve it."""
     insert_failed(system, 5, "approval")
     page = visit("?operation=send.email&createdBy=approval")
@@ -192,6 +193,8 @@ def test_what_would_be_left_alone_and_what_needs_approval_is_said_before(visit, 
     start_button(page).click()
     expect(page.get_by_role("dialog")).to_contain_text("It sends 5 to the application when an approver other than you")
     page.get_by_role("dialog").get_by_role("button", name="Start: 5").click()
+    expect(page).to_have_url(re.compile("#/runs/"))
+    wait_for_end(system, token_of("viewer"), page.url.rsplit("/", 1)[1])
     expect(page.get_by_text("The application accepted all 5.")).to_be_visible()
     page.go_back()
     result = preview(page)

@@ -8,10 +8,9 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from sandbox.project import APPLICATION_TOML
 from sandbox.story import QUIET_SCANS
 from sandbox.system import System
-from tests.e2e.driver import COOL_DOWN, PATIENCE, POST_TIMEOUT, insert_failed, wait_until
+from tests.e2e.driver import PATIENCE, insert_failed, wait_until
 
 # How many fail because the application is down, and how many because their address is impossible.
 DOWN, IMPOSSIBLE = 38, 2
@@ -21,9 +20,8 @@ ALL = DOWN + IMPOSSIBLE
 @pytest.fixture(scope="module")
 def system(tmp_path_factory):
     """A system in which a run for all of them waits for approval, and so does a second one of the same person."""
-    settings = {"SCHEDULE": "rate(1 hour)", "COOL_DOWN": f"{COOL_DOWN}s", "APPROVAL_THRESHOLD": str(ALL - 1)}
-    toml = APPLICATION_TOML.read_text(encoding="utf-8").replace("timeout = 10", f"timeout = {POST_TIMEOUT}")
-    with System(tmp_path_factory.mktemp("system"), settings, toml, requeue_after=0.2) as running:
+    settings = {"SCHEDULE": "rate(1 hour)", "APPROVAL_THRESHOLD": str(ALL - 1)}
+    with System(tmp_path_factory.mktemp("system"), settings, requeue_after=0.2) as running:
         running.deploy()
         yield running
 
@@ -128,7 +126,7 @@ def prove_in_vain(mine):
     expect(mine.get_by_role("region", name="Dry run")).to_contain_text(str(DOWN))
     mine.get_by_role("button", name="Prove the fix").click()
     confirm(mine, "Prove the fix")
-    expect(verdict(mine)).to_contain_text("stopped because the cause is not fixed yet", timeout=PATIENCE * 1000)
+    expect(verdict(mine)).to_contain_text("stopped because the cause is not fixed yet")
     expect(verdict(mine)).to_contain_text(f"1 of {DOWN}")
 
 
@@ -141,7 +139,7 @@ def prove(mine, hers, system):
     follow(hers, mail_about(system, f"approve or reject a run of {DOWN - 1}"), "runs/")
     hers.get_by_role("button", name="Approve").click()
     confirm(hers, f"Approve {DOWN - 1}")
-    expect(verdict(hers)).to_contain_text(f"The application accepted all {DOWN - 1}.", timeout=PATIENCE * 1000)
+    expect(verdict(hers)).to_contain_text(f"The application accepted all {DOWN - 1}.")
     mine.keyboard.press("r")
     expect(verdict(mine)).to_contain_text(f"The application accepted all {DOWN - 1}.")
 
