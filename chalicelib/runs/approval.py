@@ -21,14 +21,15 @@ def ask(
     """Begin the wait: keep the task token, and ask people once; `timeout` in milliseconds. May be repeated.
 
     What was decided before there was a token (the run was stopped, or an earlier token approved) is delivered at once.
+    Nobody is asked about a run that has ended because this call was late.
     """
     asked = ledger.approvals.keep_token(run_id, token)
     run = ledger.runs.read(run_id)
-    if ledger.runs.halt_reason(run_id) or run.decision == ApprovalDecision.DECLINED:
+    if ledger.runs.halt_reason(run_id) or closing_status(run):
         executions.decline(token)
     elif run.decision == ApprovalDecision.APPROVED:
         executions.approve(token)
-    elif not asked:
+    elif not (asked or run.closed):
         # Mailed first and noted afterwards: people may be asked twice, but always at least once.
         notify(messages.approval_request(run, timeout))
         ledger.approvals.mark_asked(run_id)

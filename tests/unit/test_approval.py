@@ -36,6 +36,11 @@ def ask(ledger, executions, token="t-1"):
     return mails
 
 
+def close(ledger, run):
+    """Close a run."""
+    assert ledger.runs.change(run, status=RunStatus.FAILED)
+
+
 @pytest.mark.usefixtures("run")
 def test_people_are_asked_once_however_often_the_approval_task_is_delivered(ledger, executions):
     """The mail never contains the task token, and a decision goes to the token that was delivered last."""
@@ -47,6 +52,15 @@ def test_people_are_asked_once_however_often_the_approval_task_is_delivered(ledg
     assert ask(ledger, executions, "t-2") == []
     approval.decide("r", APPROVED, "anna", ledger, executions)
     assert executions.ended == [("t-2", "approved")]
+
+
+@pytest.mark.parametrize("end", [lambda ledger, _: ledger.approvals.expire("r"), close])
+def test_nobody_is_asked_about_a_run_that_has_ended_before_the_approval_task_is_delivered(ledger, executions, run, end):
+    """Lambda was slow, and the wait timed out, or somebody stopped the execution: nobody could approve it any more."""
+    end(ledger, run)
+    assert ask(ledger, executions) == []
+    with pytest.raises(Conflict):
+        approval.decide("r", APPROVED, "anna", ledger, executions)
 
 
 @pytest.mark.usefixtures("run")
