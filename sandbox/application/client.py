@@ -43,7 +43,7 @@ class Client:
         """Return the application's counters."""
         return self._json("GET", "/stats")
 
-    def wait_for_stats(self, timeout: float = 30, **wanted: int) -> dict[str, int]:
+    def wait_for_stats(self, timeout: float = 120, **wanted: int) -> dict[str, int]:
         """Return the counters once all `wanted` ones have their value; TimeoutError contains the last counters."""
         deadline = time.monotonic() + timeout
         while True:

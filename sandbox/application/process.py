@@ -14,7 +14,7 @@ from sandbox.application.client import Client
 from sandbox.service import BackgroundService
 
 _ROOT = Path(__file__).parents[2]
-_START_SECONDS = 30
+_START_SECONDS = 60
 _STOP_SECONDS = 15
 
 

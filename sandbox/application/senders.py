@@ -11,7 +11,8 @@ import requests
 from sandbox.application.addresses import is_possible
 from sandbox.application.communications import ClaimedCommunication
 
-_TIMEOUT = 5
+# In seconds. A provider that is down refuses at once; one that runs on a busy machine may take its time.
+_TIMEOUT = 30
 
 OnAccepted = Callable[[str, str], None]
 """Called as soon as the provider has accepted, with the communication's id and the provider's message id."""
