@@ -6,17 +6,19 @@ from contextlib import closing
 
 import pytest
 
+from chalicelib import times
 from chalicelib.ledger.incidents import Incidents
+from chalicelib.ledger.runs import Runs
 from chalicelib.ledger.table import Table
 from sandbox.project import APPLICATION_TOML
 from sandbox.system import System
-from tests.e2e.driver import COOL_DOWN, PATIENCE, POST_TIMEOUT, PREFIX
+from tests.e2e.driver import COOL_DOWN, PATIENCE, POST_TIMEOUT, PREFIX, wait_for_turn, wait_until
 
 
 @pytest.fixture(scope="package")
 def system(tmp_path_factory) -> Iterator[System]:
     """The system, with a short cool-down and few attempts so that a test can see what later runs do."""
-    settings = {"SCHEDULE": "rate(1 hour)", "COOL_DOWN": f"{COOL_DOWN}s", "MAX_ATTEMPTS": "3"}
+    settings = {"SCHEDULE": "rate(1 day)", "COOL_DOWN": f"{COOL_DOWN}s", "MAX_ATTEMPTS": "3"}
     application = {"rounds": 2, "requeue_after": 0.2, "lost_after": 2.0}
     toml = APPLICATION_TOML.read_text(encoding="utf-8").replace("timeout = 10", f"timeout = {POST_TIMEOUT}")
     with System(tmp_path_factory.mktemp("system"), settings, toml, **application) as running:
@@ -53,9 +55,12 @@ def _nothing_has_failed_yet(system):
     """Before each module, nothing in the application has failed: modules count all failures, and run in any order.
 
     And nobody knows what the application can take or how many fail usually, or has had a mail about an incident or an
-    outage.
+    outage. No run of an earlier module is under way: it would send, and write all that.
     """
     table = Table(system.client("dynamodb"), PREFIX)
+    system.aws.lambdas.wait_for_events()
+    wait_until(lambda: not Runs(table, times.now, 0).open_runs(), "a run of an earlier module is under way")
+    wait_for_turn(system)
     for partition in ("PACE", "SITUATION", "OUTAGE"):
         for item in table.latest(partition, 100):
             table.delete(item["pk"], item["sk"])

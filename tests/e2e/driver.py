@@ -2,12 +2,17 @@
 
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 from chalicelib import times
+from chalicelib.executions import RUNNING
 from chalicelib.lambda_invoker import requested_event
+from chalicelib.ledger.communications import key_of
+from chalicelib.ledger.schedule import Schedule
+from chalicelib.ledger.table import Table
 from chalicelib.models.runs import CLOSED
 from sandbox.application.database import timestamp
 from sandbox.aws import ACCOUNT, REGION
@@ -42,6 +47,8 @@ def wait_out_cool_down() -> None:
 def create_failed(system, kind: str, count: int, **options) -> list[str]:
     """Create communications that really fail, through queue, dead letter queue and rounds. Return their ids."""
     provider = system.email if kind == "emails" else system.sms
+    # What an earlier run has sent must not meet the provider that is down.
+    system.application.wait_for_stats(PATIENCE, queued=0)
     provider.down = True
     ids = system.application.create(kind, count, **options)
     # These, and not only as many: communications of earlier tests may still be queued, and fail with them.
@@ -69,6 +76,13 @@ def _failed(system) -> set[str]:
     """The ids of what has failed, from the application's database: its API would be asked a thousand times."""
     with closing(sqlite3.connect(system.application.database, timeout=PATIENCE)) as database:
         return {row[0] for row in database.execute("SELECT id FROM communications WHERE state = 'failed'")}
+
+
+def end_cool_down(system, operation: str, primary_id: str) -> None:
+    """Let the cool-down of a communication be over."""
+    table, key = Table(system.client("dynamodb"), PREFIX), key_of(operation, primary_id)
+    over = {"until": times.now() - 1, "doubtUntil": times.now() - 1}
+    table.update(key, "SET #until = :until, #doubtUntil = :doubtUntil", over)
 
 
 def sent_flags(system, ids: list[str]) -> list[int]:
@@ -103,12 +117,36 @@ def wait_for_status(system, token: str, run_id: str, *statuses: str, seconds: fl
 
 
 def wait_for_end(system, token: str, run_id: str, seconds: float = PATIENCE) -> dict:
-    """Wait until a run has ended, and return it."""
-    return wait_for_status(system, token, run_id, *CLOSED, seconds=seconds)
+    """Wait until a run has ended, and return it.
+
+    It is closed before its mail is sent and the schedule's next turn may begin: its execution, or its collector if it
+    has none, does that. Nothing of it is left to disturb what a test does next.
+    """
+    run = wait_for_status(system, token, run_id, *CLOSED, seconds=seconds)
+    client = system.client("stepfunctions")
+    wait_until(lambda: not is_executing(client, run_id), f"the execution of {run_id} does not end")
+    system.aws.lambdas.wait_for_events()
+    return run
+
+
+def is_executing(client, run_id: str) -> bool:
+    """Whether the execution of a run is under way."""
+    try:
+        arn = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{PREFIX}:{run_id}"
+        return client.describe_execution(executionArn=arn)["status"] == RUNNING
+    except client.exceptions.ExecutionDoesNotExist:
+        return False
+
+
+def wait_for_turn(system) -> None:
+    """Wait until no scheduled run is under way: another one begins only then."""
+    schedule = Schedule(Table(system.client("dynamodb"), PREFIX), times.now)
+    wait_until(lambda: not schedule.lock_holder()[0], "a scheduled run is still under way")
 
 
 def fire(system) -> str:
     """Fire the schedule and return the id of the run that it starts."""
+    wait_for_turn(system)
     known = set(executions(system))
     system.fire()
     started: set[str] = set()
@@ -124,6 +162,7 @@ def fire(system) -> str:
 def collect(system, run_id: str | None = None) -> None:
     """Run the collector for the schedule, or for a requested run, and wait until it has ended."""
     if run_id is None:
+        wait_for_turn(system)
         system.scan()
     else:
         error = invoke(system, "collector", requested_event(run_id, ACCOUNT, REGION, times.now()))
@@ -169,3 +208,21 @@ def changed_environment(system, function: str, **values: str) -> Iterator[None]:
         yield
     finally:
         client.update_function_configuration(FunctionName=name, Environment={"Variables": before})
+
+
+@contextmanager
+def held(system, function: str, **fields: object) -> Iterator[threading.Event]:
+    """Hold the calls of a function whose event has these fields until the block ends. The result says that one came."""
+    reached, released = threading.Event(), threading.Event()
+
+    def hold(name: str, payload: bytes) -> None:
+        if name == f"{PREFIX}-{function}" and fields.items() <= json.loads(payload).items():
+            reached.set()
+            released.wait()
+
+    system.aws.lambdas.observe = hold
+    try:
+        yield reached
+    finally:
+        released.set()
+        system.aws.lambdas.observe = lambda _name, _payload: None

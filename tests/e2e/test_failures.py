@@ -1,14 +1,18 @@
 """Failures as they happen in production: one mail for each, no wasted attempt, and a later run sends everything."""
 
+import os
+import signal
 import time
+from contextlib import ExitStack, contextmanager
 
 from tests.e2e.driver import (
     PATIENCE,
     PREFIX,
     collect,
     create_failed,
-    executions,
     fire,
+    held,
+    mails_about,
     sent_flags,
     start_run,
     wait_for_end,
@@ -37,21 +41,21 @@ def test_scheduled_runs_halt_while_the_application_is_down_and_cause_only_one_ma
     """After a handful of sends: one, then five. No attempt counts. The first run that succeeds causes a second mail."""
     ids = create_failed(system, "emails", 90)
     system.application.switch(status=408)
-    mails = len(system.mailbox.messages())
     first = run_schedule(system, operator)
     assert first["status"] == "stopped"
     assert first["counts"] == {"deferred": 6, "not_attempted": 84}
     assert "it seems to be down" in wait_for_mail(system, first["runId"]).get_content()
     assert {int(item["attempts"]["N"]) for item in ledger_items(system, ids[:50])} == {0}
 
-    assert [run_schedule(system, operator)["status"] for _ in range(2)] == ["stopped", "stopped"]
-    assert len(system.mailbox.messages()) == mails + 1
+    others = [run_schedule(system, operator) for _ in range(2)]
+    assert [run["status"] for run in others] == ["stopped", "stopped"]
 
     system.application.reset_switches()
     last = run_schedule(system, operator)
     assert (last["status"], last["counts"]) == ("succeeded", {"accepted": 90})
     assert wait_for_mail(system, last["runId"])["Subject"] == "comms-reprocess: recovered, 90 of 90 accepted"
-    assert len(system.mailbox.messages()) == mails + 2
+    # Mails arrive in the order in which they were sent.
+    assert [len(mails_about(system, run["runId"])) for run in (first, *others, last)] == [1, 0, 0, 1]
     system.application.wait_for_stats(PATIENCE, failed=0, queued=0)
 
 
@@ -74,18 +78,14 @@ def test_a_rotated_secret_halts_the_run_and_counts_no_attempt(system, operator):
 def test_a_later_run_sends_exactly_what_a_stopped_run_has_not_attempted(system, operator):
     """What is in flight when somebody stops the run is finished."""
     create_failed(system, "emails", 60)
-    system.application.switch(slow=0.3)
-    run_id = start_run(system, operator)
-    deadline = time.monotonic() + PATIENCE
-    while not system.call("GET", f"/runs/{run_id}", operator).json()["counts"].get("accepted"):
-        assert time.monotonic() < deadline
-    assert system.call("POST", f"/runs/{run_id}/stop", operator).status_code == 200
+    with held(system, "reprocess", index=1) as sending_five:
+        run_id = start_run(system, operator)
+        assert sending_five.wait(PATIENCE)
+        assert system.call("POST", f"/runs/{run_id}/stop", operator).status_code == 200
     run = wait_for_end(system, operator, run_id)
-    assert run["status"] == "stopped"
-    assert set(run["counts"]) == {"accepted", "not_attempted"}
+    assert (run["status"], run["counts"]) == ("stopped", {"accepted": 6, "not_attempted": 54})
     assert "stopped by olga" in wait_for_mail(system, run_id).get_content()
     assert system.call("POST", f"/runs/{run_id}/stop", operator).status_code == 409
-    system.application.reset_switches()
     rest = wait_for_end(system, operator, start_run(system, operator))
     assert rest["counts"] == {"accepted": run["counts"]["not_attempted"]}
     system.application.wait_for_stats(PATIENCE, failed=0, queued=0)
@@ -112,39 +112,49 @@ def test_a_communication_that_keeps_relapsing_moves_to_the_worklist(system, oper
 def test_a_run_whose_execution_is_stopped_from_outside_is_closed_by_the_next_collector(system, operator):
     """The collector counts all communications, and sends the mail that the execution could not send."""
     create_failed(system, "emails", 40)
-    system.application.switch(slow=1.0)
-    run_id = start_run(system, operator)
-    deadline = time.monotonic() + PATIENCE
-    while run_id not in executions(system):
-        assert time.monotonic() < deadline
     client = system.client("stepfunctions")
-    arn = client.list_state_machines()["stateMachines"][0]["stateMachineArn"]
-    client.stop_execution(executionArn=f"{arn.replace(':stateMachine:', ':execution:')}:{run_id}")
+    with held(system, "reprocess", index=1) as sending_five:
+        run_id = start_run(system, operator)
+        assert sending_five.wait(PATIENCE)
+        arn = client.list_state_machines()["stateMachines"][0]["stateMachineArn"]
+        client.stop_execution(executionArn=f"{arn.replace(':stateMachine:', ':execution:')}:{run_id}")
     collect(system)
     run = wait_for_end(system, operator, run_id)
     assert run["status"] == "failed"
     assert sum(run["counts"].values()) == run["matched"] == run["done"]
     assert "ABORTED" in wait_for_mail(system, run_id).get_content()
-    system.application.reset_switches()
+
+
+@contextmanager
+def stopped_application(system):
+    """The application answers nothing until the block ends, so that whoever sends to it is busy."""
+    os.kill(system.application.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(system.application.pid, signal.SIGCONT)
 
 
 def test_killed_lambdas_lose_no_communication_and_send_none_twice(system, operator):
     """They are killed while they send, and retried with the same key."""
-    wait_out_cool_down()
-    known = system.application.stats()["failed"]
     ids = create_failed(system, "emails", 20)
-    system.application.switch(slow=0.4)
-    run_id = start_run(system, operator)
+    selection = {"operation": "send.email", "primaryIds": ids}
     killed, deadline = 0, time.monotonic() + PATIENCE
-    while killed < 3 and time.monotonic() < deadline:
-        killed += system.aws.lambdas.kill_one(f"{PREFIX}-reprocess")
-        time.sleep(0.05)
+    with ExitStack() as stopped:
+        with held(system, "reprocess", index=0) as sending:
+            run_id = start_run(system, operator, **selection)
+            assert sending.wait(PATIENCE)
+            stopped.enter_context(stopped_application(system))
+        while killed < 3 and time.monotonic() < deadline:
+            killed += system.aws.lambdas.kill_one(f"{PREFIX}-reprocess")
+            time.sleep(0.05)
     assert killed == 3
     wait_for_end(system, operator, run_id)
-    system.application.reset_switches()
-    while system.application.stats()["failed"] >= known + 1 and time.monotonic() < deadline:
+    system.application.wait_for_stats(PATIENCE, queued=0)
+    while 0 in sent_flags(system, ids) and time.monotonic() < deadline:
         wait_out_cool_down()
-        wait_for_end(system, operator, start_run(system, operator))
+        wait_for_end(system, operator, start_run(system, operator, **selection))
+        system.application.wait_for_stats(PATIENCE, queued=0)
     assert set(sent_flags(system, ids)) == {1}
     stats = system.application.stats()
     assert (stats["delivered_twice"], stats["two_keys"], stats["changed_bodies"]) == (0, 0, 0)

@@ -39,6 +39,7 @@ def test_a_scheduled_run_with_nothing_due_starts_no_execution_and_sends_no_mail(
     """Nothing in the application has failed."""
     before = (executions(system), len(system.mailbox.messages()))
     collect(system)
+    system.aws.lambdas.wait_for_events()
     assert (executions(system), len(system.mailbox.messages())) == before
 
 
@@ -83,7 +84,7 @@ def test_a_rejected_communication_fails_alone_in_its_batch(system, operator):
 def test_a_run_whose_application_is_killed_is_reported_and_a_later_run_sends_the_others(system, operator):
     """The application is killed while the run sends."""
     ids = create_failed(system, "emails", 60)
-    system.application.switch(slow=0.5)
+    system.application.switch(slow=60)  # none is answered before it is killed
     before = system.application.stats()["payloads"]
     run_id = start_run(system, operator, operation="send.email")
     deadline = time.monotonic() + PATIENCE

@@ -27,9 +27,11 @@ def cause_of(system, token: str, number: int) -> str:
 
 
 def posted(system, ids: list[str]) -> list[str]:
-    """Those of some communications that the application got, in the order of its POSTs."""
+    """Those of some communications that the application got, in the order of the first POST of each."""
     with closing(sqlite3.connect(system.application.database, timeout=PATIENCE)) as database:
-        rows = database.execute("SELECT communication_id FROM payloads ORDER BY number").fetchall()
+        rows = database.execute(
+            "SELECT communication_id FROM payloads GROUP BY communication_id ORDER BY min(number)"
+        ).fetchall()
     return [each for (each,) in rows if each in set(ids)]
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import requests
@@ -20,17 +20,11 @@ from tests.servers import answering, reply, serving
 
 def descendants(process: int) -> set[int]:
     """The ids of all processes that a process has started, and those that they have started."""
-    tasks = Path(f"/proc/{process}/task").glob("*/children")
-    children = {int(pid) for path in tasks for pid in _read(path).split()}
+    children = set()
+    for path in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):  # the thread has ended meanwhile
+            children |= set(map(int, path.read_text().split()))
     return children.union(*map(descendants, children))
-
-
-def _read(path: Path) -> str:
-    """What a file in /proc says; nothing if its thread has ended."""
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
 
 
 def is_alive(process: int) -> bool:
@@ -111,8 +105,9 @@ def test_serve_sends_to_your_own_application_and_only_when_asked(tmp_path):
             api, headers = _wait_until_ready(process, log)
             schedule = requests.get(f"{api}/schedule", headers=headers, timeout=60).json()
             assert schedule["paused"] is True
-            assert serve.fire(tmp_path / "serve" / "running.json") == 0  # the schedule is paused, so nothing happens
-            assert [request.method for request in application.requests] == ["GET"]
+            assert serve.fire(tmp_path / "serve" / "running.json") == 0  # the schedule is paused, so it only looks
+            wait_until(lambda: len(application.requests) == 2, "the collector does not look")
+            assert [request.method for request in application.requests] == ["GET", "GET"]
             body = {"limit": 1}
             run = requests.post(f"{api}/reprocess", headers=headers, json=body, timeout=60).json()["runId"]
             wait_until(lambda: f"--- comms-reprocess: 1 of 1 accepted\nRun {run}" in log.read_text(), "no mail")
@@ -142,7 +137,7 @@ def test_serve_says_what_your_application_lacks_and_ends(tmp_path):
 
 def _wait_until_ready(process, log) -> tuple[str, dict[str, str]]:
     """Wait until it is ready; return the API's URL, and the headers for an operator."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + 2 * PATIENCE  # it deploys, and lets two outages happen
     while "Mails to the person on duty" not in log.read_text():
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()

@@ -254,14 +254,14 @@ def _check_the_status(system, stage) -> None:
     assert re.search(r"^API +https://\S+/api$", printed, re.MULTILINE)
     assert re.search(r"^page +https://\S+/api$", printed, re.MULTILINE)
     assert f"machine    {OTHER_PREFIX}, executions under way: 0\n" in printed
-    assert "rate(1 hour), enabled" in printed
+    assert "rate(1 day), enabled" in printed
     assert "6, none in alarm" in printed
     assert "0 need a person" in printed
     assert "failed to someone@example.com" in printed
     assert "NOT CONFIRMED" not in printed
     ledger = Schedule(Table(system.client("dynamodb"), OTHER_PREFIX), lambda: 0)
     ledger.pause("olga")
-    assert "rate(1 hour), PAUSED by olga since 1970-01-01 00:00 UTC" in stage.run("status")
+    assert "rate(1 day), PAUSED by olga since 1970-01-01 00:00 UTC" in stage.run("status")
     ledger.resume()
     system.aws.confirm_subscriptions(False)
     try:

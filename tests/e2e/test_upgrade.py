@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib import times
 from chalicelib.errors import REPROCESS_ERRORS
 from sandbox.aws import ACCOUNT, REGION
 from tests.e2e.driver import PREFIX, invoke
+from tests.fakes import DAY
 
 # Recorded from a run of each version: the inputs of its functions, its items, and its manifest.
 DATA = Path(__file__).parents[1] / "data"
@@ -31,8 +33,9 @@ def interrupted_run(system, request):
     for later in ("endedAt", "counts", "told", "trouble", "decision", "decidedBy", "decidedAt", "postMs", "posts"):
         run.pop(later, None)
     run = {name: value for name, value in run.items() if not name.startswith("n_")}
+    later = {"expiresAt": {"N": str((times.now() + DAY) // 1000)}}  # DynamoDB deletes what has expired
     for item in (*communications, items[f"RUN#{run_id}", "SWITCH"], run):
-        system.client("dynamodb").put_item(TableName=PREFIX, Item=item)
+        system.client("dynamodb").put_item(TableName=PREFIX, Item=item | (later if "expiresAt" in item else {}))
     manifest = json.dumps(recorded(version, "manifest")).encode()
     system.client("s3").put_object(Bucket=BUCKET, Key=run["manifest"]["S"], Body=manifest)
     return version, run_id

