@@ -24,7 +24,7 @@ _CLAIM = f"""
 _REQUEUE = f"""
     UPDATE communications SET
         rounds = rounds + (attempted_at IS NOT NULL), attempted_at = NULL, claimed_until = NULL,
-        ticket = ticket + 1, enqueued_at = NULL,
+        ticket = ticket + 1, enqueued_at = NULL, lost = 0,
         state = iif(rounds + (attempted_at IS NOT NULL) < :rounds, 'queued', 'failed'),
         failed_at = iif(rounds + (attempted_at IS NOT NULL) < :rounds, NULL, :timestamp),
         accepted_key = iif(rounds + (attempted_at IS NOT NULL) < :rounds, accepted_key, NULL)
@@ -141,9 +141,12 @@ class Communications:
             connection.execute(query)
 
     def requeue_lost(self, after: float) -> None:
-        """Queue again what was enqueued more than `after` seconds ago: the queue must have lost its message."""
-        query = """UPDATE communications SET ticket = ticket + 1, enqueued_at = NULL
-                   WHERE state = 'queued' AND enqueued_at < :now - :after
+        """Queue again what was enqueued more than `after` seconds ago: the queue must have lost its message.
+
+        Or it is only slow. So that it does not fill up for ever with what is outdated, the time doubles with each loss.
+        """
+        query = """UPDATE communications SET ticket = ticket + 1, lost = lost + 1, enqueued_at = NULL
+                   WHERE state = 'queued' AND enqueued_at < :now - :after * (1 << lost)
                    AND (claimed_until IS NULL OR claimed_until < :now)"""
         with self._database.transaction() as connection:
             connection.execute(query, {"now": time.time(), "after": after})

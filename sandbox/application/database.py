@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 # `ticket` counts how often a communication was queued. A queue message carries the ticket that it was created with, so
-# a message that arrives twice or late is recognised. `error` is about the last attempt, and its list has `error_code`.
-# `accepted_key` is the idempotency key of the POST that was accepted, until the communication has finally failed again.
-# `never_send` is 1 if every attempt is to fail, which the switch `accepts_but_never_sends` asks for. `refused` is 1 for
-# a POST that the application had no capacity for.
+# a message that arrives twice or late is recognised. `lost` is how often in a row its message seemed to be lost.
+# `error` is about the last attempt, and its list has `error_code`. `accepted_key` is the idempotency key of the POST
+# that was accepted, until the communication has finally failed again. `never_send` is 1 if every attempt is to fail,
+# which the switch `accepts_but_never_sends` asks for. `refused` is 1 for a POST for which there was no capacity.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS communications (
     id TEXT PRIMARY KEY,
@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS communications (
     error TEXT,
     error_code TEXT,
     ticket INTEGER NOT NULL DEFAULT 1,
+    lost INTEGER NOT NULL DEFAULT 0,
     enqueued_at REAL,
     claimed_until REAL,
     attempted_at REAL,

@@ -18,7 +18,7 @@ _INSERT = """INSERT INTO payloads (communication_id, idempotency_key, run_id, bo
                  SELECT 1 FROM communications WHERE id = :communication_id AND accepted_key <> :key))"""
 _REPEATED = """SELECT status, answer FROM payloads
                WHERE communication_id = ? AND idempotency_key = ? AND status IS NOT NULL ORDER BY number LIMIT 1"""
-_QUEUE = """UPDATE communications SET state = 'queued', rounds = 0, ticket = ticket + 1, attempted_at = NULL,
+_QUEUE = """UPDATE communications SET state = 'queued', rounds = 0, ticket = ticket + 1, lost = 0, attempted_at = NULL,
             enqueued_at = NULL, failed_at = NULL, error = NULL, error_code = NULL, accepted_key = ?, never_send = ?
             WHERE id = ?"""
 

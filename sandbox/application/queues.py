@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,18 +43,19 @@ class QueueMessage:
 class Queue:
     """A queue. `visibility` is the visibility timeout of received messages in seconds, `long_poll` the wait time."""
 
-    def __init__(self, client: "SQSClient", url: str, visibility: float, long_poll: int) -> None:
+    def __init__(
+        self, client: "SQSClient", url: str, visibility: float, long_poll: int, moto_lock: threading.Lock
+    ) -> None:
         self._client = client
         self._url = url
         self._visibility = int(visibility)
         self._long_poll = long_poll
         self._changed = threading.Event()
-        # moto may lose a message that is sent while another one is deleted.
-        self._write_lock = threading.Lock()
+        self._moto_lock = moto_lock
 
     def send(self, messages: Sequence[QueueMessage]) -> list[QueueMessage]:
         """Send up to `MAX_BATCH` messages; return those that SQS accepted."""
-        with self._write_lock:
+        with self._moto_lock:
             answer = self._client.send_message_batch(
                 QueueUrl=self._url,
                 Entries=[
@@ -71,13 +73,14 @@ class Queue:
     def receive(self, count: int = MAX_BATCH) -> list[QueueMessage]:
         """Receive up to `count` messages; wait up to a second for the first one."""
         self._changed.clear()
-        answer = self._client.receive_message(
-            QueueUrl=self._url,
-            MaxNumberOfMessages=count,
-            VisibilityTimeout=self._visibility,
-            WaitTimeSeconds=self._long_poll,
-            MessageAttributeNames=["Ticket"],
-        )
+        with nullcontext() if self._long_poll else self._moto_lock:
+            answer = self._client.receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=count,
+                VisibilityTimeout=self._visibility,
+                WaitTimeSeconds=self._long_poll,
+                MessageAttributeNames=["Ticket"],
+            )
         received = [_parse(message) for message in answer.get("Messages", [])]
         if not received and not self._long_poll:
             self._changed.wait(1)
@@ -86,7 +89,7 @@ class Queue:
     def delete(self, messages: Sequence[QueueMessage]) -> None:
         """Delete messages."""
         if messages:
-            with self._write_lock:
+            with self._moto_lock:
                 self._client.delete_message_batch(
                     QueueUrl=self._url,
                     Entries=[{"Id": str(n), "ReceiptHandle": message.receipt} for n, message in enumerate(messages)],
@@ -95,7 +98,7 @@ class Queue:
     def release(self, messages: Sequence[QueueMessage]) -> None:
         """Make messages visible again now. The redrive policy of the main queue then moves them on."""
         if messages:
-            with self._write_lock:
+            with self._moto_lock:
                 self._client.change_message_visibility_batch(
                     QueueUrl=self._url,
                     Entries=[
@@ -118,8 +121,12 @@ def create_queues(prefix: str, requeue_after: float) -> tuple[Queue, Queue]:
     # Messages of a dead process come back after five seconds. That may be too early, which does no harm: each ticket is
     # attempted only once. There is no long poll on the main queue, because a released message would not end it, and
     # each round would wait for it.
-    queue = Queue(client, url, visibility=5, long_poll=0)
-    return queue, Queue(client, dead_url, visibility=requeue_after + 5, long_poll=1)
+    #
+    # moto may lose a message that is sent, or moved to the dead letter queue, while another one is deleted. Receiving
+    # from the main queue moves messages; receiving from the dead letter queue changes neither.
+    lock = threading.Lock()
+    queue = Queue(client, url, visibility=5, long_poll=0, moto_lock=lock)
+    return queue, Queue(client, dead_url, visibility=requeue_after + 5, long_poll=1, moto_lock=lock)
 
 
 def _parse(message: "MessageTypeDef") -> QueueMessage:

@@ -117,6 +117,14 @@ def test_communications_whose_queue_entry_is_lost_are_queued_again(start_referen
     client.close()
 
 
+def test_a_queue_that_is_slow_is_not_filled_for_ever_with_what_seems_to_be_lost(start_reference):
+    """Here nearly all that waits seems to be lost: it takes longer than a hundredth of a second."""
+    reference = start_reference(workers=1, lost_after=0.01, requeue_after=0)
+    reference.app.create("emails", 90)
+    reference.app.wait_for_stats(sent=90)
+    assert set(reference.deliveries().values()) == {1}
+
+
 def test_a_queue_entry_that_is_delivered_twice_is_sent_once(start_reference, aws_environment):
     """SQS may do that. An entry that is nonsense sends nothing."""
     reference = start_reference(workers=0)
