@@ -85,7 +85,8 @@ def _aborted(execution: Execution, error: str | None, cause: str | None) -> bool
     if environment is None:
         return False
     with environment._state_mutex:  # noqa: SLF001 (moto has no other way)
-        if not environment.is_running():
+        # It runs before the interpreter evaluates anything, and one that is stopped then gets no end in its history.
+        if environment.next_field_name is None:
             return False
         stop_date = datetime.now(UTC)
         environment.set_stop(stop_date=stop_date, error=error, cause=cause)

@@ -21,6 +21,7 @@ from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name
 from moto.stepfunctions.parser.asl.component.common.path import result_path
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import iteration_worker
 from moto.stepfunctions.parser.asl.component.state.exec.state_parallel import branches_decl
+from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.evaluation_details import ExecutionDetails
 from moto.stepfunctions.parser.asl.utils import json_path
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
@@ -157,6 +158,27 @@ def _start_times() -> Iterator[None]:
 
 
 @contextmanager
+def _stops_between_states() -> Iterator[None]:
+    """Let an execution be stopped while it goes from state to state: moto would raise RuntimeError in its thread."""
+    kind: Any = Environment
+    before = {name: vars(kind)[name] for name in ("next_state_name", "next_field_name")}
+    for name, each in before.items():
+        setattr(kind, name, property(each.fget, functools.partial(_go_on, each.fset)))
+    try:
+        yield
+    finally:
+        for name, each in before.items():
+            setattr(kind, name, each)
+
+
+def _go_on(set_next: Callable[[Any, str], None], environment: Any, name: str) -> None:
+    """Set what follows, unless the execution has been stopped: then nothing does, and the interpreter notes its end."""
+    with environment._state_mutex:  # noqa: SLF001 (moto has no other way)
+        if environment.program_state() is None or environment.is_running():
+            set_next(environment, name)
+
+
+@contextmanager
 def _ends_at_once() -> Iterator[None]:
     """Let nobody see that an execution has ended before its output, its error and its cause are there."""
     kind: Any = BaseExecutionWorkerCommunication
@@ -225,6 +247,7 @@ _SETTINGS = (
     _cached_paths,
     _errors_of_branches,
     _start_times,
+    _stops_between_states,
     _ends_at_once,
     _silence_interpreter,
 )

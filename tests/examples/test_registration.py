@@ -633,7 +633,8 @@ def test_a_mail_that_the_provider_refuses_undoes_nothing_and_is_listed(registrat
     mail_id = f"{person.key}-welcome"
     with pytest.raises(CommunicationRejected, match="broken"):
         send_in_the_end(client, mail_id)
-    for odd, code in (({"cut": 1}, "broken"), ({"length": 200}, "refused"), ({"length": 20_000}, "refused")):
+    # An answer that breaks off may take its reason with it.
+    for odd, code in (({"cut": 1}, "broken|refused"), ({"length": 200}, "refused"), ({"length": 20_000}, "refused")):
         registration.world.mail.switch(PUT={"status": 422} | odd)
         with pytest.raises(CommunicationRejected, match=code):
             send_in_the_end(client, mail_id)

@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 from botocore.exceptions import ClientError
+from moto.stepfunctions.parser.asl.component.program.program import Program
 
 WORK = "arn:aws:lambda:eu-west-1:123456789012:function:small-dev-work"
 ROLE = "arn:aws:iam::123456789012:role/any"
@@ -336,6 +337,29 @@ def test_an_execution_that_is_stopped_while_it_starts_comes_to_its_end(app, step
 
     app.wait_until(lambda: "ExecutionAborted" in events(), "the execution goes on")
     assert step_functions.describe_execution(executionArn=execution)["status"] == "ABORTED"
+
+
+def test_an_execution_that_is_stopped_while_it_goes_to_its_next_state_comes_to_its_end(
+    app, step_functions, create_machine, monkeypatch
+):
+    """The interpreter has not noted yet which that is."""
+    evaluate = Program._eval_body
+
+    def stop_first(program, environment):
+        execution = environment.states.context_object.context_object_data["Execution"]["Id"]
+        step_functions.stop_execution(executionArn=execution)
+        environment.next_state_name = "Wait"
+        evaluate(program, environment)
+
+    monkeypatch.setattr(Program, "_eval_body", stop_first)
+    arn = create_machine(Wait={"Type": "Wait", "Seconds": 600, "End": True})
+    execution = step_functions.start_execution(stateMachineArn=arn)["executionArn"]
+
+    def events():
+        found = step_functions.get_execution_history(executionArn=execution)["events"]
+        return [event["type"] for event in found]
+
+    app.wait_until(lambda: events() == ["ExecutionStarted", "ExecutionAborted"], "the execution does not end")
 
 
 def test_a_map_of_a_thousand_items_completes(app, create_machine, execute, bucket):
