@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC
 from typing import Any
 
@@ -110,30 +110,36 @@ def _deep_recursion() -> Iterator[None]:
 
 
 @contextmanager
-def _cached_paths() -> Iterator[None]:
-    """Let the interpreter parse each JSONPath once: it parses that of every state again and again, which is slow."""
-    modules: tuple[Any, ...] = (json_path, result_path)
-    before = [module.parse for module in modules]
-    for module in modules:
-        module.parse = functools.cache(module.parse)
+def _replaced(target: Any, **values: Any) -> Iterator[None]:
+    """Replace attributes of a module or class."""
+    before = {name: vars(target)[name] for name in values}
+    for name, value in values.items():
+        setattr(target, name, value)
     try:
         yield
     finally:
-        for module, parse in zip(modules, before, strict=True):
-            module.parse = parse
+        for name, value in before.items():
+            setattr(target, name, value)
+
+
+@contextmanager
+def _cached_paths() -> Iterator[None]:
+    """Let the interpreter parse each JSONPath once: it parses that of every state again and again, which is slow."""
+    modules: tuple[Any, ...] = (json_path, result_path)
+    with ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(_replaced(module, parse=functools.cache(module.parse)))
+        yield
 
 
 @contextmanager
 def _errors_of_branches() -> Iterator[None]:
     """Let a Map or Parallel fail with the error of its branch, such as States.Timeout: moto knows custom names only."""
-    modules: tuple[Any, ...] = (iteration_worker, branches_decl)
-    for module in modules:
-        module.CustomErrorName = _error_name
-    try:
+    with (
+        _replaced(iteration_worker, CustomErrorName=_error_name),
+        _replaced(branches_decl, CustomErrorName=_error_name),
+    ):
         yield
-    finally:
-        for module in modules:
-            module.CustomErrorName = CustomErrorName
 
 
 def _error_name(error_name: str | None) -> Any:
@@ -142,33 +148,19 @@ def _error_name(error_name: str | None) -> Any:
     return StatesErrorName.from_name(error_name)
 
 
-@contextmanager
-def _start_times() -> Iterator[None]:
+def _start_times() -> AbstractContextManager[None]:
     """Give states `$$.Execution.StartTime` as the text that it is on AWS: moto's datetime is no JSON.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
     """
-    kind: Any = Execution
-    before = kind.get_start_execution_details
-    kind.get_start_execution_details = _details
-    try:
-        yield
-    finally:
-        kind.get_start_execution_details = before
+    return _replaced(Execution, get_start_execution_details=_details)
 
 
-@contextmanager
-def _stops_between_states() -> Iterator[None]:
+def _stops_between_states() -> AbstractContextManager[None]:
     """Let an execution be stopped while it goes from state to state: moto would raise RuntimeError in its thread."""
-    kind: Any = Environment
-    before = {name: vars(kind)[name] for name in ("next_state_name", "next_field_name")}
-    for name, each in before.items():
-        setattr(kind, name, property(each.fget, functools.partial(_go_on, each.fset)))
-    try:
-        yield
-    finally:
-        for name, each in before.items():
-            setattr(kind, name, each)
+    setters = {name: vars(Environment)[name] for name in ("next_state_name", "next_field_name")}
+    tolerant = {name: property(each.fget, functools.partial(_go_on, each.fset)) for name, each in setters.items()}
+    return _replaced(Environment, **tolerant)
 
 
 def _go_on(set_next: Callable[[Any, str], None], environment: Any, name: str) -> None:
@@ -178,16 +170,11 @@ def _go_on(set_next: Callable[[Any, str], None], environment: Any, name: str) ->
             set_next(environment, name)
 
 
-@contextmanager
-def _ends_at_once() -> Iterator[None]:
+def _ends_at_once() -> AbstractContextManager[None]:
     """Let nobody see that an execution has ended before its output, its error and its cause are there."""
     kind: Any = BaseExecutionWorkerCommunication
-    before = kind._reflect_execution_status  # noqa: SLF001 (moto has no other way)
-    kind._reflect_execution_status = lambda communication: _end(communication, before)  # noqa: SLF001 (the same)
-    try:
-        yield
-    finally:
-        kind._reflect_execution_status = before  # noqa: SLF001 (the same)
+    reflect = kind._reflect_execution_status  # noqa: SLF001 (moto has no other way)
+    return _replaced(kind, _reflect_execution_status=lambda communication: _end(communication, reflect))
 
 
 def _end(communication: Any, reflect: Callable[[Any], None]) -> None:
@@ -206,15 +193,9 @@ def _details(execution: Any) -> ExecutionDetails:
     return ExecutionDetails(execution.exec_arn, execution.name, execution.role_arn, execution.input_data, start)
 
 
-@contextmanager
-def _shared_clients() -> Iterator[None]:
+def _shared_clients() -> AbstractContextManager[None]:
     """Replace boto3's default session, which moto's interpreter uses, by a session that caches clients."""
-    before = boto3.DEFAULT_SESSION
-    boto3.DEFAULT_SESSION = _CachingSession(region_name=REGION)
-    try:
-        yield
-    finally:
-        boto3.DEFAULT_SESSION = before
+    return _replaced(boto3, DEFAULT_SESSION=_CachingSession(region_name=REGION))
 
 
 class _CachingSession(boto3.Session):

@@ -43,6 +43,12 @@ def execute(app, step_functions):
     return execute
 
 
+def event_types(step_functions, execution):
+    """The types of the events in an execution's history."""
+    found = step_functions.get_execution_history(executionArn=execution)["events"]
+    return [event["type"] for event in found]
+
+
 def wait_for_end(app, step_functions, execution):
     """Wait until an execution has ended; return its description."""
 
@@ -331,11 +337,7 @@ def test_an_execution_that_is_stopped_while_it_starts_comes_to_its_end(app, step
     step_functions.stop_execution(executionArn=execution)
     assert step_functions.describe_execution(executionArn=execution)["status"] == "ABORTED"
 
-    def events():
-        found = step_functions.get_execution_history(executionArn=execution)["events"]
-        return [event["type"] for event in found]
-
-    app.wait_until(lambda: "ExecutionAborted" in events(), "the execution goes on")
+    app.wait_until(lambda: "ExecutionAborted" in event_types(step_functions, execution), "the execution goes on")
     assert step_functions.describe_execution(executionArn=execution)["status"] == "ABORTED"
 
 
@@ -355,11 +357,8 @@ def test_an_execution_that_is_stopped_while_it_goes_to_its_next_state_comes_to_i
     arn = create_machine(Wait={"Type": "Wait", "Seconds": 600, "End": True})
     execution = step_functions.start_execution(stateMachineArn=arn)["executionArn"]
 
-    def events():
-        found = step_functions.get_execution_history(executionArn=execution)["events"]
-        return [event["type"] for event in found]
-
-    app.wait_until(lambda: events() == ["ExecutionStarted", "ExecutionAborted"], "the execution does not end")
+    ended = ["ExecutionStarted", "ExecutionAborted"]
+    app.wait_until(lambda: event_types(step_functions, execution) == ended, "the execution does not end")
 
 
 def test_a_map_of_a_thousand_items_completes(app, create_machine, execute, bucket):
